@@ -1,0 +1,84 @@
+"""Classical text cleaning, and what it costs: lower-casing, dropping punctuation, dropping digits."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.pipeline import make_pipeline
+
+VARIANTS: dict[str, dict[str, bool]] = {
+    "as it is": {"lower": False, "punctuation": False, "digits": False},
+    "lower-cased": {"lower": True, "punctuation": False, "digits": False},
+    "no punctuation": {"lower": False, "punctuation": True, "digits": False},
+    "no digits": {"lower": False, "punctuation": False, "digits": True},
+    "all three": {"lower": True, "punctuation": True, "digits": True},
+}
+
+
+def clean_text(text: str, *, lower: bool = True, punctuation: bool = True, digits: bool = True) -> str:
+    """Return `text` lower-cased, without punctuation and without digits; an argument set to False leaves out its step.
+
+    Punctuation is what Unicode calls punctuation or symbol, so "$" and emoji go, too. Apostrophes vanish ("don't" becomes
+    "dont"), all other marks become a space ("well-known" becomes "well known"). Digits vanish. Runs of white space become
+    one space if anything was dropped. The result can be empty: "?!" has nothing else.
+
+    >>> clean_text("We can't -- it's 7:30!!")
+    'we cant its'
+    >>> clean_text("We can't -- it's 7:30!!", punctuation=False, digits=False)
+    "we can't -- it's 7:30!!"
+    """
+    if lower:
+        text = text.lower()
+    if punctuation:
+        text = re.sub("['\u2018\u2019\ufe0f]", "", text)  # U+FE0F only colours the emoji before it
+        text = "".join(" " if unicodedata.category(char)[0] in "PS" else char for char in text)
+    if digits:
+        text = re.sub(r"\d", "", text)
+    return re.sub(r"\s+", " ", text).strip() if punctuation or digits else text
+
+
+def cost(
+    texts_train: Sequence[str],
+    labels_train: Sequence[int] | Sequence[str],
+    texts_test: Sequence[str],
+    labels_test: Sequence[int] | Sequence[str],
+    *,
+    C: float = 4.0,  # noqa: N803  scikit-learn's name for the inverse strength of regularisation
+    min_df: int = 1,
+) -> pd.DataFrame:
+    """Return what each cleaning step costs a bag of words: one row per variant, the untouched texts first.
+
+    Columns: weighted_f1, macro_f1, their difference to the untouched texts in points of 100 (weighted_change,
+    macro_change), features (size of the vocabulary) and emptied (test texts of which nothing is left). The model is
+    TF-IDF over single words and pairs of neighbours, then logistic regression with balanced classes; it is deterministic.
+
+    scikit-learn's own TF-IDF lower-cases and drops punctuation before anything else, which would hide the cost. Here every
+    punctuation mark is a token of its own and case is kept (`lowercase=False`, `token_pattern=r"\\w+|[^\\w\\s]"`).
+    Raises ValueError if texts and labels differ in number.
+
+    >>> table = cost(["yes!", "yes?", "no!", "no?"] * 3, [1, 0, 1, 0] * 3, ["fine!", "fine?"], [1, 0])
+    >>> table["weighted_f1"].round(2).to_dict()["no punctuation"] < table["weighted_f1"].to_dict()["as it is"]
+    True
+    """
+    for texts, labels, which in ((texts_train, labels_train, "train"), (texts_test, labels_test, "test")):
+        if len(texts) != len(labels) or not len(texts):
+            raise ValueError(f"{which}: {len(texts)} texts and {len(labels)} labels; pass one label for each text")
+    rows = {}
+    for name, steps in VARIANTS.items():
+        train, test = ([clean_text(text, **steps) for text in texts] for texts in (texts_train, texts_test))
+        words = TfidfVectorizer(lowercase=False, token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), min_df=min_df)
+        model = make_pipeline(words, LogisticRegression(C=C, class_weight="balanced", max_iter=1000))
+        predicted = model.fit(train, labels_train).predict(test)
+        scores = {f"{average}_f1": f1_score(labels_test, predicted, average=average) for average in ("weighted", "macro")}
+        rows[name] = scores | {"features": len(words.vocabulary_), "emptied": sum(not text.strip() for text in test)}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    for average in ("weighted", "macro"):
+        scores = table[f"{average}_f1"]
+        table.insert(2, f"{average}_change", 100 * (scores - scores["as it is"]))
+    return table.rename_axis("variant")

@@ -1,0 +1,103 @@
+"""Training objectives: what a step minimises.
+
+An objective is any function `objective(model, batch) -> loss` where `batch` is a dict of tensors with "labels" and
+`loss` is the mean over the batch's labelled items (labels that are not -100). Set its options with
+`functools.partial`. Keeping to that mean is what lets a trainer add up micro-batches correctly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+IGNORED = -100  # the label of a position that has none: padding, or a sub-token that is not its word's first
+
+
+def cross_entropy(
+    model: nn.Module,
+    batch: Mapping[str, Tensor],
+    *,
+    class_weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy of the model's logits, averaged over the labelled items of the batch.
+
+    Args:
+        model: called as `model(**inputs)` without labels; its answer has `.logits` [batch, classes] or
+            [batch, tokens, classes].
+        batch: the model's inputs and "labels" [batch] or [batch, tokens]; -100 marks positions without a label.
+        class_weights: [classes], for instance from `class_weights`. Weighted losses are divided by the number of
+            items. `torch.nn.CrossEntropyLoss(weight)` divides by the sum of the items' weights instead, which makes an
+            item's share depend on its neighbours in the batch and on how the batch is cut into micro-batches.
+        label_smoothing: the share of the target spread evenly over all classes, 0 to 1 (Szegedy et al. 2016,
+            arXiv 1512.00567).
+
+    Returns: a scalar; 0 (with a gradient) when no item is labelled.
+
+    Raises ValueError when the batch has no labels, or a label is not a class of the model.
+
+    >>> from types import SimpleNamespace
+    >>> model = lambda input_ids: SimpleNamespace(logits=torch.tensor([[2.0, 0.0], [0.0, 0.0]]))
+    >>> batch = {"input_ids": torch.zeros(2, 1), "labels": torch.tensor([0, 1])}
+    >>> round(cross_entropy(model, batch).item(), 4)  # (0.1269 + 0.6931) / 2
+    0.41
+    >>> round(cross_entropy(model, batch, class_weights=torch.tensor([1.0, 3.0])).item(), 4)
+    1.1032
+    """
+    if "labels" not in batch:
+        raise ValueError(f"the batch has no 'labels', only {', '.join(batch)}; add them in the collate function")
+    logits = model(**{name: value for name, value in batch.items() if name != "labels"}).logits
+    return mean_loss(logits, batch["labels"], class_weights=class_weights, label_smoothing=label_smoothing)
+
+
+def mean_loss(
+    logits: Tensor, labels: Tensor, *, class_weights: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
+    """The loss of `cross_entropy` for logits [..., classes] that are there already and labels [...].
+
+    >>> round(mean_loss(torch.zeros(2, 4), torch.tensor([1, -100])).item(), 4)  # ln 4; the second item does not count
+    1.3863
+    """
+    num_classes = logits.shape[-1]
+    logits, labels = logits.float().reshape(-1, num_classes), labels.reshape(-1)
+    if logits.shape[0] != labels.shape[0]:
+        raise ValueError(f"{logits.shape[0]} rows of logits, but {labels.shape[0]} labels; each item needs one of each")
+    if class_weights is not None and len(class_weights) != num_classes:
+        raise ValueError(f"{len(class_weights)} class weights for {num_classes} classes; give one for each class")
+    if labels.max() >= num_classes or (labels[labels != IGNORED] < 0).any():
+        raise ValueError(
+            f"labels run from {labels[labels != IGNORED].min().item()} to {labels.max().item()}, but the model has "
+            f"{num_classes} classes; load it with as many labels as the data has"
+        )
+    losses = F.cross_entropy(
+        logits, labels, ignore_index=IGNORED, reduction="none", label_smoothing=label_smoothing,
+        weight=None if class_weights is None else class_weights.to(logits),
+    )  # fmt: skip
+    return losses.sum() / (labels != IGNORED).sum().clamp(min=1)
+
+
+def class_weights(labels: Sequence[int] | Tensor, num_classes: int) -> Tensor:
+    """Weights n / (K * n_c), so that each class contributes equally; their mean over the items is 1.
+
+    Computed from the training labels, never pasted: the weights printed in MELD's own README stand in another order
+    than its label map (declare-lab/MELD issue 51).
+
+    Args:
+        labels: the training labels, integers [items].
+        num_classes: K.
+
+    Returns: [K], float32. Raises ValueError when a class has no item: its weight would be infinite.
+
+    >>> class_weights([0, 0, 0, 1], num_classes=2)
+    tensor([0.6667, 2.0000])
+    """
+    counts = torch.bincount(torch.as_tensor(labels), minlength=num_classes)
+    if len(counts) > num_classes:
+        raise ValueError(f"label {len(counts) - 1} is outside the {num_classes} classes; pass num_classes={len(counts)}")
+    if (counts == 0).any():
+        empty = ", ".join(str(c) for c in (counts == 0).nonzero().flatten().tolist())
+        raise ValueError(f"no training item has class {empty}; merge or leave out that class before weighting")
+    return counts.sum() / (num_classes * counts.float())

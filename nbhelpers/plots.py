@@ -1,0 +1,413 @@
+"""Every figure of the course, without torch; each also says in words what it shows.
+
+A function takes plain numbers or a DataFrame and returns a `Picture`: a matplotlib Figure with `alt` (a description for
+screen readers) and `summary` (the finding in one line). `show(picture)` gives both to the reader of a notebook. Colours
+stay apart for colour-blind readers (Okabe and Ito 2008; cividis) and never carry a meaning alone. Your own matplotlib
+settings are left as they are. Every function raises ValueError on a wrong call.
+"""
+
+import io
+import sys
+from collections.abc import Iterable
+from itertools import cycle, pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps, style
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import blended_transform_factory
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+INK, PALE, PAPER, GREY = "#1f2328", "#d0d7de", "#ffffff", "#999999"
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
+# Colour and marker by label name, the same in every figure; labels of other data sets take the next of OTHERS.
+EMOTIONS = {"neutral": (GREY, "o"), "surprise": (SKY, "*"), "fear": (PURPLE, "D"), "sadness": (BLUE, "v")}
+EMOTIONS |= {"joy": (ORANGE, "^"), "disgust": (GREEN, "X"), "anger": (RED, "s")}
+OTHERS = [(colour, marker) for marker in "Pphd<>8H" for colour in (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)]
+CURVES = {"train_loss": (RED, "s"), "dev_loss": (BLUE, "o"), "dev_weighted_f1": (GREEN, "D")}
+LINES: list[Any] = ["-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3))]
+# An opaque light card reads the same in light and dark notebooks. "default" comes first so that a user's style does not
+# mix in, and texts are data: a dollar sign in one starts no formula.
+CARD: list[Any] = ["default", {"figure.facecolor": PAPER, "font.size": 9, "text.color": INK, "text.parse_math": False}]
+CARD[1] |= {"xtick.color": INK, "ytick.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK}
+CARD[1] |= {"axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "axes.titlelocation": "left"}
+CARD[1] |= {"figure.constrained_layout.w_pad": 0.12, "figure.constrained_layout.h_pad": 0.08, "legend.frameon": False}
+
+
+class Picture(Figure):
+    """A Figure with its text twins. It is not registered with pyplot, so no notebook shows it a second time."""
+
+    alt: str = ""
+    summary: str = ""
+
+    def _ipython_display_(self) -> None:  # what Jupyter calls for a Picture at the end of a cell
+        show(self)
+
+    def png(self) -> bytes:
+        """The picture as a PNG of 128 colours, which halves the size of a notebook."""
+        full, small = io.BytesIO(), io.BytesIO()
+        with style.context(CARD):
+            self.savefig(full, format="png", dpi=100)
+        Image.open(full).convert("RGB").quantize(128).save(small, format="png", optimize=True)
+        return small.getvalue()
+
+
+def show(picture: Picture) -> None:
+    """Display the picture with its alt text in a notebook, and print its summary, in a notebook or not.
+
+    >>> show(label_distribution(pd.DataFrame({"train": [3, 1]}, index=["neutral", "joy"])))
+    neutral is the largest class of train with 75.0 % of 4 rows; joy the smallest with 25.0 %.
+    """
+    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
+        from IPython.display import display
+
+        twins = {"image/png": picture.png(), "text/plain": picture.alt}
+        display(twins, metadata={"image/png": {"alt": picture.alt}}, raw=True)
+    print(picture.summary)
+
+
+def label_distribution(counts: pd.DataFrame) -> Picture:
+    """The share of each label in each split. `counts`: rows per label (index) and split (columns).
+
+    >>> counts = pd.DataFrame({"train": [60, 40], "test": [5, 5]}, index=["neutral", "joy"])
+    >>> print(label_distribution(counts).summary.split(". ")[1])
+    Between splits, shares differ most for neutral: by 10.0 points.
+    """
+    table, names, splits = _numbers("counts", counts, ndim=2), _words(counts.index), _words(counts.columns)
+    totals = table.sum(axis=0)
+    _need((totals > 0).all(), "counts has a split without rows: drop that column")
+    shares = 100 * table / totals  # [labels, splits]
+    width = max(8.0, _inches(names) + 2.2 * len(splits))
+    with style.context(CARD):
+        picture = _picture(width, 0.9 + 0.3 * len(names), "Share of rows per label (number of rows)")
+        panels = picture.subplots(1, len(splits), sharex=True, sharey=True, squeeze=False)[0]
+        for j, panel in enumerate(panels):
+            texts = [f"{share:.1f} % ({count:,.0f})" for share, count in zip(shares[:, j], table[:, j], strict=True)]
+            panel.bar_label(panel.barh(range(len(names)), shares[:, j], color=BLUE), texts, padding=3)
+            panel.set_title(f"{splits[j]}: {totals[j]:,.0f} rows")
+            panel.spines["bottom"].set_visible(False)
+            panel.tick_params(left=False, bottom=False, labelbottom=False)
+        panels[0].set_yticks(range(len(names)), names)
+        for_text = 1.15 * len(splits) / (width - _inches(names) - 0.5)  # part of a panel's width, free for texts
+        panels[0].set(xlim=(0, shares.max() / (1 - for_text)), ylim=(len(names) - 0.4, -0.6))
+        first, most, least = shares[:, 0], shares[:, 0].argmax(), shares[:, 0].argmin()
+        summary = f"{names[most]} is the largest class of {splits[0]} with {first[most]:.1f} % of {totals[0]:,.0f} "
+        summary += f"rows; {names[least]} the smallest with {first[least]:.1f} %."
+        if len(splits) > 1:
+            spread = np.ptp(shares, axis=1)
+            widest = f"{names[spread.argmax()]}: by {spread.max():.1f} points"
+            summary += f" Between splits, shares differ most for {widest}."
+        listed = ", ".join(f"{name} {share:.1f} %" for name, share in zip(names, first, strict=True))
+        return _finish(picture, f"Bars of label shares for {', '.join(splits)}. In {splits[0]}: {listed}.", summary)
+
+
+def length_histogram(lengths: ArrayLike, padded_to: int = 128, max_tokens: int | None = None) -> Picture:
+    """Tokens per row, and in the summary what padding every row to `padded_to` costs (longer rows count as cut).
+
+    `max_tokens` is the budget of a batch in tokens; the summary then says how many rows fit into it.
+
+    >>> print(length_histogram([8, 8, 16], padded_to=16, max_tokens=64).summary.split(". ")[1])
+    Padded to 16, 33.3 % of all tokens would be padding and 0 rows cut
+    """
+    tokens = _numbers("lengths", lengths, ndim=1)
+    _need(padded_to > 0 and tokens.sum() > 0, f"padded_to is {padded_to}: use 1 or more, and rows that have tokens")
+    median, most, longest = np.median(tokens), np.percentile(tokens, 95), tokens.max()
+    bins = np.arange(0, longest + 2, np.ceil(longest / 60)) - 0.5  # whole tokens per bar, some 60 bars
+    peak = np.histogram(tokens, np.append(bins, np.inf))[0].max()
+    with style.context(CARD):
+        picture = _picture(8, 3.4, f"Tokens per row ({len(tokens):,} rows)")
+        axes = picture.subplots()
+        axes.hist(tokens, bins=[*bins, bins[-1] + np.ceil(longest / 60)], color=SKY)
+        axes.set(xlabel="tokens", ylabel="rows", xlim=(0, 1.25 * longest), ylim=(0, 1.4 * peak))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        # Each text stands right of its line and above all later lines, so that no line crosses a text.
+        for name, value, top in (("median", median, 1.36), ("95 % of rows", most, 1.24), ("longest", longest, 1.12)):
+            axes.vlines(value, 0, top * peak, color=INK, linewidth=1)
+            axes.text(value, top * peak, f" {name}: {value:,.0f}", va="top")
+        padding = 1 - np.minimum(tokens, padded_to).mean() / padded_to
+        summary = f"Half of the rows have up to {median:,.0f} tokens, 95 % up to {most:,.0f}, the longest has "
+        summary += f"{longest:,.0f}. Padded to {padded_to}, {100 * padding:.1f} % of all tokens would be padding and "
+        summary += f"{np.count_nonzero(tokens > padded_to):,} rows cut."
+        if max_tokens is not None:
+            summary += f" A budget of {max_tokens:,} tokens holds {max_tokens // padded_to:,} rows of that length, or "
+            summary += f"{max_tokens / tokens.mean():,.0f} rows of the mean length, {tokens.mean():.1f}."
+        return _finish(picture, f"Histogram of tokens per row; median {median:,.0f}, longest {longest:,.0f}.", summary)
+
+
+def transitions(matrix: pd.DataFrame) -> Picture:
+    """Which emotion follows which? `matrix`: counts of turn pairs, this turn's emotion by the next turn's (columns).
+
+    >>> pairs = pd.DataFrame([[8, 2], [5, 5]], index=["neutral", "joy"], columns=["neutral", "joy"])
+    >>> print(transitions(pairs).summary)
+    The next turn keeps the emotion in 65.0 % of 20 pairs: neutral is kept most (80.0 %), joy least (50.0 %).
+    """
+    names, table, shares = _square("matrix", matrix)
+    kept, texts = shares.diagonal(), [f"{share:.0f} %" for share in shares.flat]
+    most, least = np.nanargmax(kept), np.nanargmin(kept)
+    with style.context(CARD):
+        title = "Emotion of the next turn, in % of each line (pairs per line)"
+        picture = _heatmap(title, names, table, shares, texts, "this turn", "next turn")
+        summary = f"The next turn keeps the emotion in {100 * table.trace() / table.sum():.1f} % of {table.sum():,.0f} "
+        summary += f"pairs: {names[most]} is kept most ({kept[most]:.1f} %), "
+        summary += f"{names[least]} least ({kept[least]:.1f} %)."
+        return _finish(picture, f"Heat map, this turn by next turn. {_peaks(names, shares)}", summary)
+
+
+def confusion_matrix(frame: pd.DataFrame) -> Picture:
+    """Counts of gold labels (lines) by predicted ones (columns), as from `metrics.confusion`; colour is % of the line.
+
+    >>> frame = pd.DataFrame([[9, 1], [4, 6]], index=["neutral", "joy"], columns=["neutral", "joy"])
+    >>> print(confusion_matrix(frame).summary)
+    Recall is best for neutral (90.0 % of 10), worst for joy (60.0 % of 10). Most frequent error: joy as neutral (4).
+    """
+    names, table, shares = _square("frame", frame)
+    texts = [f"{n:,.0f}\n{share:.0f} %" if n else "0" for n, share in zip(table.flat, shares.flat, strict=True)]
+    recall, rows, errors = shares.diagonal(), table.sum(axis=1), table * (1 - np.eye(len(names)))
+    best, worst = np.nanargmax(recall), np.nanargmin(recall)
+    gold, predicted = np.unravel_index(errors.argmax(), errors.shape)
+    with style.context(CARD):
+        title = "Gold and predicted labels: rows, and % of each line (rows per line)"
+        picture = _heatmap(title, names, table, shares, texts, "gold", "predicted")
+        summary = f"Recall is best for {names[best]} ({recall[best]:.1f} % of {rows[best]:,.0f}), worst for "
+        summary += f"{names[worst]} ({recall[worst]:.1f} % of {rows[worst]:,.0f}). Most frequent error: "
+        summary += f"{names[gold]} as {names[predicted]} ({errors.max():,.0f})." if errors.any() else "none."
+        return _finish(picture, f"Confusion matrix, gold by predicted. {_peaks(names, shares)}", summary)
+
+
+def timeline(
+    speakers: Iterable[str],
+    emotions: Iterable[str],
+    texts: Iterable[str] | None = None,
+    names: Iterable[str] | None = None,
+) -> Picture:
+    """One dialogue from left to right, a lane per speaker, each turn marked and labelled with its emotion.
+
+    `texts`, one per turn, are listed below, cut to one line, if there are at most 16. `names` is the full label list:
+    with it, labels outside `EMOTIONS` look the same in every dialogue.
+
+    >>> print(timeline(["Joey", "Ross", "Joey"], ["neutral", "neutral", "joy"]).summary)
+    Turns: 3, speakers: 2. The emotion differs from the turn before in 1 of 2 cases; most frequent: neutral (2).
+    """
+    who, felt, said = _words(speakers), _words(emotions), _words([] if texts is None else texts)
+    known, lanes, turns = sorted(set(felt)) if names is None else _words(names), list(dict.fromkeys(who)), len(felt)
+    _need(turns > 0 and turns == len(who), f"{len(who)} speakers but {turns} emotions: pass one of each per turn")
+    _need(len(said) in (0, turns), f"{len(said)} texts but {turns} emotions: pass one of each per turn")
+    _need(set(felt) <= set(known), f"emotions {sorted(set(felt) - set(known))} are missing in names")
+    looks = dict(zip([name for name in known if name not in EMOTIONS], cycle(OTHERS), strict=False)) | EMOTIONS
+    upright = _inches(felt) > (8.3 - _inches(lanes)) / turns  # too narrow for horizontal words
+    lane = 0.45 + (_inches(felt) if upright else 0.15)
+    said = said if turns <= 16 else []
+    with style.context(CARD):
+        heights = [lane * len(lanes) + 0.6, 0.19 * len(said) + 0.01]
+        picture = _picture(9, sum(heights) + 0.5, "Emotion of each turn")
+        axes, below = picture.subplots(2, 1, height_ratios=heights)
+        for turn, (speaker, emotion) in enumerate(zip(who, felt, strict=True), start=1):
+            colour, marker = looks[emotion]
+            at, size = (turn, lanes.index(speaker)), 13 if marker == "*" else 9
+            axes.plot(*at, color=colour, marker=marker, markersize=size, markeredgecolor=INK, markeredgewidth=0.7)
+            above = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+            axes.annotate(emotion, at, **above, rotation=90 * upright)
+        axes.hlines(range(len(lanes)), 0.5, turns + 0.5, color=PALE, linewidth=1, zorder=0)
+        axes.set(xlabel="turn", xlim=(0.4, turns + 0.6), ylim=(len(lanes) - 1 + 0.2 / lane, -1 + 0.1 / lane))
+        axes.set_xticks(range(1, turns + 1))
+        axes.set_yticks(range(len(lanes)), lanes)
+        below.set_axis_off()
+        place = blended_transform_factory(picture.transFigure, below.transAxes)
+        for i, words in enumerate(said):
+            line = f"{i + 1}  {who[i]}: {' '.join(words.split())}"
+            text = below.text(0.015, 1 - (i + 0.5) / turns, line, transform=place, fontsize=8, va="center")
+            text.set_in_layout(False)  # it starts left of its axes on purpose
+            fits = 0.96 * picture.bbox.width / text.get_window_extent().width
+            text.set_text(line if fits >= 1 else line[: int(fits * len(line)) - 2].rstrip() + "…")
+        changes, most = sum(a != b for a, b in pairwise(felt)), max(dict.fromkeys(felt), key=felt.count)
+        summary = f"Turns: {turns}, speakers: {len(lanes)}. The emotion differs from the turn before in {changes} of "
+        summary += f"{turns - 1} cases; most frequent: {most} ({felt.count(most)})."
+        listed = "; ".join(f"{i + 1} {who[i]}: {felt[i]}" for i in range(turns))
+        return _finish(picture, f"Timeline of a dialogue, a lane per speaker. {listed}.", summary)
+
+
+def learning_curves(history: pd.DataFrame) -> Picture:
+    """Losses and dev weighted F1 over training. `history`: a line per measurement, NaN where something is not measured.
+
+    Columns: `epoch` or else `step`; any of `train_loss`, `dev_loss`, `dev_weighted_f1` (0 to 1, drawn in %); optionally
+    `run`, up to six names, told apart by line style.
+
+    >>> history = pd.DataFrame({"epoch": [1, 2, 3], "dev_loss": [1.2, 1.0, 1.1], "dev_weighted_f1": [0.5, 0.6, 0.58]})
+    >>> print(learning_curves(history).summary)
+    Lowest dev loss 1.000 at epoch 2; highest dev weighted F1 60.0 % at epoch 2.
+    """
+    x = "epoch" if "epoch" in history else "step"
+    measured = [name for name in CURVES if name in history and history[name].notna().any()]
+    _need(x in history and measured, f"history has {[*history]}: it needs epoch or step, and one of {[*CURVES]}")
+    top = history["dev_weighted_f1"].max() if "dev_weighted_f1" in measured else 0
+    _need(top <= 1, f"dev_weighted_f1 goes up to {top:g}: pass fractions from 0 to 1, not percent")
+    run_of = history["run"].astype(str) if "run" in history else pd.Series("", index=history.index)
+    runs = list(dict.fromkeys(run_of))
+    _need(len(runs) <= len(LINES), f"history has {len(runs)} runs: draw at most {len(LINES)}, or their mean")
+    panels = [[name for name in measured if name.endswith(end)] for end in ("loss", "f1")]
+    with style.context(CARD):
+        handles = [Line2D([], [], color=CURVES[key][0], marker=CURVES[key][1], label=_plain(key)) for key in measured]
+        handles += [Line2D([], [], color=INK, linestyle=LINES[i], label=run) for i, run in enumerate(runs) if run]
+        columns = int(max(1, 7.5 // (_inches(_words(handle.get_label() for handle in handles)) + 0.7)))
+        picture = _picture(8, 3.4 + 0.2 * (len(handles) // columns), "Learning curves")
+        all_axes = picture.subplots(1, sum(map(bool, panels)), squeeze=False)[0]
+        for axes, panel in zip(all_axes, filter(None, panels), strict=True):
+            for name, (run, line) in ((name, look) for name in panel for look in zip(runs, LINES, strict=False)):
+                points = history.loc[run_of == run, [x, name]].dropna()
+                y, (colour, marker) = points[name] * (100 if name.endswith("f1") else 1), CURVES[name]
+                every = len(points) // 15 + 1
+                axes.plot(points[x], y, color=colour, marker=marker, markersize=4, markevery=every, linestyle=line)
+            axes.set(xlabel=x, ylabel="loss" if panel[0].endswith("loss") else "dev weighted F1 (%)")
+            axes.set_xlim(-0.03 * history[x].max(), 1.03 * history[x].max())
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+            axes.grid(axis="y", color=PALE)
+        picture.legend(handles=handles, loc="outside lower left", ncols=columns, handlelength=4)
+        facts = []
+        for name in measured:
+            values, at = history[name].to_numpy(dtype=float), history[x].to_numpy()
+            best = int(np.nanargmax(values) if name.endswith("f1") else np.nanargmin(values))
+            value = f"highest {_plain(name)} {100 * values[best]:.1f} %" if name.endswith("f1") else ""
+            value = value or f"lowest {_plain(name)} {values[best]:.3f}"
+            facts.append(f"{value} at {x} {at[best]:g}" + (f" of {run_of.iloc[best]}" if run_of.iloc[best] else ""))
+        summary = "; ".join(facts)
+        listed = ", ".join(_words(handle.get_label() for handle in handles))
+        return _finish(picture, f"Curves over {x}: {listed}.", f"{summary[0].upper()}{summary[1:]}.")
+
+
+def reliability_diagram(frame: pd.DataFrame, ece: float) -> Picture:
+    """Accuracy against confidence, per bin; `frame` and `ece` as from `metrics.reliability` and its ECE (0 to 1).
+
+    >>> frame = pd.DataFrame({"low": [0.5], "high": [1.0], "count": [10], "confidence": [0.9], "accuracy": [0.6]})
+    >>> print(reliability_diagram(frame, ece=0.3).summary)
+    ECE 30.0 points over 10 rows: mean confidence 90.0 %, accuracy 60.0 %. The bin 50 to 100 % adds most to it.
+    """
+    columns = ["low", "high", "confidence", "accuracy", "count"]
+    _need(set(columns) <= set(frame), f"frame has the columns {[*frame]}: it needs {', '.join(columns)}")
+    _need(0 <= ece <= 1 and frame["count"].sum() > 0, f"ece is {ece}: pass a fraction from 0 to 1, and bins with rows")
+    filled = frame.loc[frame["count"] > 0, columns].to_numpy(dtype=float)
+    (low, high, sure, right), count = 100 * filled[:, :4].T, filled[:, 4]
+    with style.context(CARD):
+        picture = _picture(7, 5.2, f"Reliability: expected calibration error {100 * ece:.1f} points")
+        axes, below = picture.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        axes.bar(low, right, high - low, align="edge", color=SKY, edgecolor=INK, label="accuracy")
+        gap = {"color": "none", "edgecolor": RED, "hatch": "///", "label": "gap to mean confidence"}
+        axes.bar(low, sure - right, high - low, bottom=right, align="edge", **gap)
+        axes.plot([0, 100], [0, 100], color=INK, linestyle="--", label="perfectly calibrated")
+        axes.set(ylabel="accuracy (%)", xlim=(0, 100), ylim=(0, 100))
+        axes.legend(loc="upper left")
+        bars = below.bar(low, count, high - low, align="edge", color=GREY, edgecolor=INK)
+        below.bar_label(bars, [f"{n:,.0f}" for n in count], padding=2, fontsize=7)
+        below.set(xlabel="top probability (%)", ylabel="rows", ylim=(0, 1.35 * count.max()))
+        below.yaxis.set_major_formatter("{x:,.0f}")
+        worst = (count * abs(sure - right)).argmax()
+        summary = f"ECE {100 * ece:.1f} points over {count.sum():,.0f} rows: mean confidence "
+        summary += f"{np.average(sure, weights=count):.1f} %, accuracy {np.average(right, weights=count):.1f} %. "
+        summary += f"The bin {low[worst]:.0f} to {high[worst]:.0f} % adds most to it."
+        return _finish(picture, "Reliability diagram: accuracy per bin of top probability, and rows per bin.", summary)
+
+
+def score_bars(frame: pd.DataFrame) -> Picture:
+    """Scores with their intervals, in the order given. `frame`: a line per model; score, low, high in percent points.
+
+    A line without an interval (low and high NaN), such as a published number, gets a hollow marker.
+
+    >>> frame = pd.DataFrame({"score": [31.3, 62.0], "low": [29.0, 60.1], "high": [33.5, 63.8]}, ["majority", "ours"])
+    >>> print(score_bars(frame).summary)
+    Highest: ours with 62.0 [60.1, 63.8]; lowest: majority with 31.3 [29.0, 33.5].
+    """
+    _need({"score", "low", "high"} <= set(frame) and len(frame), f"frame has {[*frame]}: it needs score, low and high")
+    score, low, high = values = frame[["score", "low", "high"]].to_numpy(dtype=float).T
+    _need(np.nanmax(score) > 1, "all scores are 1 or less: pass percent points, 100 times the fraction")
+    _need(not ((low > score) | (high < score) | np.isnan(score)).any(), "a score is NaN or outside of its interval")
+    names = _words(frame.index)
+    texts = [f"{s:.1f}" if np.isnan(a) else f"{s:.1f} [{a:.1f}, {b:.1f}]" for s, a, b in values.T]
+    with style.context(CARD):
+        picture = _picture(8, 1.1 + 0.32 * len(names), "Scores and their intervals")
+        axes = picture.subplots()
+        axes.hlines(range(len(names)), low, high, color=BLUE, linewidth=2.5)
+        for i, text in enumerate(texts):
+            axes.plot(score[i], i, "o", color=BLUE, markerfacecolor=PAPER if np.isnan(low[i]) else BLUE)
+            axes.text(1.02, i, text, transform=axes.get_yaxis_transform(), va="center")
+        axes.set_yticks(range(len(names)), names)
+        axes.set(xlabel="percent points", ylim=(len(names) - 0.4, -0.6))
+        axes.grid(axis="x", color=PALE)
+        most, least = score.argmax(), score.argmin()
+        summary = f"Highest: {names[most]} with {texts[most]}; lowest: {names[least]} with {texts[least]}."
+        listed = "; ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True))
+        return _finish(picture, f"Points with intervals. {listed}.", summary)
+
+
+def _picture(width: float, height: float, title: str) -> Picture:
+    picture = Picture(figsize=(width, height), dpi=100, layout="constrained")
+    picture.suptitle(title, x=0.015, ha="left", weight="bold", fontsize=10)
+    return picture
+
+
+def _finish(picture: Picture, alt: str, summary: str) -> Picture:
+    picture.alt, picture.summary = alt, summary
+    picture.draw_without_rendering()  # while CARD holds: matplotlib makes some ticks and texts only now
+    return picture
+
+
+def _heatmap(
+    title: str, names: list[str], table: NDArray[Any], shares: NDArray[Any], texts: list[str], lines: str, columns: str
+) -> Picture:
+    size, longest, small = len(names), _inches(names), len(names) > 10
+    width = max(8.0, longest + 0.39 * size + 1.4)
+    upright = longest > (width - longest - 1.4) / size  # too narrow for horizontal names
+    picture = _picture(width, 0.9 + (0.36 if small else 0.45) * size + longest * upright, title)
+    axes = picture.subplots()
+    cmap = colormaps["cividis"].with_extremes(bad=PALE)  # bad: a line without rows
+    mesh = axes.pcolormesh(shares, cmap=cmap, vmin=0, vmax=np.nanmax(shares), edgecolor=PAPER, linewidth=1)
+    for (i, j), share in np.ndenumerate(shares):
+        light = np.dot(mesh.to_rgba(share)[:3] ** np.float64(2.2), [0.2126, 0.7152, 0.0722])  # WCAG relative luminance
+        text = axes.text(j + 0.5, i + 0.5, "" if np.isnan(share) else texts[i * size + j], ha="center", va="center")
+        text.set(color="black" if light > 0.18 else "white", fontsize=6.5 if small else 9)
+    axes.set(xlabel=columns, ylabel=lines, ylim=(size, 0))
+    axes.set_xticks(np.arange(size) + 0.5, names, rotation=90 * upright)
+    axes.set_yticks(np.arange(size) + 0.5, [f"{names[i]} ({table[i].sum():,.0f})" for i in range(size)])
+    axes.tick_params(length=0)
+    return picture
+
+
+def _peaks(names: list[str], shares: NDArray[Any]) -> str:
+    filled = [(name, line) for name, line in zip(names, shares, strict=True) if not np.isnan(line).any()]
+    cells = "; ".join(f"{name}: {names[line.argmax()]} {line.max():.0f} %" for name, line in filled)
+    return f"Largest cell of each line: {cells}."
+
+
+def _square(what: str, frame: pd.DataFrame) -> tuple[list[str], NDArray[Any], NDArray[Any]]:
+    """Names, counts, and counts in % of their line (NaN in a line without counts)."""
+    table, names = _numbers(what, frame, ndim=2), _words(frame.index)
+    _need(names == _words(frame.columns), f"{what} has lines {names} but columns {[*frame.columns]}: use one order")
+    _need(table.any(), f"{what} holds only zeros: there is nothing to draw")
+    totals = table.sum(axis=1, keepdims=True)
+    return names, table, 100 * table / np.where(totals > 0, totals, np.nan)
+
+
+def _numbers(what: str, values: ArrayLike | pd.DataFrame, ndim: int) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=float)
+    _need(array.ndim == ndim and array.size, f"{what} has shape {array.shape}: pass {ndim} dimension(s), not empty")
+    _need(np.isfinite(array).all() and array.min() >= 0, f"{what} holds NaN or negative numbers: fill gaps with 0")
+    return array
+
+
+def _words(values: Iterable[Any]) -> list[str]:
+    return [str(value) for value in values]
+
+
+def _inches(words: list[str]) -> float:
+    return 0.085 * max(map(len, words))  # room for the longest word at font size 9
+
+
+def _plain(column: str) -> str:
+    return column.replace("_", " ").replace("f1", "F1")
+
+
+def _need(right: Any, message: str) -> None:
+    if not right:
+        raise ValueError(message)

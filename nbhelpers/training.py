@@ -1,0 +1,332 @@
+"""Training: a loop that can be read in one go (`fit`), and transformers' Trainer made to take an objective (`Trainer`).
+
+Both minimise any `objective(model, batch) -> loss` whose loss is a mean over the batch's labelled items, both keep the
+best model by a dev score, and with the same batches, optimizer and seed both give the same curve.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+Batch = Mapping[str, Tensor]
+Objective = Callable[[nn.Module, Batch], Tensor]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def fit(
+    model: nn.Module,
+    batches: DataLoader[Any],
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    *,
+    num_epochs: int,
+    evaluate: Callable[[nn.Module], float] | None = None,
+    precision: str = "fp32",
+    accumulate: int = 1,
+    max_grad_norm: float = 1.0,
+    patience: int | None = None,
+    log: Callable[[dict[str, float]], None] = lambda row: None,
+) -> list[dict[str, float]]:
+    """Train the model in place and leave it with the weights of the epoch that scored best on dev.
+
+    Args:
+        batches: dicts of tensors with "labels"; if the batch sampler has `set_epoch`, it is called.
+        objective: `objective(model, batch) -> loss`, a mean over the batch's labelled items.
+        optimizer, scheduler: from `make_optimizer` and `make_scheduler`; the scheduler moves once per update.
+        evaluate: `evaluate(model) -> score` on dev after each epoch, higher is better; None keeps the last epoch.
+        precision: "fp32", "bf16", or "fp16" (with loss scaling).
+        accumulate: batches per update. Each counts by its labelled items, so that the gradient is the one of a single
+            big batch, also when the batches differ in size.
+        max_grad_norm: longer gradients are scaled down to this norm.
+        patience: stop after this many epochs in a row without a better score.
+        log: called with each row of the history as it comes.
+
+    Returns: the history, a dict per update (step, epoch, train_loss, lr) and per epoch (step, epoch, dev_score).
+    """
+    device, history, step = next(model.parameters()).device, [], 0
+    best_epoch, best_score, best_weights = 0, -math.inf, None
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+    for epoch in range(1, num_epochs + 1):
+        set_epoch(batches, epoch - 1)
+        for micro_batches in groups(batches, accumulate):
+            model.train()
+            num_items = sum(num_labelled(batch) for batch in micro_batches)
+            total = 0.0
+            for batch in micro_batches:
+                batch = {name: tensor.to(device) for name, tensor in batch.items()}
+                with autocast(device, precision):
+                    loss = objective(model, batch) * num_labelled(batch) / num_items
+                scaler.scale(loss).backward()
+                total += loss.item()
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+            step, lr = step + 1, scheduler.get_last_lr()[-1]
+            scaler.step(optimizer)
+            scaler.update()
+            scheduler.step()
+            optimizer.zero_grad()
+            history.append({"step": step, "epoch": step / updates_per_epoch(batches, accumulate), "train_loss": total, "lr": lr})
+            log(history[-1])
+        if evaluate is not None:
+            score = evaluate(model)
+            history.append({"step": step, "epoch": epoch, "dev_score": score})
+            log(history[-1])
+            if score > best_score:
+                best_epoch, best_score = epoch, score
+                best_weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            elif patience is not None and epoch - best_epoch >= patience:
+                break
+    if best_weights is not None:
+        model.load_state_dict(best_weights)
+    return history
+
+
+def num_labelled(batch: Batch) -> int:
+    """How many items of the batch have a label (are not -100): what its mean loss was divided by."""
+    return int((batch["labels"] != -100).sum())
+
+
+def groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+    """`size` batches at a time; the last group of an epoch may be smaller.
+
+    >>> [len(group) for group in groups([{}, {}, {}], 2)]
+    [2, 1]
+    """
+    iterator = iter(batches)
+    return iter(lambda: list(itertools.islice(iterator, size)), [])
+
+
+def updates_per_epoch(batches: DataLoader[Any], accumulate: int = 1) -> int:
+    """Optimizer steps in one pass over the batches."""
+    return math.ceil(len(batches) / accumulate)
+
+
+def set_epoch(batches: DataLoader[Any], epoch: int) -> None:
+    """Tell the batch sampler which epoch's order to give, if it can be told."""
+    if hasattr(batches.batch_sampler, "set_epoch"):
+        batches.batch_sampler.set_epoch(epoch)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which matrix products run in "bf16" or "fp16"; weights stay fp32. For "fp32" it does nothing."""
+    if precision not in DTYPES:
+        raise ValueError(f"precision {precision!r} is not one of {', '.join(DTYPES)}")
+    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32")
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, batches: DataLoader[Any], *, precision: str = "fp32") -> Tensor:
+    """Logits for every item, in the order of the data set, whatever the order of the batches.
+
+    Args:
+        batches: a DataLoader with a batch sampler that gives the same batches each time it is read.
+
+    Returns: [items, classes], fp32, on the CPU.
+    """
+    device = next(model.parameters()).device
+    model.eval()
+    rows = []
+    for batch in batches:
+        inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+        with autocast(device, precision):
+            rows.append(model(**inputs).logits.float().cpu())
+    logits = torch.cat(rows)
+    ordered = torch.empty_like(logits)
+    ordered[[index for batch in batches.batch_sampler for index in batch]] = logits  # type: ignore[union-attr]
+    return ordered
+
+
+def is_encoder(model: nn.Module, name: str) -> bool:
+    """Whether the parameter of this name belongs to the pre-trained encoder (else: to the head)."""
+    return re.search(rf"(^|\.){model.base_model_prefix}\.", name) is not None
+
+
+def freeze_encoder(model: nn.Module) -> None:
+    """Train only the head: the encoder's parameters get no gradient."""
+    for name, parameter in model.named_parameters():
+        if is_encoder(model, name):
+            parameter.requires_grad_(False)
+
+
+def make_optimizer(
+    model: nn.Module,
+    lr: float,
+    *,
+    head_lr: float | None = None,
+    layer_decay: float = 1.0,
+    weight_decay: float = 0.01,
+) -> torch.optim.AdamW:
+    """Fused AdamW with bias correction; biases and LayerNorm are not decayed.
+
+    Args:
+        lr: peak learning rate of the encoder's last layer.
+        head_lr: that of the head; default `lr`.
+        layer_decay: each encoder layer below the last gets this times the rate of the one above, the embeddings one
+            time more (layer-wise learning-rate decay; Howard and Ruder 2018, arXiv 1801.06146). 1.0 switches it off.
+        weight_decay: of weight matrices and embeddings.
+
+    Raises ValueError when no parameter is trainable.
+    """
+    layer = re.compile(r"\.layers?\.(\d+)\.")
+    depth = {name: int(found[1]) for name, _ in model.named_parameters() if (found := layer.search(name))}
+    top = max(depth.values(), default=0)
+    parameters = defaultdict(list)
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if not is_encoder(model, name):
+            rate = lr if head_lr is None else head_lr
+        elif name in depth or "embeddings" in name:
+            rate = lr * layer_decay ** (top - depth.get(name, -1))
+        else:
+            rate = lr  # a pooler or a final norm, above the last layer
+        parameters[rate, weight_decay if parameter.ndim > 1 else 0.0].append(parameter)
+    if not parameters:
+        raise ValueError("no parameter of the model is trainable; set requires_grad on some before training")
+    groups = [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in parameters.items()]
+    fused = next(model.parameters()).device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=lr, fused=fused)
+
+
+def make_scheduler(
+    optimizer: torch.optim.Optimizer, num_steps: int, *, schedule: str = "linear", warmup: float = 0.1
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Linear warm-up over the first `warmup` share of the steps, then "linear" or "cosine" down to 0, or "constant"."""
+    names = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+    if schedule not in names:
+        raise ValueError(f"schedule {schedule!r} is not one of {', '.join(names)}")
+    return transformers.get_scheduler(names[schedule], optimizer, math.ceil(warmup * num_steps), num_steps)
+
+
+class Trainer(transformers.Trainer):
+    """transformers' Trainer (5.x) that minimises an objective and reads batches as they are given.
+
+    In training the loss is the objective's; in evaluation it is the model's own plain cross-entropy. Under gradient
+    accumulation every micro-batch counts by its labelled items. The stock Trainer of transformers 5.23 relies there on
+    the model to divide by `num_items_in_batch`, which BERT and RoBERTa classifiers ignore: its loss and gradient come
+    out `accumulate` times too large (huggingface/transformers issue 47688).
+
+    Args:
+        model: a transformers model with a head.
+        args: from `arguments`, or any TrainingArguments.
+        objective: `objective(model, batch) -> loss`, a mean over the batch's labelled items.
+        train_batches, dev_batches: DataLoaders; `evaluate()` reads dev_batches in their order.
+        optimizer: from `make_optimizer`; the learning rates in it count, the one in args does not.
+        compute_metrics, callbacks: as in transformers.
+        patience: stop after this many evaluations without a better score (needs `dev_batches`).
+
+    One process drives one device; several devices go through `accelerate launch`, which was not tested.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: transformers.TrainingArguments,
+        objective: Objective,
+        train_batches: DataLoader[Any],
+        dev_batches: DataLoader[Any] | None = None,
+        *,
+        optimizer: torch.optim.Optimizer,
+        compute_metrics: Callable[[Any], dict[str, float]] | None = None,
+        callbacks: list[transformers.TrainerCallback] | None = None,
+        patience: int | None = None,
+    ) -> None:
+        args._n_gpu = min(args.n_gpu, 1)  # nn.DataParallel would split a token-budget batch into uneven parts
+        stop = [] if patience is None else [transformers.EarlyStoppingCallback(patience)]
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=train_batches.collate_fn,
+            train_dataset=train_batches.dataset,
+            eval_dataset=None if dev_batches is None else dev_batches.dataset,
+            compute_metrics=compute_metrics,
+            callbacks=[*(callbacks or []), *stop],
+            optimizers=(optimizer, None),
+        )
+        self.objective, self.train_batches, self.dev_batches = objective, train_batches, dev_batches
+        self.model_accepts_loss_kwargs = True  # makes the Trainer count the labelled items of an update
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        return self.accelerator.prepare(self.train_batches)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        return super().get_eval_dataloader(eval_dataset) if eval_dataset else self.accelerator.prepare(self.dev_batches)
+
+    def compute_loss(
+        self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        if model.training:
+            share = 1.0 if num_items_in_batch is None else num_labelled(inputs) / num_items_in_batch
+            return self.objective(model, inputs) * share * self.accelerator.num_processes
+        outputs = model(**inputs)
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+
+def arguments(
+    output_dir: str | Path,
+    *,
+    num_epochs: float,
+    precision: str = "fp32",
+    accumulate: int = 1,
+    max_grad_norm: float = 1.0,
+    schedule: str = "linear",
+    warmup: float = 0.1,
+    checkpointing: bool = False,
+    score: str | None = "weighted_f1",
+    tensorboard: bool = False,
+    seed: int = 0,
+    **others: Any,
+) -> transformers.TrainingArguments:
+    """TrainingArguments in this course's words, with what most runs want.
+
+    Evaluates and saves after each epoch, keeps the best checkpoint (by `score`, a name that compute_metrics gives;
+    higher is better) and the last one to resume from, and loads the best at the end. `score=None` does none of these.
+
+    Args:
+        output_dir: where checkpoints (and, with `tensorboard`, event files) go.
+        precision: "fp32", "bf16" or "fp16".
+        schedule: "linear", "cosine" or "constant_with_warmup"; `warmup` is a share of all steps.
+        checkpointing: compute activations again in the backward pass instead of keeping them: less memory, more time.
+        others: any further argument of TrainingArguments.
+    """
+    if precision not in DTYPES:
+        raise ValueError(f"precision {precision!r} is not one of {', '.join(DTYPES)}")
+    by_epoch = "no" if score is None else "epoch"
+    defaults = {
+        "eval_strategy": by_epoch,
+        "save_strategy": by_epoch,
+        "save_total_limit": 2,
+        "load_best_model_at_end": score is not None,
+        "metric_for_best_model": score,
+        "greater_is_better": None if score is None else True,
+        "logging_steps": 10,
+        "disable_tqdm": True,
+    }
+    return transformers.TrainingArguments(
+        output_dir=str(output_dir),
+        num_train_epochs=num_epochs,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        gradient_accumulation_steps=accumulate,
+        max_grad_norm=max_grad_norm,
+        lr_scheduler_type=schedule,
+        warmup_steps=warmup,
+        gradient_checkpointing=checkpointing,
+        report_to="tensorboard" if tensorboard else "none",
+        seed=seed,
+        **{**defaults, **others},
+    )
