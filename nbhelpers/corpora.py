@@ -27,6 +27,7 @@ import unicodedata
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,7 @@ DIALOGUE_COLUMNS = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": "\n"}
 SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "val": "dev", "test": "test"}  # outside -> here
+_TWO_CLASSES = "a classifier needs two classes at least; check the column and the file"
 MAX_CHARS = 100_000  # a longer "text" is nearly always a broken quote, or a whole file in one cell
 
 _COMMIT = "2d2011b409d3ca2d7e94460cd007d434b1d0a102"
@@ -126,7 +128,7 @@ def load_dialogues(folder: str | Path, *, encoding: str = "utf-8", max_chars: in
                 fault = f"dialogue {turn[0]}, utterance {turn[1]} stands in row {earlier} already"
                 raise CorpusError(f"{place}: {fault}; renumber or delete one of them")
         if split == "train" and len(set(data["emotion"])) == 1:
-            raise CorpusError(f"{table.file}: every Emotion is the same, and a classifier needs two; check the column")
+            raise CorpusError(f"{table.file}: every Emotion is the same; {_TWO_CLASSES}")
         order = [first[turn] for turn in sorted(first)]
         data = {name: [values[i] for i in order] for name, values in data.items()}
         splits[split] = _dataset(data, {"emotion": EMOTIONS, "sentiment": SENTIMENTS}, table, changes)
@@ -139,6 +141,9 @@ def load_meld(folder: str | Path | None = None) -> DatasetDict:
     Taken from `folder`, else from $NBHELPERS_DATA/meld if that variable is set, else from the cache ($NBHELPERS_CACHE
     or ~/.cache/nbhelpers), into which its three files are downloaded once. Download and cache must have the published
     SHA-256; a folder of your own may differ, and `describe` then says so. Raises CorpusError.
+
+    >>> sorted(load_meld()["train"].features)  # doctest: +SKIP
+    ['dialogue_id', 'emotion', 'episode', 'season', 'sentiment', 'speaker', 'text', 'utterance_id']
     """
     if folder is None and os.environ.get("NBHELPERS_DATA"):
         folder = Path(os.environ["NBHELPERS_DATA"], "meld")
@@ -187,7 +192,7 @@ def load_table(
     tables = {split: _read(file, encoding, quotes, columns) for split, file in files.items()}
     for table in tables.values():
         _require(
-            table, (text_column, label_column), "pass text_column= and label_column= (or columns=, without a header)"
+            table, (text_column, label_column), "pass text_column= and label_column=, or columns= without a header"
         )
     return _classified(tables, text_column, label_column, labels, max_chars)
 
@@ -207,6 +212,8 @@ def load_hub(
     A split without labels (all -1) is left out, which the notes say. The Hub's own cache is used; no code from the Hub
     is run. Raises CorpusError. Tested on local folders in the Hub's formats and on simulated failures only: the place
     where this was written has no internet.
+
+    >>> data = load_hub("dair-ai/emotion", config="split")  # doctest: +SKIP
     """
     try:
         loaded = load_dataset(name, config, revision=revision)
@@ -249,6 +256,8 @@ def _classified(
     for split, table in tables.items():
         texts, changes = _texts(table, text, max_chars)
         found = _cells(table, label, _class_id, ids, "correct the row or pass labels=...")
+        if split == "train" and len(set(found)) == 1:
+            raise CorpusError(f"{table.file}: every {label} is the same; {_TWO_CLASSES}")
         splits[split] = _dataset({"text": texts, "label": found}, {"label": names}, table, changes)
     return DatasetDict(splits)
 
@@ -270,6 +279,12 @@ def loading_report(dataset: Dataset) -> dict[str, Any]:
     """Return what was noted when a split was loaded: its "file", "notes", and per rule what was "normalised".
 
     It is JSON in `dataset.info.description`, so it survives `map`, `select` and `save_to_disk`; {} if there is none.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "reviews.csv")
+    ...     _ = path.write_text("text,label\\nreally  fine,pos\\nbad,neg\\n")
+    ...     loading_report(load_table(path)["train"])["normalised"]
+    {'surplus spaces': {'texts': 1, 'before': 'really  fine', 'after': 'really fine'}}
     """
     try:
         return dict(json.loads(dataset.info.description))
@@ -321,18 +336,18 @@ def describe(data: DatasetDict) -> pd.DataFrame:
 _CP1252 = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
 _QUOTES = dict.fromkeys(range(0x2018, 0x201C), "'") | dict.fromkeys(range(0x201C, 0x2020), '"')
 _JOINABLE = "\u0600-\u1fff\u2190-\U0010ffff"  # emoji, and the scripts whose spelling uses joiners
-_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _JOINERS = re.compile(f"(?<![{_JOINABLE}])[\u200c\u200d]|[\u200c\u200d](?![{_JOINABLE}])")
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 
 RULES: dict[str, Callable[[str], str]] = {  # applied in this order
     "cp1252 characters": lambda text: text.translate(_CP1252),
     "curly quotes": lambda text: text.translate(_QUOTES),
-    "line breaks": lambda text: re.sub("[\n\r\x0b\x0c\x1c-\x1f\u2028\u2029]+", " ", text),
-    "control characters": lambda text: re.sub("[\x00-\x08\x0e-\x1b\x7f]", "", text),
+    "line breaks": partial(re.compile("[\n\r\x0b\x0c\x1c-\x1f\u2028\u2029]+").sub, " "),
+    "control characters": partial(re.compile("[\x00-\x08\x0e-\x1b\x7f]").sub, ""),
     "invisible characters": lambda text: _JOINERS.sub("", _INVISIBLE.sub("", text)),
-    "special spaces": lambda text: re.sub("[\t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]", " ", text),
-    "surplus spaces": lambda text: re.sub("  +", " ", text).strip(" "),
-    "Unicode NFC": lambda text: unicodedata.normalize("NFC", text),
+    "special spaces": partial(re.compile("[\t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]").sub, " "),
+    "surplus spaces": lambda text: " ".join(filter(None, text.split(" "))),
+    "Unicode NFC": partial(unicodedata.normalize, "NFC"),
 }
 
 
@@ -385,7 +400,7 @@ def _missing(path: Path) -> CorpusError:
 def _distinct(names: Sequence[str], place: str) -> None:
     for name, count in Counter(names).items():
         if name and count > 1:
-            raise CorpusError(f"{place}: column {name!r} stands {count} times; rename or remove all but one")
+            raise CorpusError(f"{place}: the name {name!r} stands {count} times; rename or remove all but one")
 
 
 def _split_files(folder: Path) -> dict[str, Path]:
@@ -427,7 +442,7 @@ def _read(path: Path, encoding: str, quotes: bool = True, columns: Sequence[str]
         return _Table(file, *_json_lines(file, text), notes)
     numbered = [(row, record) for row, record in enumerate(_records(file, text, quotes), start=1) if record]
     header = list(columns) if columns else [name.strip() for name in numbered.pop(0)[1]]
-    _distinct(header, file)
+    _distinct(header, f"{file}, header")
     if not numbered:
         raise CorpusError(f"{file} has a header and no rows; check that it was saved and copied completely")
     for row, record in numbered:
@@ -519,8 +534,8 @@ def _fitting(content: bytes) -> str:
 def _require(table: _Table, columns: Sequence[str], advice: str) -> None:
     for column in columns:
         if column not in table.columns:
-            listing = ", ".join(name[:40] for name in table.columns)
-            raise CorpusError(f"{table.file}: no column {column!r}; it has {listing}; {advice}")
+            listing = ", ".join(" ".join(name.split())[:40] for name in table.columns)
+            raise CorpusError(f"{table.file}: no column {column!r}; it has {listing:.300}; {advice}")
 
 
 def _cells(table: _Table, column: str, convert: Callable[..., Any], *arguments: Any) -> list[Any]:
@@ -536,27 +551,28 @@ def _cells(table: _Table, column: str, convert: Callable[..., Any], *arguments: 
 
 def _whole_number(cell: Any) -> int:
     if not re.fullmatch("[0-9]{1,18}", str(cell).strip()):
-        raise ValueError(f"{cell!r} is not a whole number such as 0 or 12; correct the row")
+        raise ValueError(f"{cell!r:.60} is not a whole number such as 0 or 12; correct the row")
     return int(cell)
 
 
 def _text(cell: Any, max_chars: int) -> str:
     if not isinstance(cell, str | None):
-        raise ValueError(f"{cell!r} is not a text; put quotes around it")
+        raise ValueError(f"{cell!r:.60} is not a text; put quotes around it")
     if cell and len(cell) > max_chars:
         advice = "look for a broken quote, shorten it or pass max_chars=..."
         raise ValueError(f"has {len(cell):,} characters, more than max_chars={max_chars:,}; {advice}")
-    if not cell or not normalise(cell):
+    if not (cell and (re.search(r"\w", cell) or normalise(cell))):  # a word always outlives normalising
         raise ValueError("is empty after normalising; fill it in or delete the row")
     return cell
 
 
 def _label(cell: Any) -> str:
     if isinstance(cell, float | list | dict):
-        raise ValueError(f"{cell!r} is neither a name nor a whole number; correct the row")
-    if cell is None or not str(cell).strip():
+        raise ValueError(f"{cell!r:.60} is neither a name nor a whole number; correct the row")
+    label = "" if cell is None else " ".join(str(cell).split())
+    if not label:
         raise ValueError("is missing; fill it in or delete the row")
-    return str(cell).strip()
+    return label
 
 
 def _class_id(cell: Any, ids: Mapping[str, int], advice: str) -> int:
@@ -564,7 +580,7 @@ def _class_id(cell: Any, ids: Mapping[str, int], advice: str) -> int:
     if label not in ids:
         near = ", ".join(difflib.get_close_matches(label, ids, n=5)) or "none"
         listing = ", ".join(ids) if len(ids) <= 12 else f"the {len(ids)} classes (similar: {near})"
-        raise ValueError(f"{label!r} is not one of {listing}; {advice}")
+        raise ValueError(f"{label!r:.60} is not one of {listing}; {advice}")
     return ids[label]
 
 
@@ -583,23 +599,19 @@ def _texts(table: _Table, column: str, max_chars: int) -> tuple[list[str], dict[
 def _class_names(table: _Table, column: str, labels: Sequence[str | int] | None) -> tuple[list[str], dict[str, int]]:
     """The names of the classes, and the id of each label as it stands in the file."""
     found = sorted(set(_cells(table, column, _label)))
-    if len(found) == 1:
-        fault = f"every {column} is {found[0]!r}, and a classifier needs two classes"
-        raise CorpusError(f"{table.file}: {fault}; check label_column and the file")
     numbers = all(re.fullmatch("[0-9]{1,9}", label) for label in found)
     names = found if labels is None else [str(label) for label in labels]
-    _distinct(names, "labels")
-    ids = {name: i for i, name in enumerate(names)}
-    positions = {str(i): i for i in range(len(names))}
     if labels is None and numbers:
-        if set(found) != set(positions):
-            listing, last = ", ".join(sorted(found, key=int)), len(found) - 1
+        names = [str(i) for i in range(len(found))]
+        if set(found) != set(names):
+            listing = ", ".join(sorted(found, key=int))
             advice = "pass labels=[...]: names for the ids from 0 on, or these numbers in the order you want"
-            raise CorpusError(f"{table.file}: {column} ids {listing} do not run from 0 to {last}; {advice}")
-        return list(positions), positions
-    if numbers and not set(found) <= set(names):  # numbers in the file, names in `labels`: the numbers are positions
-        return names, positions
-    return names, ids
+            raise CorpusError(
+                f"{table.file}: {column} ids {listing:.100} do not run from 0 to {len(found) - 1}; {advice}"
+            )
+    _distinct(names, "labels")
+    positions = numbers and not set(found) <= set(names)  # numbers in the file, but `labels` are names: they are ids
+    return names, {str(i) if positions else name: i for i, name in enumerate(names)}
 
 
 # --- downloading ------------------------------------------------------------------------------------------------------
@@ -626,6 +638,7 @@ def _fetch(file: str, folder: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=folder, prefix=f"{file}.", suffix=".part", delete=False) as part:
                 part.write(content)
+            os.chmod(part.name, 0o644)
             os.replace(part.name, target)  # atomic: another process sees no file or the whole file
         except OSError as error:
             raise CorpusError(f"cannot write to {folder}: {error}; set NBHELPERS_CACHE to a folder of yours") from error

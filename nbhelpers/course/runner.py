@@ -1,0 +1,144 @@
+"""Runs a lesson in a kernel of its own, by papermill, and says how it went."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import psutil
+from nbclient.exceptions import DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+
+from nbhelpers.course.headline import headlines
+from nbhelpers.course.lessons import Lesson
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass
+class Failure:
+    """Where a lesson failed: cell number (the first cell of the file is 1), its source, and the end of the error."""
+
+    cell: int
+    source: str
+    error: str
+
+
+@dataclass
+class Result:
+    """How a lesson went. `headline` holds the values it announced; `peak_gib` is the kernel's peak resident memory."""
+
+    lesson: str
+    minutes: float
+    peak_gib: float
+    headline: dict[str, float]
+    failure: Failure | None
+
+
+class KernelMemory(threading.Thread):
+    """Samples the resident memory of a process and its children five times a second, and keeps the peak."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.process, self.stopped, self.peak_bytes = psutil.Process(pid), threading.Event(), 0
+
+    def run(self) -> None:
+        while not self.stopped.wait(0.2):
+            try:
+                family = [self.process, *self.process.children(recursive=True)]
+                self.peak_bytes = max(self.peak_bytes, sum(process.memory_info().rss for process in family))
+            except psutil.NoSuchProcess:
+                continue  # one of them ended in between
+
+
+class Client(PapermillNotebookClient):
+    """papermill's client, told what to call at each cell, and watching its kernel."""
+
+    def __init__(self, *args: Any, on_cell: Callable[[int, int], None], watch: list[KernelMemory], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.tell, self.watch = on_cell, watch
+
+    def papermill_execute_cells(self) -> None:
+        memory = KernelMemory(self.km.provisioner.process.pid)
+        memory.start()
+        self.watch.append(memory)
+        try:
+            super().papermill_execute_cells()
+        finally:
+            memory.stopped.set()
+
+    def execute_cell(self, cell: Any, cell_index: int, *args: Any, **kwargs: Any) -> Any:
+        self.tell(cell_index, len(self.nb.cells))
+        return super().execute_cell(cell, cell_index, *args, **kwargs)
+
+
+class Engine(NBClientEngine):
+    """papermill's engine with that client."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+        wanted = ("on_cell", "watch", "resources", "cwd")
+        kept = {name: value for name, value in options.items() if name in wanted}
+        return Client(nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None, **kept).execute()
+
+
+papermill_engines.register("nbhelpers", Engine)
+
+
+def run_lesson(
+    lesson: Lesson, parameters: Mapping[str, Any], folder: Path, on_cell: Callable[[int, int], None] = lambda i, n: None
+) -> Result:
+    """Execute a lesson with these parameters in `folder`, and write the executed copy there.
+
+    Args:
+        on_cell: called as on_cell(index, number_of_cells) before each cell.
+
+    An error in a cell, or the death of the kernel, ends the lesson and becomes the result's `failure`. A
+    KeyboardInterrupt goes through to the caller after the kernel has been ended.
+    """
+    start, watch, failure = time.perf_counter(), list[KernelMemory](), None
+    output = folder / lesson.path.name
+    before = set(psutil.Process().children(recursive=True))
+    try:
+        papermill.execute_notebook(
+            str(lesson.path), str(output), dict(parameters), engine_name="nbhelpers", kernel_name="python3",
+            cwd=str(folder), progress_bar=False, on_cell=on_cell, watch=watch,
+        )  # fmt: skip
+    except PapermillExecutionError as error:
+        lines = ANSI.sub("", "\n".join(error.traceback)).strip().splitlines() or [f"{error.ename}: {error.evalue}"]
+        injected = bool(parameters)  # papermill put the parameters into a cell of their own before this one
+        failure = Failure(error.cell_index + 1 - injected, error.source, "\n".join(lines[-6:]))
+    except (DeadKernelError, RuntimeError) as error:
+        cell, source = last_started(output, bool(parameters))
+        failure = Failure(cell, source, f"{error}: the kernel ended by itself; often the machine ran out of memory")
+    finally:
+        end_processes(set(psutil.Process().children(recursive=True)) - before)
+    peak = watch[0].peak_bytes / 2**30 if watch else 0.0
+    return Result(lesson.path.stem, (time.perf_counter() - start) / 60, peak, headlines(output), failure)
+
+
+def last_started(executed: Path, injected: bool) -> tuple[int, str]:
+    """Number and source of the cell that was running when the executed copy was last written."""
+    cells = nbformat.read(executed, as_version=4).cells if executed.exists() else []
+    running = [i for i, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")]
+    return (running[-1] + 1 - injected, cells[running[-1]].source) if running else (0, "(the kernel did not start)")
+
+
+def end_processes(processes: set[psutil.Process]) -> None:
+    """Ask these processes to end, and kill those that have not after three seconds."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(list(processes), timeout=3)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
