@@ -60,7 +60,8 @@ def run(
             summary = {"profile": profile, "parameters": parameters, "lessons": [asdict(x) for x in done]}
             (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
             if record and not result.failure:
-                results.record_lesson(result, profile)
+                row = {"lesson": result.lesson, "profile": profile, "minutes": round(result.minutes, 2)}
+                results.append("course", {**row, "peak_gib": round(result.peak_gib, 2), "headline": result.headline})
     show(done)
     screen.print(f"Executed copies and summary.json: {folder}", soft_wrap=True)
     if any(result.failure for result in done):

@@ -17,10 +17,10 @@ import pandas as pd
 import yaml
 
 from nbhelpers.course.lessons import ROOT, CourseError
-from nbhelpers.course.runner import Result
 
 RESULTS = ROOT / "data" / "results"
 TABLES = Path(__file__).parent / "tables"
+PUBLISHED = ("row", "seeds", "weighted F1", "macro F1", "accuracy", "seconds", "source")
 
 
 def read(table: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
@@ -65,12 +65,19 @@ def circumstances() -> dict[str, Any]:
     }
 
 
-def table_rows(table: str) -> dict[str, dict[str, Any]]:
-    """Row name -> configuration, from the table's file: its defaults, changed by what the row says."""
+def load_table(table: str) -> dict[str, Any]:
+    """A table's file: "defaults", "rows", and what others "published". Raises CourseError when there is none."""
     path = TABLES / f"{table}.yml"
     if not path.exists():
-        raise CourseError(f"there is no table {table!r}; there are {', '.join(sorted(x.stem for x in TABLES.glob('*.yml')))}")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        known = ", ".join(sorted(x.stem for x in TABLES.glob("*.yml")))
+        raise CourseError(f"there is no table {table!r}; there are {known}")
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def table_rows(table: str) -> dict[str, dict[str, Any]]:
+    """Row name -> configuration, from the table's file: its defaults, changed by what the row says."""
+    content = load_table(table)
     return {name: {**content["defaults"], **(changes or {})} for name, changes in content["rows"].items()}
 
 
@@ -113,11 +120,6 @@ def summary(table: str) -> pd.DataFrame:
             values = pd.Series([100 * x["test"][key] for x in runs], dtype=float)
             row[column] = f"{values.mean():.1f} ± {values.std():.1f}" if len(runs) > 1 else f"{values.mean():.1f}"
         row["seconds"] = f"{pd.Series([x['seconds'] for x in runs], dtype=float).mean():.0f}"
-        shown.append(row)
-    return pd.DataFrame(shown)
-
-
-def record_lesson(result: Result, profile: str) -> None:
-    """Add how a lesson went to course.jsonl, from which the fact lines of lessons and README come."""
-    row = {"lesson": result.lesson, "profile": profile, "minutes": round(result.minutes, 2)}
-    append("course", {**row, "peak_gib": round(result.peak_gib, 2), "headline": result.headline})
+        shown.append({**row, "source": "measured here"})
+    published = [dict(zip(PUBLISHED, row, strict=True)) for row in load_table(table).get("published", [])]
+    return pd.DataFrame([*shown, *published])

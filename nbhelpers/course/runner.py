@@ -18,6 +18,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from nbhelpers.course.headline import headlines
 from nbhelpers.course.lessons import Lesson
@@ -89,7 +90,9 @@ class Engine(NBClientEngine):
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
         wanted = ("on_cell", "watch", "resources", "cwd")
         kept = {name: value for name, value in options.items() if name in wanted}
-        return Client(nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None, **kept).execute()
+        # sockets that only this user can open; Windows has none and uses TCP
+        config = Config({} if psutil.WINDOWS else {"KernelManager": {"transport": "ipc"}})
+        return Client(nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None, config=config, **kept).execute()
 
 
 papermill_engines.register("nbhelpers", Engine)

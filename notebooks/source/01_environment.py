@@ -20,6 +20,7 @@
 # - load an encoder without a download, from the Hub, from a mirror, or offline.
 #
 # <!-- facts -->
+# Minutes and memory: not measured yet.
 # <!-- /facts -->
 #
 # The lessons run from top to bottom on a laptop. The next cell does nothing where the course is installed. On Colab or

@@ -1,0 +1,130 @@
+"""Makes notebooks/*.ipynb from notebooks/source/*.py: executed, with outputs, without what changes from run to run.
+
+    python -m nbhelpers.course.build [--facts-only] [01 03 ...]
+
+It also writes the fact line of each lesson and the lesson table of README.md from data/results/course.jsonl.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+
+from nbhelpers.course import lessons, results, runner
+
+SOURCE = lessons.NOTEBOOKS / "source"
+FACTS = re.compile(r"(<!-- facts -->\n)(.*?)((?:# )?<!-- /facts -->)", re.DOTALL)
+PROFILES = {"default": "default", "meld": "MELD", "gpu": "GPU"}
+
+
+def measured(lesson: str) -> dict[str, dict[str, Any]]:
+    """Profile -> the last row that `nbhelpers run --record` wrote for this lesson."""
+    return {row["profile"]: row for row in results.read("course") if row["lesson"] == lesson}
+
+
+def fact_line(lesson: str) -> str:
+    """Minutes and memory per profile, as measured; says so where nothing was."""
+    known = measured(lesson)
+    if not known:
+        return "Minutes and memory: not measured yet."
+    parts = []
+    for profile, name in PROFILES.items():
+        if profile in known:
+            row = known[profile]
+            where = f"{row['threads']} CPU threads" if "GPU" not in row["device"] and "(" in row["device"] else row["device"]
+            parts.append(f"{name} profile {minutes(row['minutes'])}, {row['peak_gib']:.1f} GiB on {where}")
+    absent = [name for profile, name in PROFILES.items() if profile not in known]
+    return "Measured: " + "; ".join(parts) + "." + (f" Not measured: {', '.join(absent)}." if absent else "")
+
+
+def minutes(value: float) -> str:
+    return f"{60 * value:.0f} s" if value < 1 else f"{value:.1f} min"
+
+
+def write_facts(path: Path) -> None:
+    """Put the fact line between a source's <!-- facts --> marks."""
+    text = path.read_text(encoding="utf-8")
+    path.write_text(FACTS.sub(rf"\g<1># {fact_line(path.stem)}\n\g<3>", text), encoding="utf-8")
+
+
+def lesson_table() -> str:
+    """README's table of lessons."""
+    rows = ["| lesson | you will be able to | default profile | MELD |", "|---|---|---|---|"]
+    for path in sorted(SOURCE.glob("*.py")):
+        notebook = jupytext.read(path)
+        intro = next(cell.source for cell in notebook.cells if cell.source.startswith("# "))
+        title = intro.splitlines()[0].removeprefix("# ")
+        goal = re.search(r"^- (.+?)(?=\n-|\n\n)", intro, re.DOTALL | re.MULTILINE)
+        times = [
+            f"{minutes(x['minutes'])}, {x['peak_gib']:.1f} GiB" if (x := measured(path.stem).get(profile)) else "-"
+            for profile in ("default", "meld")
+        ]
+        aim = " ".join(goal[1].split()).rstrip(",.") if goal else ""
+        rows.append(f"| [{title}](notebooks/{path.stem}.ipynb) | {aim} | {times[0]} | {times[1]} |")
+    return "\n".join(rows)
+
+
+def write_table(readme: Path = lessons.ROOT / "README.md") -> None:
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(FACTS.sub(lambda found: f"{found[1]}{lesson_table()}\n{found[3]}", text), encoding="utf-8")
+
+
+def unexecuted(path: Path) -> Any:
+    """The notebook of a source, with the same cell ids each time."""
+    notebook = jupytext.read(path)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"{path.stem[:2]}-{number:03d}"
+    notebook.metadata["jupytext"] = {"formats": "ipynb,source//py:percent"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    return notebook
+
+
+def build(path: Path) -> runner.Result:
+    """Execute a source with its own parameters and write the notebook with its outputs."""
+    write_facts(path)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder, "plain", f"{path.stem}.ipynb")
+        plain.parent.mkdir()
+        nbformat.write(unexecuted(path), plain)
+        result = runner.run_lesson(lessons.read_lesson(plain), {}, Path(folder))
+        if result.failure:
+            raise SystemExit(f"{path.name}, cell {result.failure.cell}:\n{result.failure.error}")
+        executed = nbformat.read(Path(folder, plain.name), as_version=4)
+    clean = unexecuted(path)
+    for cell, done in zip(clean.cells, executed.cells, strict=True):
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = done.outputs, done.execution_count
+    nbformat.write(clean, lessons.NOTEBOOKS / f"{path.stem}.ipynb")
+    return result
+
+
+def main(arguments: list[str]) -> None:
+    wanted = [name for name in arguments if not name.startswith("-")]
+    for path in sorted(SOURCE.glob("*.py")):
+        if "--facts-only" in arguments:
+            refresh(path)
+        elif not wanted or path.stem[:2] in wanted:
+            result = build(path)
+            print(f"{path.stem}: {60 * result.minutes:.0f} s, {result.peak_gib:.1f} GiB, {result.headline}")
+    write_table()
+
+
+def refresh(path: Path) -> None:
+    """Bring the fact line of a source and of its notebook up to date without running it."""
+    write_facts(path)
+    target = lessons.NOTEBOOKS / f"{path.stem}.ipynb"
+    notebook = nbformat.read(target, as_version=4)
+    for cell, fresh in zip(notebook.cells, unexecuted(path).cells, strict=True):
+        if cell.cell_type == "markdown":
+            cell.source = fresh.source
+    nbformat.write(notebook, target)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
