@@ -145,15 +145,21 @@ def load_meld(folder: str | Path | None = None) -> DatasetDict:
     >>> sorted(load_meld()["train"].features)  # doctest: +SKIP
     ['dialogue_id', 'emotion', 'episode', 'season', 'sentiment', 'speaker', 'text', 'utterance_id']
     """
-    if folder is None and os.environ.get("NBHELPERS_DATA"):
-        folder = Path(os.environ["NBHELPERS_DATA"], "meld")
-        if not folder.is_dir():
-            raise CorpusError(f"NBHELPERS_DATA is set, but there is no folder {folder}; put MELD there or unset it")
     if folder is None:
-        folder = Path(os.environ.get("NBHELPERS_CACHE") or "~/.cache/nbhelpers").expanduser() / "meld"
-        for file in MELD_SHA256:
-            _fetch(file, folder)
+        folder = meld_folder()
+        if not os.environ.get("NBHELPERS_DATA"):
+            for file in MELD_SHA256:
+                _fetch(file, folder)
+        elif not folder.is_dir():
+            raise CorpusError(f"NBHELPERS_DATA is set, but there is no folder {folder}; put MELD there or unset it")
     return load_dialogues(folder)
+
+
+def meld_folder() -> Path:
+    """The folder from which `load_meld()` reads, whether MELD is there already or not."""
+    if os.environ.get("NBHELPERS_DATA"):
+        return Path(os.environ["NBHELPERS_DATA"], "meld")
+    return Path(os.environ.get("NBHELPERS_CACHE") or "~/.cache/nbhelpers").expanduser() / "meld"
 
 
 def load_table(

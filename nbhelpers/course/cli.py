@@ -18,7 +18,7 @@ from rich.table import Table
 from nbhelpers.course import lessons as course
 from nbhelpers.course.lessons import CourseError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="The notebook course on fine-tuning encoders.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The notebook course on fine-tuning encoders.")
 screen = Console()
 ProfileOption = Annotated[str, typer.Option(help="A set of parameters from notebooks/profiles.yml.")]
 

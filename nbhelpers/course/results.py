@@ -95,6 +95,7 @@ def missing_runs(table: str, seeds: int, only: str | None) -> Iterator[tuple[str
 
 def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]) -> None:
     """Run what is missing, each run in a process of its own, and append each row as it is done."""
+    from nbhelpers import corpora, encoders
     from nbhelpers.course import experiments
 
     for name, config, seed in missing_runs(table, seeds, only):
@@ -105,6 +106,8 @@ def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]
                 row = pool.submit(experiments.run, config, seed).result()
             except BrokenProcessPool:
                 raise CourseError(f"{table}, {name}, seed {seed}: the run's process was killed; out of memory?") from None
+            except (corpora.CorpusError, encoders.EncoderError) as error:
+                raise CourseError(f"{table}, {name}: {error}") from None
         append(table, {"row": name, "config": config, "seed": seed, **row})
         say(f"  test weighted F1 {100 * row['test']['weighted_f1']:.2f}, {row['seconds']:.0f} s")
 
