@@ -82,7 +82,8 @@ class TokenBudgetSampler(Sampler[list[int]]):
     schedules and resuming rely on that. The order depends on `seed` and the epoch, not on what ran before.
 
     The price: a batch of short texts holds more items than one of long texts, so that in a mean over the batch a long
-    text weighs a little more, and labels that go with length ("Yeah." is neutral) come together. `max_items` bounds both.
+    text weighs a little more, and labels that go with length ("Yeah." is neutral) come together. `max_items` bounds
+    both.
 
     Args:
         lengths: tokens of each item.
@@ -97,7 +98,13 @@ class TokenBudgetSampler(Sampler[list[int]]):
     """
 
     def __init__(
-        self, lengths: Sequence[int], max_tokens: int, max_items: int | None = None, *, shuffle: bool = True, seed: int = 0
+        self,
+        lengths: Sequence[int],
+        max_tokens: int,
+        max_items: int | None = None,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
     ) -> None:
         if not lengths:
             raise ValueError("there is nothing to batch: lengths is empty")

@@ -146,7 +146,9 @@ def find(name: str | Path, revision: str | None) -> tuple[str, str | None]:
         if not (folder / "config.json").is_file():
             raise EncoderError(f"{name} has no config.json; pass the folder that save_pretrained wrote")
         if not list(folder.glob("*.safetensors")):
-            raise EncoderError(f"{name} has no *.safetensors; load it where you trust it and save it again as safetensors")
+            raise EncoderError(
+                f"{name} has no *.safetensors; load it where you trust it and save it again as safetensors"
+            )
         return str(folder), None
     if folder.exists() or isinstance(name, Path) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name[0] == ".":
         raise EncoderError(f"{name} is not a folder; pass a model's folder, a Hub name, or 'embedded'")
@@ -154,17 +156,20 @@ def find(name: str | Path, revision: str | None) -> tuple[str, str | None]:
 
 
 def embedded_folder() -> str:
-    """The folder of the embedded encoder, its weights checked: from its package, else from the Hub at a fixed commit."""
+    """The embedded encoder's folder, its weights checked: from its package, else from the Hub at a fixed commit."""
     package = importlib.util.find_spec(EMBEDDED_PACKAGE)  # finds the folder without running the package
     if package is not None and package.submodule_search_locations:
         folder = Path(package.submodule_search_locations[0]) / "model"
     else:
         files = ["*.json", "vocab.txt", "model.safetensors"]
         try:
-            folder = Path(huggingface_hub.snapshot_download(EMBEDDED_HUB, revision=EMBEDDED_REVISION, allow_patterns=files))
+            folder = Path(
+                huggingface_hub.snapshot_download(EMBEDDED_HUB, revision=EMBEDDED_REVISION, allow_patterns=files)
+            )
         except Exception as error:
             raise EncoderError(
-                f"the embedded encoder is not installed and {EMBEDDED_HUB} could not be downloaded ({first_line(error)}); "
+                f"the embedded encoder is not installed and {EMBEDDED_HUB} could not be downloaded "
+                f"({first_line(error)}); "
                 'run pip install "nbhelpers[embedded]"'
             ) from error
     weights = folder / "model.safetensors"
@@ -201,7 +206,9 @@ def max_length(config: Any) -> int:
     return int(config.max_position_embeddings) - offset
 
 
-def load_weights(kind: Any, source: str, revision: str | None, config: Any, *, head: bool = False, **options: Any) -> Any:
+def load_weights(
+    kind: Any, source: str, revision: str | None, config: Any, *, head: bool = False, **options: Any
+) -> Any:
     """A model of this kind with the weights found at the source; only a head (or a pooler) may lack them.
 
     With `head=True` that, too, must be there.

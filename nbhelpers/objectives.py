@@ -96,7 +96,9 @@ def class_weights(labels: Sequence[int] | Tensor, num_classes: int) -> Tensor:
     """
     counts = torch.bincount(torch.as_tensor(labels), minlength=num_classes)
     if len(counts) > num_classes:
-        raise ValueError(f"label {len(counts) - 1} is outside the {num_classes} classes; pass num_classes={len(counts)}")
+        raise ValueError(
+            f"label {len(counts) - 1} is outside the {num_classes} classes; pass num_classes={len(counts)}"
+        )
     if (counts == 0).any():
         empty = ", ".join(str(c) for c in (counts == 0).nonzero().flatten().tolist())
         raise ValueError(f"no training item has class {empty}; merge or leave out that class before weighting")

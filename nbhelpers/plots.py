@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib import colormaps, style
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -285,7 +286,8 @@ def learning_curves(history: pd.DataFrame) -> Picture:
             place = f"{x} {history[x].iloc[best]:g}" + (f" of {run_of.iloc[best]}" if len(runs) > 1 else "")
             facts.append(f"{'highest' if is_f1 else 'lowest'} {_plain(name)} {value} at {place}")
         summary = "; ".join(facts)
-        listed = ", ".join(map(_plain, measured)) + (f"; runs: {', '.join(runs)}" if len(runs) > 1 else "")
+        listed = "; ".join(f"{_plain(name)} from {_ends(history[name])}" for name in measured)
+        listed += f"; runs: {', '.join(runs)}" if len(runs) > 1 else ""
         return _finish(picture, f"Curves over {x}: {listed}.", f"{summary[0].upper()}{summary[1:]}.")
 
 
@@ -318,11 +320,16 @@ def reliability_diagram(frame: pd.DataFrame, ece: float) -> Picture:
         summary = f"ECE {100 * ece:.1f} points over {count.sum():,.0f} rows: mean confidence "
         summary += f"{np.average(sure, weights=count):.1f} %, accuracy {np.average(right, weights=count):.1f} %. "
         summary += f"The bin {low[worst]:.0f} to {high[worst]:.0f} % adds most to it."
-        return _finish(picture, "Reliability diagram: accuracy per bin of top probability, and rows per bin.", summary)
+        bins = "; ".join(
+            f"{a:.0f} to {b:.0f} %: {r:.0f} %, {n:,.0f}" for a, b, r, n in zip(low, high, right, count, strict=True)
+        )
+        alt = f"Reliability diagram. Bins of the top probability, their accuracy and rows: {bins}."
+        return _finish(picture, alt, summary)
 
 
-def score_bars(frame: pd.DataFrame) -> Picture:
+def score_bars(frame: pd.DataFrame, measure: str = "score (%)") -> Picture:
     """Scores with their intervals, in the order given. `frame`: a line per model; score, low, high in percent points.
+    `measure` names the axis.
 
     A line without an interval (low and high NaN), such as a published number, gets a hollow marker.
 
@@ -344,12 +351,12 @@ def score_bars(frame: pd.DataFrame) -> Picture:
             axes.plot(score[i], i, "o", color=BLUE, markerfacecolor=PAPER if np.isnan(low[i]) else BLUE)
             axes.text(1.02, i, text, transform=axes.get_yaxis_transform(), va="center")
         axes.set_yticks(range(len(names)), names)
-        axes.set(xlabel="percent points", ylim=(len(names) - 0.4, -0.6))
+        axes.set(xlabel=measure, ylim=(len(names) - 0.4, -0.6))
         axes.grid(axis="x", color=PALE)
         most, least = score.argmax(), score.argmin()
         summary = f"Highest: {names[most]} with {texts[most]}; lowest: {names[least]} with {texts[least]}."
         listed = "; ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True))
-        return _finish(picture, f"Points with intervals. {listed}.", summary)
+        return _finish(picture, f"Points with intervals, {measure}. {listed}.", summary)
 
 
 def _picture(width: float, height: float, title: str) -> Picture:
@@ -372,16 +379,16 @@ def _heatmap(
     width = max(8.0, longest + 0.39 * size + 1.4)
     upright = longest > (width - longest - 1.4) / size  # too narrow for horizontal names
     picture = _picture(width, 0.9 + (0.36 if small else 0.45) * size + longest * upright, title)
-    axes = picture.subplots()
+    axes, annotations = picture.subplots(), np.reshape(texts, shares.shape)
     cmap = colormaps["cividis"].with_extremes(bad=PALE)  # bad: a line without rows
-    mesh = axes.pcolormesh(shares, cmap=cmap, vmin=0, vmax=np.nanmax(shares), edgecolor=PAPER, linewidth=1)
-    for (i, j), share in np.ndenumerate(shares):
-        light = np.dot(mesh.to_rgba(share)[:3] ** np.float64(2.2), [0.2126, 0.7152, 0.0722])  # WCAG relative luminance
-        text = axes.text(j + 0.5, i + 0.5, "" if np.isnan(share) else texts[i * size + j], ha="center", va="center")
-        text.set(color="black" if light > 0.18 else "white", fontsize=6.5 if small else 9)
-    axes.set(xlabel=columns, ylabel=lines, ylim=(size, 0))
-    axes.set_xticks(np.arange(size) + 0.5, names, rotation=90 * upright)
-    axes.set_yticks(np.arange(size) + 0.5, [f"{names[i]} ({table[i].sum():,.0f})" for i in range(size)])
+    sns.heatmap(
+        shares, ax=axes, cmap=cmap, vmin=0, vmax=np.nanmax(shares), cbar=False, linewidths=1, linecolor=PAPER,
+        annot=annotations, fmt="", annot_kws={"fontsize": 6.5 if small else 9}, xticklabels=names,
+        yticklabels=[f"{name} ({line.sum():,.0f})" for name, line in zip(names, table, strict=True)],
+    )  # fmt: skip
+    axes.set(xlabel=columns, ylabel=lines)
+    axes.tick_params(axis="x", rotation=90 * upright)
+    axes.tick_params(axis="y", rotation=0)
     axes.tick_params(length=0)
     return picture
 
@@ -418,6 +425,11 @@ def _inches(words: list[str]) -> float:
 
 def _plain(column: str) -> str:
     return column.replace("_", " ").replace("f1", "F1")
+
+
+def _ends(values: pd.Series) -> str:
+    known = values.dropna()
+    return f"{known.iloc[0]:.3f} to {known.iloc[-1]:.3f}"
 
 
 def _need(right: Any, message: str) -> None:

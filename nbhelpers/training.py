@@ -55,7 +55,8 @@ def fit(
 
     Returns: the history, a dict per update (step, epoch, train_loss, lr) and per epoch (step, epoch, dev_score).
     """
-    device, history, step = next(model.parameters()).device, [], 0
+    device, step = next(model.parameters()).device, 0
+    history: list[dict[str, float]] = []
     best_epoch, best_score, best_weights = 0, -math.inf, None
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     for epoch in range(1, num_epochs + 1):
@@ -72,12 +73,14 @@ def fit(
                 total += loss.item()
             scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
-            step, lr = step + 1, scheduler.get_last_lr()[-1]
+            step, lr = step + 1, float(scheduler.get_last_lr()[-1])
             scaler.step(optimizer)
             scaler.update()
             scheduler.step()
             optimizer.zero_grad()
-            history.append({"step": step, "epoch": step / updates_per_epoch(batches, accumulate), "train_loss": total, "lr": lr})
+            history.append(
+                {"step": step, "epoch": step / updates_per_epoch(batches, accumulate), "train_loss": total, "lr": lr}
+            )
             log(history[-1])
         if evaluate is not None:
             score = evaluate(model)
@@ -115,8 +118,9 @@ def updates_per_epoch(batches: DataLoader[Any], accumulate: int = 1) -> int:
 
 def set_epoch(batches: DataLoader[Any], epoch: int) -> None:
     """Tell the batch sampler which epoch's order to give, if it can be told."""
-    if hasattr(batches.batch_sampler, "set_epoch"):
-        batches.batch_sampler.set_epoch(epoch)
+    sampler: Any = batches.batch_sampler
+    if hasattr(sampler, "set_epoch"):
+        sampler.set_epoch(epoch)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

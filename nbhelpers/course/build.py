@@ -37,7 +37,11 @@ def fact_line(lesson: str) -> str:
     for profile, name in PROFILES.items():
         if profile in known:
             row = known[profile]
-            where = f"{row['threads']} CPU threads" if "GPU" not in row["device"] and "(" in row["device"] else row["device"]
+            where = (
+                f"{row['threads']} CPU threads"
+                if "GPU" not in row["device"] and "(" in row["device"]
+                else row["device"]
+            )
             parts.append(f"{name} profile {minutes(row['minutes'])}, {row['peak_gib']:.1f} GiB on {where}")
     absent = [name for profile, name in PROFILES.items() if profile not in known]
     return "Measured: " + "; ".join(parts) + "." + (f" Not measured: {', '.join(absent)}." if absent else "")

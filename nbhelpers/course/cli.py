@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import time
@@ -12,13 +13,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from nbhelpers.course import lessons as course
 from nbhelpers.course.lessons import CourseError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The notebook course on fine-tuning encoders.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The notebook course on fine-tuning encoders.",
+)
 screen = Console()
 ProfileOption = Annotated[str, typer.Option(help="A set of parameters from notebooks/profiles.yml.")]
 
@@ -38,16 +44,20 @@ def run(
     chosen = course.select(lessons or [], known)
     given = course.overrides(parameter or [], chosen)
     parameters = {x.number: course.profile_parameters(profile, x) | given[x.number] for x in chosen}
-    folder = (output / f"{time.strftime('%Y%m%d-%H%M%S')}-{profile}").resolve()
-    folder.mkdir(parents=True)
+    folder = new_folder(output, f"{time.strftime('%Y%m%d-%H%M%S')}-{profile}")
     done = []
-    columns = (TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.fields[note]:<14}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]:<14}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=screen) as progress:
         whole = progress.add_task("course", total=len(chosen), note=f"0 of {len(chosen)}")
         for number, lesson in enumerate(chosen):
             bar = progress.add_task(lesson.path.stem, note="starting")
 
-            def on_cell(index: int, total: int, bar: int = bar, number: int = number) -> None:
+            def on_cell(index: int, total: int, bar: TaskID = bar, number: int = number) -> None:
                 progress.update(bar, completed=index, total=total, note=f"cell {index + 1} of {total}")
                 progress.update(whole, completed=number + index / total)
 
@@ -56,7 +66,9 @@ def run(
             progress.update(bar, total=1, completed=1, note="failed" if result.failure else "passed")
             progress.update(whole, completed=number + 1, note=f"{number + 1} of {len(chosen)}")
             if not screen.is_terminal:
-                screen.print(f"{lesson.path.stem}: {'failed' if result.failure else 'passed'}, {result.minutes:.1f} min")
+                screen.print(
+                    f"{lesson.path.stem}: {'failed' if result.failure else 'passed'}, {result.minutes:.1f} min"
+                )
             summary = {"profile": profile, "parameters": parameters, "lessons": [asdict(x) for x in done]}
             (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
             if record and not result.failure:
@@ -66,6 +78,21 @@ def run(
     screen.print(f"Executed copies and summary.json: {folder}", soft_wrap=True)
     if any(result.failure for result in done):
         raise typer.Exit(1)
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """A folder that was not there before. Raises CourseError when it cannot be made."""
+    for number in itertools.count(1):
+        folder = (parent / (name if number == 1 else f"{name}-{number}")).resolve()
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError as error:
+            if not parent.is_dir():
+                raise CourseError(f"--output {parent}: it is not a folder") from error
+        except OSError as error:
+            raise CourseError(f"--output {parent}: it cannot hold a new folder ({error.strerror})") from error
+    return folder
 
 
 def show(done: list) -> None:  # type: ignore[type-arg]

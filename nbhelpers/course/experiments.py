@@ -72,13 +72,14 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
     precision, _ = environment.best_precision(device)
     tokenizer, model = encoders.load(config["encoder"], names, pooling=config["pooling"])
     model.to(device)
+    splits = ("train", "dev", "test")
+    examples = {x: batching.tokenize(data[x]["text"][:], tokenizer, labels=data[x]["emotion"][:]) for x in splits}
     batches = {
         split: batching.loader(
-            batching.tokenize(data[split]["text"], tokenizer, labels=data[split]["emotion"]), tokenizer.pad_token_id,
-            max_tokens=config["max_tokens"], max_items=config["max_items"] if split == "train" else 128,
-            shuffle=split == "train", seed=seed,
+            rows, tokenizer.pad_token_id, max_tokens=config["max_tokens"],
+            max_items=config["max_items"] if split == "train" else 128, shuffle=split == "train", seed=seed,
         )
-        for split in ("train", "dev", "test")
+        for split, rows in examples.items()
     }  # fmt: skip
 
     def predicted(split: str) -> Any:
@@ -96,7 +97,7 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
         model, batches["train"], objective, optimizer, scheduler,
         num_epochs=config["num_epochs"], evaluate=evaluate, precision=precision,
     )  # fmt: skip
-    tokens = sum(len(example["input_ids"]) for example in batches["train"].dataset) * config["num_epochs"]
+    tokens = sum(len(row["input_ids"]) for row in examples["train"]) * config["num_epochs"]
     extra = {
         "tokens_per_second": round(tokens / (time.perf_counter() - start)),
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),

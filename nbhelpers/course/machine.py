@@ -28,7 +28,7 @@ def profile_rows() -> list[tuple[str, str, str, str, str]]:
     precision, reason = environment.best_precision(device)
     rows = []
     for name in lessons.profiles():
-        values = {}
+        values: dict[str, Any] = {}
         for lesson in lessons.all_lessons():
             values |= dict(lesson.parameters) | lessons.profile_parameters(name, lesson)
         lacks = [x for x in (data_gap(values["corpus"]), encoder_gap(values["encoder"])) if x]

@@ -105,24 +105,32 @@ def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]
             try:
                 row = pool.submit(experiments.run, config, seed).result()
             except BrokenProcessPool:
-                raise CourseError(f"{table}, {name}, seed {seed}: the run's process was killed; out of memory?") from None
+                raise CourseError(
+                    f"{table}, {name}, seed {seed}: the run's process was killed; out of memory?"
+                ) from None
             except (corpora.CorpusError, encoders.EncoderError) as error:
                 raise CourseError(f"{table}, {name}: {error}") from None
         append(table, {"row": name, "config": config, "seed": seed, **row})
         say(f"  test weighted F1 {100 * row['test']['weighted_f1']:.2f}, {row['seconds']:.0f} s")
 
 
+def runs(table: str, row: str) -> list[dict[str, Any]]:
+    """What was measured for a row with the configuration that the table has for it now."""
+    config = table_rows(table)[row]
+    return [x for x in read(table) if x["row"] == row and x["config"] == config]
+
+
 def summary(table: str) -> pd.DataFrame:
-    """Row by row, what was measured with the configurations that the table has now: mean ± sd over seeds, in percent."""
+    """Row by row, what was measured with the table's present configurations: mean ± sd over seeds, in percent."""
     columns = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "accuracy": "accuracy"}
-    shown, measured = [], read(table)
-    for name, config in table_rows(table).items():
-        runs = [x for x in measured if x["row"] == name and x["config"] == config]
-        row = {"row": name, "seeds": len(runs)}
+    shown = []
+    for name in table_rows(table):
+        measured = runs(table, name)
+        row = {"row": name, "seeds": len(measured)}
         for key, column in columns.items():
-            values = pd.Series([100 * x["test"][key] for x in runs], dtype=float)
-            row[column] = f"{values.mean():.1f} ± {values.std():.1f}" if len(runs) > 1 else f"{values.mean():.1f}"
-        row["seconds"] = f"{pd.Series([x['seconds'] for x in runs], dtype=float).mean():.0f}"
+            values = pd.Series([100 * x["test"][key] for x in measured], dtype=float)
+            row[column] = f"{values.mean():.1f} ± {values.std():.1f}" if len(measured) > 1 else f"{values.mean():.1f}"
+        row["seconds"] = f"{pd.Series([x['seconds'] for x in measured], dtype=float).mean():.0f}"
         shown.append({**row, "source": "measured here"})
     published = [dict(zip(PUBLISHED, row, strict=True)) for row in load_table(table).get("published", [])]
     return pd.DataFrame([*shown, *published])

@@ -65,7 +65,9 @@ class KernelMemory(threading.Thread):
 class Client(PapermillNotebookClient):
     """papermill's client, told what to call at each cell, and watching its kernel."""
 
-    def __init__(self, *args: Any, on_cell: Callable[[int, int], None], watch: list[KernelMemory], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, on_cell: Callable[[int, int], None], watch: list[KernelMemory], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.tell, self.watch = on_cell, watch
 
@@ -92,7 +94,9 @@ class Engine(NBClientEngine):
         kept = {name: value for name, value in options.items() if name in wanted}
         # sockets that only this user can open; Windows has none and uses TCP
         config = Config({} if psutil.WINDOWS else {"KernelManager": {"transport": "ipc"}})
-        return Client(nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None, config=config, **kept).execute()
+        return Client(
+            nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None, config=config, **kept
+        ).execute()
 
 
 papermill_engines.register("nbhelpers", Engine)

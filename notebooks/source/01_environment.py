@@ -23,8 +23,11 @@
 # Minutes and memory: not measured yet.
 # <!-- /facts -->
 #
-# The lessons run from top to bottom on a laptop. The next cell does nothing where the course is installed. On Colab or
-# Kaggle it installs the helpers beside the torch and numpy that are already there; running it twice is harmless.
+# An *encoder* is a network that turns text into vectors. *Fine-tuning* goes on training it for your labels, together
+# with a small new layer, the *head*. The lessons run from top to bottom on a laptop.
+#
+# The next cell does nothing where the course is installed. On Colab or Kaggle, clone this repository first; the cell
+# then installs the helpers beside the torch and numpy that are already there. Running it twice is harmless.
 
 # %% Setup
 import subprocess
@@ -35,7 +38,9 @@ from pathlib import Path
 try:
     from nbhelpers import environment
 except ImportError:  # on Colab or Kaggle, after:  !git clone <the address of this course> nbhelpers
-    checkout = next(p.resolve() for p in (Path("nbhelpers"), Path(), Path("..")) if (p / "pyproject.toml").exists())
+    folders = [Path("nbhelpers"), Path(), Path("..")]
+    checkout = next((folder.resolve() for folder in folders if (folder / "pyproject.toml").exists()), None)
+    assert checkout, "first get the course:  !git clone <the address of this course> nbhelpers"
     Path("keep.txt").write_text(f"torch=={version('torch')}\nnumpy=={version('numpy')}\n")
     pip = [sys.executable, "-m", "pip", "install", "-q", "-c", "keep.txt", "-e", f"{checkout}[embedded]"]
     subprocess.check_call(pip)
@@ -43,13 +48,15 @@ except ImportError:  # on Colab or Kaggle, after:  !git clone <the address of th
     sys.path.insert(0, str(checkout))
 
 # %%
+import os
+
 import huggingface_hub
 import pandas as pd
 import torch
 
 from nbhelpers import batching, encoders, environment
+from nbhelpers.course import results
 from nbhelpers.course.headline import headline
-from nbhelpers.course.results import read
 
 # %% [markdown]
 # What follows can be changed: here, in Colab's form on the right, or from the command line
@@ -58,8 +65,6 @@ from nbhelpers.course.results import read
 # %% cellView="form" tags=["parameters"]
 # @markdown Which encoder to load: "embedded", a local folder, or a name on the Hub such as "roberta-base".
 encoder = "embedded"  # @param {type: "string"}
-# @markdown The data set that the other lessons use; this one does not read it.
-corpus = "sample"  # @param {type: "string"}
 # @markdown Side length of the matrices whose products are timed.
 matrix_size = 1024  # @param {type: "integer"}
 # @markdown The number that random choices start from.
@@ -76,15 +81,18 @@ facts = environment.describe()
 pd.Series(facts, name="this machine").to_frame()
 
 # %% [markdown]
-# The last two rows matter most. *Precision* is the number format of matrix products, and *because* says what decided it.
-# bf16 is fast on NVIDIA GPUs from Ampere on (A100, RTX 30, L4, H100) and on CPUs that have AMX or AVX512-BF16. A T4, the
-# usual free Colab GPU, is older: there fp16 is the fast format, and it needs loss scaling.
+# The rows *precision* and *because* matter most: the number format of matrix products, and what decided it. bf16 is
+# fast on NVIDIA GPUs of the Ampere generation (2020) and later, and on CPUs whose instructions include AMX or
+# AVX512-BF16. A T4, the usual free Colab GPU, is older: there fp16 is the fast format.
 #
-# Names promise little, so measure. Training is mostly matrix products:
+# The course decides by such features; a measurement checks that they keep their promise. Training is mostly matrix
+# products, and their speed is counted in TFLOP/s, 10¹² multiplications and additions a second:
 
 # %%
 device = environment.best_device()
 formats = {"fp32": torch.float32, "bf16": torch.bfloat16}
+if device.type == "cuda":
+    formats["fp16"] = torch.float16
 speed = {name: environment.matmul_speed(dtype, device, size=matrix_size) for name, dtype in formats.items()}
 pd.Series(speed, name="TFLOP/s").to_frame().round(3)
 
@@ -94,8 +102,8 @@ chosen, reason = environment.best_precision(device)
 print(f"bf16 products run {ratio:.1f} times as fast as fp32 here; the course will train in {chosen} ({reason}).")
 
 # %% [markdown]
-# On a CPU with AMX the ratio is near 10, on one with AVX512-BF16 near 2, on an older CPU below 1: there bf16 is imitated,
-# and the course stays with fp32.
+# The ratio says whether bf16 pays. On CPUs without these instructions bf16 is imitated and brings nothing; there the
+# course stays with fp32.
 #
 # ## What precision costs
 #
@@ -103,12 +111,14 @@ print(f"bf16 products run {ratio:.1f} times as fast as fp32 here; the course wil
 
 # %%
 limits = {name: torch.finfo(dtype) for name, dtype in {**formats, "fp16": torch.float16}.items()}
-pd.DataFrame({name: {"next number after 1": 1 + x.eps, "largest": x.max, "smallest normal": x.tiny}
-              for name, x in limits.items()}).T
+pd.DataFrame(
+    {name: {"gap after 1": x.eps, "largest": x.max, "smallest normal": x.tiny} for name, x in limits.items()}
+).T
 
 # %% [markdown]
-# Those two digits decide how training is written. A fine-tuning step changes a weight of size 0.1 by about 0.00001. Take
-# a thousand such steps in each format:
+# The gap after 1 is the least by which a weight near 1 can change; near 0.1 it is about a tenth of that. At a learning
+# rate of 0.00001, usual for large encoders, AdamW changes a weight by about 0.00001 per step. Take a thousand such
+# steps, down from 0.1:
 
 # %%
 for name, dtype in formats.items():
@@ -118,9 +128,10 @@ for name, dtype in formats.items():
     print(f"{name}: 0.1 - 1000 x 0.00001 = {weight.item():.4f}")
 
 # %% [markdown]
-# In bf16 nothing happened: each step is smaller than half the gap to the next number, and rounds away. A model kept
-# *entirely* in bf16 does not learn at such rates. The remedy is **mixed precision**: weights and their updates stay in
-# fp32, and only the matrix products run in bf16. `torch.autocast` does that:
+# In bf16 nothing happened (0.1001 is the bf16 number nearest to 0.1): each step is smaller than half the gap to the
+# next number, and rounds away. A model kept *entirely* in bf16 hardly learns at such rates; only weights near zero
+# move. The remedy is **mixed precision**: weights and their updates stay in fp32, and only the matrix products run in
+# bf16. `torch.autocast` does that:
 
 # %%
 layer = torch.nn.Linear(4, 2).to(device)
@@ -129,9 +140,9 @@ with torch.autocast(device.type, torch.bfloat16):
 print(f"weights {layer.weight.dtype}, product {product.dtype}")
 
 # %% [markdown]
-# fp16 has the opposite weakness: small gradients fall below its smallest number and become zero. Loss scaling multiplies
-# the loss before the backward pass and divides the gradients after it. All training in this course does what the
-# precision asks for; you do not need to remember it.
+# fp16 has the opposite weakness: small gradients fall below its smallest number and become zero. **Loss scaling**
+# multiplies the loss before the backward pass and divides the gradients after it. The course's training does what the
+# precision asks for.
 #
 # ## Seeds
 #
@@ -145,38 +156,40 @@ print("same seed, same numbers:", torch.equal(first, torch.rand(3)))
 
 # %% [markdown]
 # It does not fix everything. Floating-point sums depend on their order, and the order depends on the number of threads,
-# the library version and the hardware. Here the same numbers are added forwards and backwards:
+# the library version and the hardware. Here the same numbers are added one by one, forwards and backwards, in fp32:
 
 # %%
 environment.set_seed(seed)
-numbers = torch.randn(100_000)
-forwards, backwards = numbers.cumsum(0)[-1].item(), numbers.flip(0).cumsum(0)[-1].item()
+numbers = torch.randn(100_000).numpy()
+forwards, backwards = numbers.cumsum()[-1], numbers[::-1].cumsum()[-1]  # fp32, as the numbers are
 print(f"forwards {forwards:.6f}, backwards {backwards:.6f}, difference {abs(forwards - backwards):.1e}")
 
 # %% [markdown]
-# A difference in the last digits in step 1 is a different model by step 1,000. So: with one seed, one machine, the same
-# versions and the same number of threads, our CPU runs are identical bit for bit (a test checks it). Elsewhere, expect
-# the same result only within the spread of seeds. How wide is that? Lesson 3 fine-tunes this encoder on MELD with
-# several seeds:
+# Training can amplify such a difference. So: with one seed, one machine, the same versions and the same number of
+# threads, our CPU runs are identical bit for bit (a test checks it). Elsewhere, expect the same result only within the
+# spread of seeds. How wide is that? This encoder was fine-tuned on MELD, a research data set, with several seeds
+# (weighted F1 is a score from 0 to 100; lesson 2 explains it):
 
 # %%
-runs = [row for row in read("utterance") if row["row"] == "fine-tuning"]
-f1 = pd.Series([100 * row["test"]["weighted_f1"] for row in runs])
-print(f"{len(f1)} seeds: weighted F1 {f1.mean():.1f} on average, from {f1.min():.1f} to {f1.max():.1f}, sd {f1.std():.2f}")
+runs = results.runs("utterance", "fine-tuning")
+f1 = pd.Series([100 * run["test"]["weighted_f1"] for run in runs])
+print(f"{len(f1)} seeds: weighted F1 {f1.mean():.1f} on average, from {f1.min():.1f} to {f1.max():.1f}, "
+      f"standard deviation {f1.std():.2f}")
 
 # %% [markdown]
-# One run is one draw from that range. A difference smaller than it, seen once, shows nothing. That is why every
-# comparison in this course has at least five seeds and a test.
+# One run is one draw from that range. A smaller difference, seen once, may be the seed alone. Where the course says
+# that one method beats another, it has five seeds and a test.
 #
 # ## The encoder
 #
-# The embedded encoder comes as a Python package, so nothing is downloaded. Its weights are compared with a known SHA-256
-# digest before they are loaded, and only the safetensors format is accepted: unlike a pickle file, it cannot run code.
+# The embedded encoder comes as a Python package, so nothing is downloaded. Its weights are compared with a known
+# SHA-256 digest before they are loaded, and only the safetensors format is accepted: unlike a pickle file, it cannot
+# run code.
 
 # %%
 tokenizer, model = encoders.load(encoder, labels=("calm", "angry"))
 size = sum(p.numel() for p in model.parameters()) / 1e6
-print(f"{type(model.encoder).__name__}, {size:.1f} M parameters, reads up to {tokenizer.model_max_length} tokens")
+print(f"{type(model.base_model).__name__}, {size:.1f} M parameters, reads up to {tokenizer.model_max_length} tokens")
 
 # %%
 examples = batching.tokenize(["You did what?", "Fine."], tokenizer)
@@ -185,9 +198,11 @@ for row in batch["input_ids"]:
     print(tokenizer.convert_ids_to_tokens(row.tolist()))
 
 # %% [markdown]
-# Each text gets a token in front and one behind, and the shorter one is padded to the longer one. A BERT says `[CLS]`,
-# `[SEP]` and `[PAD]`; a RoBERTa says `<s>`, `</s>` and `<pad>`. RoBERTa counts positions from 2, which is why its
-# configuration speaks of 514 positions and it reads 512 tokens all the same. `encoders.py` settles such differences.
+# The embedded file holds 22.7 M parameters; its pooler, a layer that this model does not read, is left out. A *token*
+# is a word or a piece of one. Each text gets a token in front and one behind, and the shorter one is padded to the
+# longer one. A BERT says `[CLS]`, `[SEP]` and `[PAD]`; a RoBERTa says `<s>`, `</s>` and `<pad>`. RoBERTa counts
+# positions from 2, which is why its configuration speaks of 514 positions and it reads 512 tokens all the same.
+# `encoders.py` settles such differences.
 
 # %%
 model.eval()
@@ -212,15 +227,14 @@ with torch.inference_mode():
 # Many tutorials set `HF_ENDPOINT` in the middle of a notebook. By then the library has read it:
 
 # %%
-import os
-
 before = huggingface_hub.constants.ENDPOINT
 os.environ["HF_ENDPOINT"] = "https://mirror.example"
 print("asked for the mirror, will use", huggingface_hub.constants.ENDPOINT)
 os.environ["HF_ENDPOINT"] = before
 
 # %% [markdown]
-# No error, no effect. Set such variables before Python starts, or in the first cell above all imports.
+# No error, no effect. Set such variables before Python starts; or restart the kernel and set them in the first cell,
+# above all imports.
 #
 # When something cannot be loaded, you get one sentence that says what to do:
 
@@ -245,7 +259,8 @@ pd.Series(environment.versions(), name="version").to_frame()
 # - A seed repeats a run on the same machine with the same versions. Across machines, compare averages over seeds.
 # - Encoders come from a package, a folder, the Hub or a mirror; variables must be set before the import.
 #
-# `nbhelpers doctor` shows this lesson's facts on the command line. Next: [2. Look at the data](02_eda.ipynb).
+# `nbhelpers doctor` shows this lesson's facts on the command line. Next: [2. Look at the data](02_eda.ipynb). The value
+# this lesson is known by in the course's table:
 
 # %%
 headline(f"{chosen} products, TFLOP/s", speed.get(chosen, speed["fp32"]))

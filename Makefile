@@ -1,0 +1,33 @@
+# make course | make test | make lessons | make lint | make clean
+PYTHON ?= python3
+BIN = .venv/bin
+
+course: .venv/course-ready
+	$(BIN)/nbhelpers run
+
+test: .venv/test-ready
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+lessons: .venv/test-ready
+	$(BIN)/python -m nbhelpers.course.build
+
+lint: .venv/test-ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/course-ready: EXTRAS = course
+.venv/test-ready: EXTRAS = course,test
+.venv/%-ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2> /dev/null || \
+	  { echo "nbhelpers needs Python 3.11 or newer with venv (Debian: apt install python3-venv); for another one: make PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the package and what it needs into .venv (a few minutes, once) ..."
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	touch $@
+
+.PHONY: course test lessons lint clean

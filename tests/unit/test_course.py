@@ -1,0 +1,184 @@
+"""The runner and the command, on small lessons of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from nbhelpers.course import lessons, results, runner
+
+PARAMETERS = new_code_cell('seed = 0\nrate = 0.5\nname = "x"\nfast = False', metadata={"tags": ["parameters"]})
+
+
+def write_lesson(folder, name, *cells):
+    notebook = new_notebook(cells=[new_markdown_cell(f"# {name}"), PARAMETERS, *map(new_code_cell, cells)])
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+@pytest.fixture
+def course(tmp_path):
+    """Three lessons: the first passes, the second fails in its fourth cell, the third sleeps when told to."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    headline = "from nbhelpers.course.headline import headline\nheadline('seed seen', seed)"
+    write_lesson(folder, "01_good", "memory = bytearray(300_000_000)", headline)
+    write_lesson(folder, "02_bad", "x = 1", "y = x / 0  # the fault")
+    write_lesson(folder, "03_slow", "import time\nif name == 'sleep':\n    time.sleep(600)", headline)
+    (folder / "profiles.yml").write_text("default: {}\nother:\n  all: {seed: 5}\n  '03': {seed: 6}\n")
+    return folder
+
+
+def command(course, *arguments, **options):
+    code = (
+        "from pathlib import Path; from nbhelpers.course import lessons, cli; import sys;"
+        "folder = Path(sys.argv.pop(1));"
+        "all_lessons, profiles, values = lessons.all_lessons, lessons.profiles, lessons.profile_parameters;"
+        "lessons.all_lessons = lambda: all_lessons(folder); lessons.profiles = lambda f=None: profiles(folder);"
+        "lessons.profile_parameters = lambda p, x, f=None: values(p, x, folder); cli.main()"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(course), *arguments], cwd=course.parent, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "COLUMNS": "120"}, **options,
+    )  # fmt: skip
+
+
+def run(course, *arguments):
+    process = command(course, *arguments)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def test_run_goes_on_after_a_failure_and_says_where_it_was(course):
+    code, out, err = run(course, "run", "-p", "seed=7")
+    assert code == 1, err
+    for expected in ("02_bad, cell 4", "y = x / 0  # the fault", "ZeroDivisionError: division by zero", "seed seen 7"):
+        assert expected in out
+    folder = next((course.parent / "runs").iterdir())
+    summary = json.loads((folder / "summary.json").read_text())
+    good, bad, slow = summary["lessons"]
+    assert [bool(x["failure"]) for x in summary["lessons"]] == [False, True, False]
+    assert bad["failure"]["cell"] == 4
+    assert good["headline"] == slow["headline"] == {"seed seen": 7}
+    assert good["peak_gib"] > bad["peak_gib"] + 0.2
+    assert 0 < good["minutes"] < 1
+    assert {path.name for path in folder.glob("*.ipynb")} == {"01_good.ipynb", "02_bad.ipynb", "03_slow.ipynb"}
+    assert (
+        "outputs" not in nbformat.read(course / "01_good.ipynb", 4).cells[2]
+        or not nbformat.read(course / "01_good.ipynb", 4).cells[2].outputs
+    )
+
+
+def test_a_profile_sets_what_lessons_have_and_a_passing_run_ends_with_0(course):
+    code, _, _ = run(course, "run", "1", "03", "--profile", "other")
+    assert code == 0
+    summary = json.loads(next((course.parent / "runs").glob("*/summary.json")).read_text())
+    assert [x["headline"]["seed seen"] for x in summary["lessons"]] == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "07"], "there is no lesson '07'; there are 01_good, 02_bad, 03_slow"),
+        (["run", "--profile", "huge"], "there is no profile 'huge'; there are default, other"),
+        (["run", "-p", "epochs=3"], "no chosen lesson has a parameter 'epochs'; there are seed, rate, name, fast"),
+        (["run", "-p", "seed"], "write name=value"),
+        (["run", "-p", "seed=many"], "the value must be a whole number"),
+        (["run", "-p", "rate=fast"], "the value must be a number"),
+        (["run", "-p", "fast=perhaps"], "the value must be true or false"),
+        (["results", "nothing"], "there is no table 'nothing'; there are utterance"),
+        (["results", "utterance", "--only", "magic"], "no row 'magic'"),
+        (["run", "--output", "notebooks/profiles.yml"], "it cannot hold a new folder (Not a directory)"),
+        (["walk"], "No such command 'walk'"),
+        (["run", "--fast"], "No such option"),
+    ],
+)
+def test_wrong_requests_are_one_sentence_and_exit_code_2(course, arguments, message):
+    code, _, err = run(course, *arguments)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert not (course.parent / "runs").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_kernel_and_leaves_no_process(course, number):
+    process = command(course, "run", "03", "-p", "name=sleep", start_new_session=True)
+    copy = None
+    while copy is None or "start_time" not in copy.read_text().split("time.sleep(600)")[0]:
+        time.sleep(0.3)
+        copy = next((course.parent / "runs").glob("*/03_slow.ipynb"), None)
+    kernels = psutil.Process(process.pid).children(recursive=True)
+    assert kernels
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert not psutil.wait_procs(kernels, timeout=5)[1]
+
+
+def test_a_kernel_that_dies_is_a_failure_with_its_cell(tmp_path):
+    write_lesson(tmp_path, "04_dies", "fine = 1", "import os\nos._exit(9)")
+    (tmp_path / "out").mkdir()
+    lesson = lessons.read_lesson(tmp_path / "04_dies.ipynb")
+    result = runner.run_lesson(lesson, {"seed": 1}, tmp_path / "out")
+    assert result.failure.cell == 4
+    assert "os._exit(9)" in result.failure.source
+    assert "ran out of memory" in result.failure.error
+
+
+def test_exactly_one_cell_holds_the_parameters(tmp_path):
+    write_lesson(tmp_path, "01_two", "x = 1")
+    notebook = nbformat.read(tmp_path / "01_two.ipynb", 4)
+    notebook.cells[2].metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, tmp_path / "01_two.ipynb")
+    with pytest.raises(lessons.CourseError, match="2 cells are tagged"):
+        lessons.all_lessons(tmp_path)
+
+
+def test_a_checkout_without_lessons_is_one_sentence(tmp_path):
+    with pytest.raises(lessons.CourseError, match="there are no lessons"):
+        lessons.all_lessons(tmp_path)
+
+
+def test_a_profile_that_sets_an_unknown_parameter_is_refused(course):
+    (course / "profiles.yml").write_text("default:\n  '01': {epochs: 3}\n")
+    with pytest.raises(lessons.CourseError, match="no parameter 'epochs'"):
+        lessons.profile_parameters("default", lessons.all_lessons(course)[0], course)
+
+
+def test_every_profile_of_the_course_fits_its_lessons():
+    for profile in lessons.profiles():
+        for lesson in lessons.all_lessons():
+            lessons.profile_parameters(profile, lesson)
+
+
+def test_an_unfinished_line_is_not_a_result_and_does_not_spoil_the_next(tmp_path):
+    results.append("t", {"row": "a"}, tmp_path)
+    with (tmp_path / "t.jsonl").open("a") as file:
+        file.write('{"row": "b", "te')
+    results.append("t", {"row": "c"}, tmp_path)
+    assert [row["row"] for row in results.read("t", tmp_path)] == ["a", "c"]
+
+
+def test_measuring_skips_what_is_there(monkeypatch, tmp_path):
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    rows = results.table_rows("utterance")
+    monkeypatch.setattr(results, "read", lambda _: [{"row": "fine-tuning", "config": rows["fine-tuning"], "seed": 0}])
+    runs = [(name, seed) for name, _, seed in results.missing_runs("utterance", 3, None)]
+    assert runs == [("majority", 0), ("tf-idf", 0), ("fine-tuning", 1), ("fine-tuning", 2)]
+
+
+def test_doctor_and_list_show_the_course():
+    tool = Path(sys.executable).with_name("nbhelpers")
+    for arguments, words in ((["doctor"], ["precision", "smoke", "gpu", "torch"]), (["list"], ["03", "num_epochs=5"])):
+        done = subprocess.run([tool, *arguments], capture_output=True, text=True, timeout=120, check=True)
+        for word in words:
+            assert word in done.stdout

