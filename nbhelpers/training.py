@@ -288,6 +288,11 @@ class Trainer(transformers.Trainer):
         outputs = model(**inputs)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
+    def prediction_step(self, model: nn.Module, inputs: Batch, *args: Any, **kwargs: Any) -> Any:
+        loss, logits, labels = super().prediction_step(model, inputs, *args, **kwargs)
+        # The stock loop averages over batches; with one loss per labelled item it averages over items.
+        return None if loss is None else loss.expand(num_labelled(inputs)), logits, labels
+
 
 def arguments(
     output_dir: str | Path,
