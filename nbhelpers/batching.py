@@ -33,7 +33,7 @@ def tokenize(
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise ValueError(f"text {row} is {type(text).__name__}, not a string; drop or fill missing texts first")
-    if not texts:
+    if len(texts) == 0:
         return []
     input_ids = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
     if labels is None:
@@ -59,7 +59,7 @@ class Collate:
     """
 
     def __init__(self, pad_token_id: int, multiple: int = 1) -> None:
-        self.fill = {"input_ids": pad_token_id, "token_type_ids": 0, "labels": -100}
+        self.fill = {"input_ids": pad_token_id, "token_type_ids": 0, "attention_mask": 0, "labels": -100}
         self.multiple = multiple
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -106,7 +106,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
         shuffle: bool = True,
         seed: int = 0,
     ) -> None:
-        if not lengths:
+        if len(lengths) == 0:
             raise ValueError("there is nothing to batch: lengths is empty")
         if max_tokens < 1 or (max_items is not None and max_items < 1):
             raise ValueError(f"max_tokens={max_tokens}, max_items={max_items}: both must be at least 1")
@@ -155,7 +155,7 @@ def loader(
     >>> sorted(tuple(batch["input_ids"].shape) for batch in batches)
     [(1, 9), (2, 3)]
     """
-    lengths = [len(example["input_ids"]) for example in examples]
+    lengths = [-(-len(example["input_ids"]) // multiple) * multiple for example in examples]  # as padded
     sampler = TokenBudgetSampler(lengths, max_tokens, max_items, shuffle=shuffle, seed=seed)
     collate, generator = Collate(pad_token_id, multiple), torch.Generator().manual_seed(seed)
     return DataLoader(examples, batch_sampler=sampler, collate_fn=collate, generator=generator)  # type: ignore[arg-type]
@@ -172,7 +172,7 @@ def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]] | Non
     >>> padding_share([3, 9], padded_to=128), padding_share([3, 9]), padding_share([3, 9], batches=[[0], [1]])
     (0.953125, 0.33333333333333337, 0.0)
     """
-    if not lengths:
+    if len(lengths) == 0:
         raise ValueError("there are no lengths to add up")
     batches = [range(len(lengths))] if batches is None else batches
     processed = sum(len(batch) * max([padded_to, *(lengths[i] for i in batch)]) for batch in batches)

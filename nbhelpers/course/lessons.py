@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +45,12 @@ def read_lesson(path: Path) -> Lesson:
     tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
         raise CourseError(f"{path.name}: {len(tagged)} cells are tagged 'parameters'; tag exactly one")
-    parameters = {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in ast.parse(tagged[0].source).body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
+    try:
+        parameters = {
+            ast.unparse(node.targets[0]): ast.literal_eval(node.value) for node in ast.parse(tagged[0].source).body
+        }
+    except (AttributeError, SyntaxError, ValueError) as error:
+        raise CourseError(f"{path.name}: the parameters cell must hold only lines name = literal") from error
     title = next((line[2:] for cell in cells for line in cell.source.splitlines() if line.startswith("# ")), path.stem)
     return Lesson(path.name[:2], path, title, parameters)
 
@@ -62,24 +65,38 @@ def select(wanted: Sequence[str], lessons: Sequence[Lesson]) -> list[Lesson]:
 
 
 def profiles(folder: Path = NOTEBOOKS) -> dict[str, dict[str, dict[str, Any]]]:
-    """profiles.yml: profile -> lesson number, or "all" -> parameter -> value."""
+    """profiles.yml: profile -> lesson number, or "all" -> parameter -> value.
+
+    Raises CourseError for a lesson or, under "all", a parameter that the course does not have.
+    """
     with (folder / "profiles.yml").open(encoding="utf-8") as file:
-        return {name: lessons or {} for name, lessons in yaml.safe_load(file).items()}
+        content = {name: sections or {} for name, sections in yaml.safe_load(file).items()}
+    lessons = {lesson.number: lesson for lesson in all_lessons(folder)}
+    for profile, sections in content.items():
+        for section, values in sections.items():
+            if section != "all" and section not in lessons:
+                raise CourseError(f'profiles.yml, {profile}: {section!r} is neither "all" nor a lesson such as "03"')
+            owners = lessons.values() if section == "all" else [lessons[section]]
+            for name in values or {}:
+                if not any(name in lesson.parameters for lesson in owners):
+                    raise CourseError(f"profiles.yml, {profile}: no parameter {name!r} in {section}")
+    return content
 
 
 def profile_parameters(profile: str, lesson: Lesson, folder: Path = NOTEBOOKS) -> dict[str, Any]:
     """What a profile sets in a lesson: its values for "all" lessons that have the parameter, then the lesson's own.
 
-    Raises CourseError for an unknown profile, or a value for a parameter that the lesson lacks.
+    Raises CourseError for an unknown profile, or a value of another type than the parameter's default.
     """
     known = profiles(folder)
     if profile not in known:
         raise CourseError(f"there is no profile {profile!r}; there are {', '.join(known)}")
-    values = {name: value for name, value in known[profile].get("all", {}).items() if name in lesson.parameters}
-    values |= known[profile].get(lesson.number, {})
-    for name in values:
-        if name not in lesson.parameters:
-            raise CourseError(f"profiles.yml, {profile}: lesson {lesson.path.stem} has no parameter {name!r}")
+    values = {name: value for name, value in (known[profile].get("all") or {}).items() if name in lesson.parameters}
+    values |= known[profile].get(lesson.number) or {}
+    for name, value in values.items():
+        default = lesson.parameters[name]
+        if type(value) is not type(default) and not (type(default) is float and type(value) is int):
+            raise CourseError(f"profiles.yml, {profile}: {name} is {value!r}, but the lesson's is {default!r}")
     return values
 
 
@@ -112,10 +129,13 @@ def convert(text: str, default: Any, pair: str) -> Any:
         values = {"true": True, "1": True, "false": False, "0": False}
         if text.lower() in values:
             return values[text.lower()]
+    elif kind in (int, float):
+        with contextlib.suppress(ValueError):
+            if math.isfinite(value := kind(text)):
+                return value
     else:
-        try:
-            return kind(text)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError, SyntaxError):
+            if isinstance(value := ast.literal_eval(text), kind):
+                return value
     wanted = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, kind.__name__)
     raise CourseError(f"-p {pair}: the value must be {wanted}, as in the lesson's {default!r}")

@@ -26,10 +26,10 @@ def profile_rows() -> list[tuple[str, str, str, str, str]]:
     """Profile, data, encoder, device and precision, and "yes" or what it lacks."""
     device = environment.best_device()
     precision, reason = environment.best_precision(device)
-    rows = []
+    rows, all_lessons = [], lessons.all_lessons()
     for name in lessons.profiles():
         values: dict[str, Any] = {}
-        for lesson in lessons.all_lessons():
+        for lesson in all_lessons:
             values |= dict(lesson.parameters) | lessons.profile_parameters(name, lesson)
         lacks = [x for x in (data_gap(values["corpus"]), encoder_gap(values["encoder"])) if x]
         if name == "gpu" and device.type == "cpu":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import yaml
 
 from nbhelpers.course.lessons import ROOT, CourseError
@@ -52,17 +53,23 @@ def circumstances() -> dict[str, Any]:
     from nbhelpers import environment
 
     facts = environment.describe()
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
     return {
         "device": f"{facts['cpu']} ({facts['cpu features']})" if facts["device"] == "cpu" else facts["device"],
         "threads": facts["threads"],
         "precision": facts["precision"],
         "versions": {**environment.versions(("torch", "transformers")), "system": platform.system()},
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit(),
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def commit() -> str:
+    """The commit of the checkout, or "unknown" where git cannot tell."""
+    try:
+        command = ["git", "describe", "--always", "--dirty"]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def load_table(table: str) -> dict[str, Any]:
@@ -104,6 +111,10 @@ def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]
         with ProcessPoolExecutor(1, mp_context=fresh) as pool:
             try:
                 row = pool.submit(experiments.run, config, seed).result()
+            except KeyboardInterrupt:
+                for child in psutil.Process().children(recursive=True):
+                    child.kill()
+                raise
             except BrokenProcessPool:
                 raise CourseError(
                     f"{table}, {name}, seed {seed}: the run's process was killed; out of memory?"
@@ -115,9 +126,11 @@ def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]
 
 
 def runs(table: str, row: str) -> list[dict[str, Any]]:
-    """What was measured for a row with the configuration that the table has for it now."""
+    """What was measured for a row with its present configuration on the kind of device measured last, one per seed."""
     config = table_rows(table)[row]
-    return [x for x in read(table) if x["row"] == row and x["config"] == config]
+    measured = [x for x in read(table) if x["row"] == row and x["config"] == config]
+    device = [(x["device"], x["precision"]) for x in measured][-1:]
+    return list({x["seed"]: x for x in measured if [(x["device"], x["precision"])] == device}.values())
 
 
 def summary(table: str) -> pd.DataFrame:

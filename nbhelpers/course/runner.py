@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
+from papermill.execute import ERROR_MARKER_TAG
 from traitlets.config import Config
 
 from nbhelpers.course.headline import headlines
@@ -52,14 +54,21 @@ class KernelMemory(threading.Thread):
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.process, self.stopped, self.peak_bytes = psutil.Process(pid), threading.Event(), 0
+        self.seen = {self.process}
 
     def run(self) -> None:
         while not self.stopped.wait(0.2):
-            try:
-                family = [self.process, *self.process.children(recursive=True)]
-                self.peak_bytes = max(self.peak_bytes, sum(process.memory_info().rss for process in family))
-            except psutil.NoSuchProcess:
-                continue  # one of them ended in between
+            with contextlib.suppress(psutil.Error):
+                self.seen |= set(self.process.children(recursive=True))
+            self.peak_bytes = max(self.peak_bytes, sum(map(resident, self.seen)))
+
+
+def resident(process: psutil.Process) -> int:
+    """Resident memory of a process in bytes; 0 when it has ended."""
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 class Client(PapermillNotebookClient):
@@ -92,11 +101,12 @@ class Engine(NBClientEngine):
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
         wanted = ("on_cell", "watch", "resources", "cwd")
         kept = {name: value for name, value in options.items() if name in wanted}
-        # sockets that only this user can open; Windows has none and uses TCP
-        config = Config({} if psutil.WINDOWS else {"KernelManager": {"transport": "ipc"}})
-        return Client(
-            nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None, config=config, **kept
-        ).execute()
+        kept |= {"startup_timeout": 120, "iopub_timeout": 60, "timeout": None}
+        if psutil.WINDOWS:  # it has no sockets that only this user can open, and uses TCP
+            return Client(nb_man, kernel_name=kernel_name, **kept).execute()
+        with tempfile.TemporaryDirectory() as sockets:
+            config = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})
+            return Client(nb_man, kernel_name=kernel_name, config=config, **kept).execute()
 
 
 papermill_engines.register("nbhelpers", Engine)
@@ -123,22 +133,25 @@ def run_lesson(
         )  # fmt: skip
     except PapermillExecutionError as error:
         lines = ANSI.sub("", "\n".join(error.traceback)).strip().splitlines() or [f"{error.ename}: {error.evalue}"]
-        injected = bool(parameters)  # papermill put the parameters into a cell of their own before this one
-        failure = Failure(error.cell_index + 1 - injected, error.source, "\n".join(lines[-6:]))
-    except (DeadKernelError, RuntimeError) as error:
-        cell, source = last_started(output, bool(parameters))
-        failure = Failure(cell, source, f"{error}: the kernel ended by itself; often the machine ran out of memory")
+        failure = Failure(last_started(output)[0], error.source, "\n".join(lines[-6:]))
+    except Exception as error:
+        why = "often the machine ran out of memory" if isinstance(error, DeadKernelError) else type(error).__name__
+        failure = Failure(*last_started(output), f"{error} ({why})")
     finally:
-        end_processes(set(psutil.Process().children(recursive=True)) - before)
+        started = set(psutil.Process().children(recursive=True)) | (watch[0].seen if watch else set())
+        end_processes(started - before)
     peak = watch[0].peak_bytes / 2**30 if watch else 0.0
     return Result(lesson.path.stem, (time.perf_counter() - start) / 60, peak, headlines(output), failure)
 
 
-def last_started(executed: Path, injected: bool) -> tuple[int, str]:
-    """Number and source of the cell that was running when the executed copy was last written."""
+def last_started(executed: Path) -> tuple[int, str]:
+    """Number (in the lesson's own file) and source of the cell that ran last, from the executed copy."""
     cells = nbformat.read(executed, as_version=4).cells if executed.exists() else []
-    running = [i for i, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")]
-    return (running[-1] + 1 - injected, cells[running[-1]].source) if running else (0, "(the kernel did not start)")
+    own = [cell for cell in cells if not {"injected-parameters", ERROR_MARKER_TAG} & set(cell.metadata.get("tags", []))]
+    for number, cell in reversed(list(enumerate(own, start=1))):
+        if cell.metadata.get("papermill", {}).get("start_time"):
+            return number, cell.source
+    return 0, "(the kernel did not start)"
 
 
 def end_processes(processes: set[psutil.Process]) -> None:

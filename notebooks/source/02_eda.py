@@ -237,8 +237,8 @@ cost = cleaning.cost(train["text"].tolist(), train["emotion"].tolist(), dev["tex
 cost.round(3)
 
 # %%
-change = cost.loc["all three", ["weighted_change", "macro_change"]]
-print(f"All three steps together change weighted F1 by {change.iloc[0]:+.1f} points, macro F1 by {change.iloc[1]:+.1f}.")
+weighted, macro = cost.loc["all three", ["weighted_change", "macro_change"]]
+print(f"All three steps together change weighted F1 by {weighted:+.1f} points, macro F1 by {macro:+.1f}.")
 
 # %% [markdown]
 # See which step costs most. A step may also help: lower-casing makes one word of "Oh" and "oh". Two warnings. The

@@ -92,6 +92,8 @@ def test_a_profile_sets_what_lessons_have_and_a_passing_run_ends_with_0(course):
         (["run", "-p", "seed"], "write name=value"),
         (["run", "-p", "seed=many"], "the value must be a whole number"),
         (["run", "-p", "rate=fast"], "the value must be a number"),
+        (["run", "-p", "rate=nan"], "the value must be a number"),
+        (["run", "-p", "seed=1", "--record"], "--record measures a profile as it is"),
         (["run", "-p", "fast=perhaps"], "the value must be true or false"),
         (["results", "nothing"], "there is no table 'nothing'; there are utterance"),
         (["results", "utterance", "--only", "magic"], "no row 'magic'"),
@@ -148,10 +150,28 @@ def test_a_checkout_without_lessons_is_one_sentence(tmp_path):
         lessons.all_lessons(tmp_path)
 
 
-def test_a_profile_that_sets_an_unknown_parameter_is_refused(course):
-    (course / "profiles.yml").write_text("default:\n  '01': {epochs: 3}\n")
-    with pytest.raises(lessons.CourseError, match="no parameter 'epochs'"):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("'01': {epochs: 3}", "no parameter 'epochs' in 01"),
+        ("all: {epochs: 3}", "no parameter 'epochs' in all"),
+        ("1: {seed: 3}", '1 is neither "all" nor a lesson'),
+        ("'01': {rate: 1e-5}", "rate is '1e-5', but the lesson's is 0.5"),
+    ],
+)
+def test_a_faulty_profile_is_refused(course, content, message):
+    (course / "profiles.yml").write_text(f"default:\n  {content}\n")
+    with pytest.raises(lessons.CourseError, match=message):
         lessons.profile_parameters("default", lessons.all_lessons(course)[0], course)
+
+
+def test_a_parameters_cell_with_code_is_refused(tmp_path):
+    write_lesson(tmp_path, "01_code", "x = 1")
+    notebook = nbformat.read(tmp_path / "01_code.ipynb", 4)
+    notebook.cells[1].source = "seed = 1 + len('x')"
+    nbformat.write(notebook, tmp_path / "01_code.ipynb")
+    with pytest.raises(lessons.CourseError, match="only lines name = literal"):
+        lessons.all_lessons(tmp_path)
 
 
 def test_every_profile_of_the_course_fits_its_lessons():

@@ -118,6 +118,51 @@ def test_chinese_roberta_is_a_bert(tmp_path):
     assert tokenizer.model_max_length == 512
 
 
+def test_half_precision_checkpoints_are_loaded_in_fp32(tmp_path, bert_folder):
+    transformers.AutoModel.from_pretrained(bert_folder, dtype=torch.bfloat16).save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(bert_folder).save_pretrained(tmp_path)
+    for pooling in encoders.POOLINGS:
+        tokenizer, model = encoders.load(tmp_path, LABELS, pooling=pooling)
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+        assert logits(tokenizer, model).isfinite().all()
+
+
+@pytest.mark.parametrize("old_labels", [LABELS, ("a", "b")])
+def test_the_head_is_fresh_even_if_the_source_was_trained_for_other_labels(tmp_path, bert_folder, old_labels):
+    tokenizer, trained = encoders.load(bert_folder, old_labels, pooling="cls")
+    trained.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    _, model = encoders.load(tmp_path, LABELS, pooling="cls")
+    assert model.classifier.weight.shape == (3, 32)
+    assert not torch.equal(model.classifier.weight[:2], trained.classifier.weight[:2])
+    assert torch.equal(
+        model.base_model.embeddings.word_embeddings.weight, trained.base_model.embeddings.word_embeddings.weight
+    )
+
+
+def test_every_architecture_can_be_read_back_with_mean_pooling(tmp_path, bert_folder):
+    config = transformers.DebertaV2Config(vocab_size=31000, **TINY)  # has no SDPA
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path / "base")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bert_folder)
+    tokenizer.save_pretrained(tmp_path / "base")
+    _, model = encoders.load(tmp_path / "base", LABELS)
+    model.save_pretrained(tmp_path / "trained")
+    tokenizer.save_pretrained(tmp_path / "trained")
+    assert torch.equal(logits(*encoders.load_trained(tmp_path / "trained")), logits(tokenizer, model))
+
+
+def test_a_folder_without_tokenizer_is_refused(tmp_path, bert_folder):
+    transformers.AutoModel.from_pretrained(bert_folder).save_pretrained(tmp_path)
+    with pytest.raises(encoders.EncoderError, match="has no tokenizer"):
+        encoders.load(tmp_path, LABELS)
+
+
+def test_models_without_a_fixed_number_of_positions_are_refused():
+    for config in (transformers.T5Config(), transformers.XLNetConfig()):
+        with pytest.raises(encoders.EncoderError, match="are not supported"):
+            encoders.max_length(config)
+
+
 @pytest.fixture
 def hub(tmp_path, bert_folder):
     """A web server that answers like the Hub for one model, team/tiny."""
@@ -130,6 +175,9 @@ def hub(tmp_path, bert_folder):
 
         def do_GET(self):
             path = self.path.split("?")[0]
+            if path.startswith("/api/models/team/tiny/tree"):
+                rows = [{"type": "file", "path": x.name, "size": x.stat().st_size, "oid": "0"} for x in files.iterdir()]
+                return self.answer(json.dumps(rows).encode())
             if path.startswith("/api/models/team/tiny"):
                 names = [{"rfilename": file.name} for file in files.iterdir()]
                 return self.answer(json.dumps({"id": "team/tiny", "sha": commit, "siblings": names}).encode())

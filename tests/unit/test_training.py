@@ -319,6 +319,55 @@ def test_gradients_are_clipped():
     assert moved > 0
 
 
+def fit_with_foreign_optimizer():
+    optimizer = training.make_optimizer(tiny_model(), 1e-3)
+    scheduler = training.make_scheduler(optimizer, 10)
+    training.fit(tiny_model(), batches(), objectives.cross_entropy, optimizer, scheduler, num_epochs=1)
+
+
+def test_a_loss_that_is_not_finite_stops_training():
+    with pytest.raises(FloatingPointError, match="update 1: the loss is nan"):
+        train(tiny_model(), objective=lambda model, batch: objectives.cross_entropy(model, batch) * math.nan)
+
+
+def test_early_stopping_goes_on_counting_after_a_resume(tmp_path):
+    def scripted(prediction, scores=(0.5, 0.4, 0.4, 0.4, 0.4, 0.4)):
+        return {"accuracy": scores[len(list(tmp_path.glob("**/eval-*")))]}
+
+    def counted(prediction):
+        answer = scripted(prediction)
+        (tmp_path / f"eval-{len(list(tmp_path.glob('eval-*')))}").touch()
+        return answer
+
+    class PullThePlug(transformers.TrainerCallback):
+        def on_epoch_begin(self, args, state, control, **_):
+            if state.epoch >= 3:
+                raise KeyboardInterrupt
+
+    settings = dict(num_epochs=6, dev=batches(shuffle=False), patience=3, score="accuracy", compute_metrics=counted)
+    with pytest.raises(KeyboardInterrupt):
+        train_by_trainer(tiny_model(), tmp_path / "run", callbacks=[PullThePlug()], **settings)
+    checkpoint = training.last_checkpoint(tmp_path / "run")
+    trainer = train_by_trainer(tiny_model(), tmp_path / "run", resume=checkpoint, **settings)
+    assert trainer.state.epoch == 4
+
+
+def test_last_checkpoint_is_the_newest_complete_one(tmp_path):
+    assert training.last_checkpoint(tmp_path) is None
+    for step in (90, 100, 110):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if step < 110:  # the newest was not written to its end
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    assert training.last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-100")
+
+
+def test_parameters_under_peft_ddp_and_compile_are_told_apart():
+    model = tiny_model(pooling="cls", kind=transformers.ModernBertConfig, pad_token_id=1)
+    for prefix in ("", "module.", "base_model.model.", "module._orig_mod."):
+        assert training.is_encoder(model, f"{prefix}model.layers.0.attn.Wqkv.weight")
+        assert not training.is_encoder(model, f"{prefix}classifier.weight")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
