@@ -58,9 +58,12 @@ class KernelMemory(threading.Thread):
 
     def run(self) -> None:
         while not self.stopped.wait(0.2):
-            with contextlib.suppress(psutil.Error):
-                self.seen |= set(self.process.children(recursive=True))
-            self.peak_bytes = max(self.peak_bytes, sum(map(resident, self.seen)))
+            self.sample()
+
+    def sample(self) -> None:
+        with contextlib.suppress(psutil.Error):
+            self.seen |= set(self.process.children(recursive=True))
+        self.peak_bytes = max(self.peak_bytes, sum(map(resident, self.seen)))
 
 
 def resident(process: psutil.Process) -> int:
@@ -88,6 +91,8 @@ class Client(PapermillNotebookClient):
             super().papermill_execute_cells()
         finally:
             memory.stopped.set()
+            memory.join()
+            memory.sample()  # a short lesson may have ended between two samples
 
     def execute_cell(self, cell: Any, cell_index: int, *args: Any, **kwargs: Any) -> Any:
         self.tell(cell_index, len(self.nb.cells))
@@ -128,7 +133,7 @@ def run_lesson(
     before = set(psutil.Process().children(recursive=True))
     try:
         papermill.execute_notebook(
-            str(lesson.path), str(output), dict(parameters), engine_name="nbhelpers", kernel_name="python3",
+            str(lesson.path), str(output), dict(parameters), engine_name="nbhelpers", kernel_name="python3", language="python",
             cwd=str(folder), progress_bar=False, on_cell=on_cell, watch=watch,
         )  # fmt: skip
     except PapermillExecutionError as error:

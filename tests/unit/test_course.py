@@ -29,7 +29,7 @@ def course(tmp_path):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     headline = "from nbhelpers.course.headline import headline\nheadline('seed seen', seed)"
-    write_lesson(folder, "01_good", "memory = bytearray(300_000_000)", headline)
+    write_lesson(folder, "01_good", "memory = b'x' * 300_000_000", headline)
     write_lesson(folder, "02_bad", "x = 1", "y = x / 0  # the fault")
     write_lesson(folder, "03_slow", "import time\nif name == 'sleep':\n    time.sleep(600)", headline)
     (folder / "profiles.yml").write_text("default: {}\nother:\n  all: {seed: 5}\n  '03': {seed: 6}\n")
@@ -41,7 +41,7 @@ def command(course, *arguments, **options):
         "from pathlib import Path; from nbhelpers.course import lessons, cli; import sys;"
         "folder = Path(sys.argv.pop(1));"
         "all_lessons, profiles, values = lessons.all_lessons, lessons.profiles, lessons.profile_parameters;"
-        "lessons.all_lessons = lambda: all_lessons(folder); lessons.profiles = lambda f=None: profiles(folder);"
+        "lessons.all_lessons = lambda *_: all_lessons(folder); lessons.profiles = lambda f=None: profiles(folder);"
         "lessons.profile_parameters = lambda p, x, f=None: values(p, x, folder); cli.main()"
     )
     return subprocess.Popen(
@@ -113,8 +113,10 @@ def test_wrong_requests_are_one_sentence_and_exit_code_2(course, arguments, mess
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_the_kernel_and_leaves_no_process(course, number):
     process = command(course, "run", "03", "-p", "name=sleep", start_new_session=True)
-    copy = None
+    copy, deadline = None, time.monotonic() + 60
     while copy is None or "start_time" not in copy.read_text().split("time.sleep(600)")[0]:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
         time.sleep(0.3)
         copy = next((course.parent / "runs").glob("*/03_slow.ipynb"), None)
     kernels = psutil.Process(process.pid).children(recursive=True)
