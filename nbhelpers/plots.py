@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import colormaps, style
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -379,16 +378,16 @@ def _heatmap(
     width = max(8.0, longest + 0.39 * size + 1.4)
     upright = longest > (width - longest - 1.4) / size  # too narrow for horizontal names
     picture = _picture(width, 0.9 + (0.36 if small else 0.45) * size + longest * upright, title)
-    axes, annotations = picture.subplots(), np.reshape(texts, shares.shape)
+    axes = picture.subplots()
     cmap = colormaps["cividis"].with_extremes(bad=PALE)  # bad: a line without rows
-    sns.heatmap(
-        shares, ax=axes, cmap=cmap, vmin=0, vmax=np.nanmax(shares), cbar=False, linewidths=1, linecolor=PAPER,
-        annot=annotations, fmt="", annot_kws={"fontsize": 6.5 if small else 9}, xticklabels=names,
-        yticklabels=[f"{name} ({line.sum():,.0f})" for name, line in zip(names, table, strict=True)],
-    )  # fmt: skip
-    axes.set(xlabel=columns, ylabel=lines)
-    axes.tick_params(axis="x", rotation=90 * upright)
-    axes.tick_params(axis="y", rotation=0)
+    mesh = axes.pcolormesh(shares, cmap=cmap, vmin=0, vmax=np.nanmax(shares), edgecolor=PAPER, linewidth=1)
+    for (i, j), share in np.ndenumerate(shares):
+        light = np.dot(mesh.to_rgba(share)[:3] ** np.float64(2.2), [0.2126, 0.7152, 0.0722])  # WCAG relative luminance
+        text = axes.text(j + 0.5, i + 0.5, "" if np.isnan(share) else texts[i * size + j], ha="center", va="center")
+        text.set(color="black" if light > 0.18 else "white", fontsize=6.5 if small else 9)
+    axes.set(xlabel=columns, ylabel=lines, ylim=(size, 0))
+    axes.set_xticks(np.arange(size) + 0.5, names, rotation=90 * upright)
+    axes.set_yticks(np.arange(size) + 0.5, [f"{names[i]} ({table[i].sum():,.0f})" for i in range(size)])
     axes.tick_params(length=0)
     return picture
 

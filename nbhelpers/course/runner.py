@@ -133,8 +133,8 @@ def run_lesson(
     before = set(psutil.Process().children(recursive=True))
     try:
         papermill.execute_notebook(
-            str(lesson.path), str(output), dict(parameters), engine_name="nbhelpers", kernel_name="python3", language="python",
-            cwd=str(folder), progress_bar=False, on_cell=on_cell, watch=watch,
+            str(lesson.path), str(output), dict(parameters), engine_name="nbhelpers", cwd=str(folder),
+            kernel_name="python3", language="python", progress_bar=False, on_cell=on_cell, watch=watch,
         )  # fmt: skip
     except PapermillExecutionError as error:
         lines = ANSI.sub("", "\n".join(error.traceback)).strip().splitlines() or [f"{error.ename}: {error.evalue}"]

@@ -66,6 +66,7 @@ from nbhelpers.course import results
 from nbhelpers.course.headline import headline
 
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
+transformers.utils.logging.set_verbosity_error()  # no notes about the time stamps of checkpoints
 
 # %% cellView="form" tags=["parameters"]
 # @markdown "sample" (comes with the course), "meld" (downloaded when missing), or a folder in MELD's format.
@@ -197,7 +198,7 @@ predictions["frozen encoder"] = {split: predict(model, split) for split in gold}
 table("dev")
 
 # %% [markdown]
-# Compare macro F1 with that of TF-IDF: general pre-training helps most where there are few examples.
+# Compare macro F1 with that of TF-IDF: what does general pre-training bring to the rare classes?
 #
 # ## Step 4: fine-tuning
 #
