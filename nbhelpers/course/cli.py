@@ -162,7 +162,7 @@ def show_results(
 
 def main() -> None:
     """The command's entry: wrong requests end with one sentence and exit code 2, Ctrl-C with 130."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except SystemExit as stop:

@@ -65,7 +65,7 @@ def test_one_parameters_cell_as_a_form_of_plain_literals(path):
 
 @each_lesson
 def test_setup_cell_is_the_same_everywhere(path):
-    setups = [source(c) for c in code_cells(path) if "pip" in source(c)]
+    setups = [source(c) for c in code_cells(path) if '"-m", "pip"' in source(c)]
     assert setups == [source(code_cells(NOTEBOOKS[0])[0])]
 
 

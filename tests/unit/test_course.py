@@ -38,6 +38,7 @@ def course(tmp_path):
 
 def command(course, *arguments, **options):
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"  # a background job ignores Ctrl-C
         "from pathlib import Path; from nbhelpers.course import lessons, cli; import sys;"
         "folder = Path(sys.argv.pop(1));"
         "all_lessons, profiles, values = lessons.all_lessons, lessons.profiles, lessons.profile_parameters;"

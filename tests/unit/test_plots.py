@@ -319,7 +319,7 @@ def test_a_notebook_shows_each_picture_once_with_its_alt_text():
     for cell in notebook.cells[1:3]:  # by show, and as the last expression of a cell
         (image,) = [output for output in cell.outputs if output.output_type != "stream"]
         (stream,) = [output for output in cell.outputs if output.output_type == "stream"]
-        alt = "Points with intervals. MiniLM 60.0 [58.0, 62.0]."
+        alt = "Points with intervals, score (%). MiniLM 60.0 [58.0, 62.0]."
         assert image["metadata"]["image/png"]["alt"] == alt == image["data"]["text/plain"]
         assert "image/png" in image["data"]
         assert stream["text"].startswith("Highest: MiniLM")
