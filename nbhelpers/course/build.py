@@ -84,7 +84,8 @@ def unexecuted(path: Path) -> Any:
     notebook = jupytext.read(path)
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{path.stem[:2]}-{number:03d}"
-    notebook.metadata["jupytext"] = {"formats": "ipynb,source//py:percent"}
+    # Not paired for jupytext's JupyterLab extension: after a git clone it refuses to open files whose times disagree.
+    notebook.metadata.pop("jupytext", None)
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
 
@@ -123,8 +124,9 @@ def refresh(path: Path) -> None:
     """Bring the fact line of a source and of its notebook up to date without running it."""
     write_facts(path)
     target = lessons.NOTEBOOKS / f"{path.stem}.ipynb"
-    notebook = nbformat.read(target, as_version=4)
-    for cell, fresh in zip(notebook.cells, unexecuted(path).cells, strict=True):
+    notebook, plain = nbformat.read(target, as_version=4), unexecuted(path)
+    notebook.metadata = plain.metadata
+    for cell, fresh in zip(notebook.cells, plain.cells, strict=True):
         if cell.cell_type == "markdown":
             cell.source = fresh.source
     nbformat.write(notebook, target)
