@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from nbhelpers.course import lessons as course
 from nbhelpers.course.lessons import CourseError
@@ -154,7 +154,7 @@ def show_results(
     if not show:
         results.measure(table, seeds, only, screen.print)
     frame = results.summary(table)
-    shown = Table(*frame.columns)
+    shown = Table(*(Column(name, overflow="fold") for name in frame.columns))
     for row in frame.itertuples(index=False):
         shown.add_row(*map(str, row))
     screen.print(shown)
