@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import tempfile
 import threading
 import time
@@ -107,11 +108,9 @@ class Engine(NBClientEngine):
         wanted = ("on_cell", "watch", "resources", "cwd")
         kept = {name: value for name, value in options.items() if name in wanted}
         kept |= {"startup_timeout": 120, "iopub_timeout": 60, "timeout": None}
-        if psutil.WINDOWS:  # it has no sockets that only this user can open, and uses TCP
-            return Client(nb_man, kernel_name=kernel_name, **kept).execute()
-        with tempfile.TemporaryDirectory() as sockets:
-            config = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})
-            return Client(nb_man, kernel_name=kernel_name, config=config, **kept).execute()
+        ipc = {"transport": "ipc", "ip": f"{options['sockets']}/kernel"}  # only this user can open these
+        config = Config({} if psutil.WINDOWS else {"KernelManager": ipc})  # Windows has none and uses TCP
+        return Client(nb_man, kernel_name=kernel_name, config=config, **kept).execute()
 
 
 papermill_engines.register("nbhelpers", Engine)
@@ -131,10 +130,11 @@ def run_lesson(
     start, watch, failure = time.perf_counter(), list[KernelMemory](), None
     output = folder / lesson.path.name
     before = set(psutil.Process().children(recursive=True))
+    sockets = tempfile.mkdtemp()
     try:
         papermill.execute_notebook(
             str(lesson.path), str(output), dict(parameters), engine_name="nbhelpers", cwd=str(folder),
-            kernel_name="python3", language="python", progress_bar=False, on_cell=on_cell, watch=watch,
+            kernel_name="python3", language="python", progress_bar=False, on_cell=on_cell, watch=watch, sockets=sockets,
         )  # fmt: skip
     except PapermillExecutionError as error:
         lines = ANSI.sub("", "\n".join(error.traceback)).strip().splitlines() or [f"{error.ename}: {error.evalue}"]
@@ -145,6 +145,7 @@ def run_lesson(
     finally:
         started = set(psutil.Process().children(recursive=True)) | (watch[0].seen if watch else set())
         end_processes(started - before)
+        shutil.rmtree(sockets, ignore_errors=True)  # last: a kernel that is still starting would miss it loudly
     peak = watch[0].peak_bytes / 2**30 if watch else 0.0
     return Result(lesson.path.stem, (time.perf_counter() - start) / 60, peak, headlines(output), failure)
 
