@@ -7,6 +7,8 @@ import sys
 
 import matplotlib
 import matplotlib.style
+import nbclient
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -310,7 +312,6 @@ def test_show_prints_the_summary_outside_a_notebook(capsys):
 
 
 def test_a_notebook_shows_each_picture_once_with_its_alt_text():
-    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     setup = "import matplotlib.pyplot as plt, pandas as pd\nfrom nbhelpers import plots\n"
     setup += "frame = pd.DataFrame({'score': [60.0], 'low': [58.0], 'high': [62.0]}, index=['MiniLM'])"
     cells = [setup, "plots.show(plots.score_bars(frame))", "plots.score_bars(frame)", "plt.get_fignums()"]
