@@ -107,7 +107,7 @@ class Engine(NBClientEngine):
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
         wanted = ("on_cell", "watch", "resources", "cwd")
         kept = {name: value for name, value in options.items() if name in wanted}
-        kept |= {"startup_timeout": 120, "iopub_timeout": 60, "timeout": None}
+        kept |= {"startup_timeout": 120, "iopub_timeout": 60, "timeout": None, "extra_arguments": ["--log-level=50"]}
         ipc = {"transport": "ipc", "ip": f"{options['sockets']}/kernel"}  # only this user can open these
         config = Config({} if psutil.WINDOWS else {"KernelManager": ipc})  # Windows has none and uses TCP
         return Client(nb_man, kernel_name=kernel_name, config=config, **kept).execute()
