@@ -51,7 +51,7 @@ class Collate:
         multiple: round the length up; 8 suits GPU tensor cores, on a CPU it only adds work.
 
     Returns (when called): "input_ids" and "attention_mask" [batch, tokens], "labels" [batch] or, for labels that are
-    lists, [batch, tokens] filled with -100.
+    lists (one per token, or one per turn of a dialogue), [batch, longest list] filled with -100.
 
     >>> batch = Collate(pad_token_id=1)([{"input_ids": [0, 7, 2], "labels": 4}, {"input_ids": [0, 2], "labels": 5}])
     >>> batch["input_ids"].tolist(), batch["attention_mask"].tolist(), batch["labels"].tolist()
@@ -59,7 +59,7 @@ class Collate:
     """
 
     def __init__(self, pad_token_id: int, multiple: int = 1) -> None:
-        self.fill = {"input_ids": pad_token_id, "token_type_ids": 0, "attention_mask": 0, "labels": -100}
+        self.fill = {"input_ids": pad_token_id, "labels": -100}  # all else is filled with 0
         self.multiple = multiple
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -69,7 +69,9 @@ class Collate:
         for name in examples[0]:
             column = [example[name] for example in examples]
             if isinstance(column[0], list):
-                column = [row + [self.fill[name]] * (width - len(row)) for row in column]
+                sizes = [len(row) for row in column]
+                longest = width if sizes == lengths else max(sizes)  # one entry per token, or fewer: one per turn
+                column = [row + [self.fill.get(name, 0)] * (longest - len(row)) for row in column]
             batch[name] = torch.tensor(column)
         return batch
 

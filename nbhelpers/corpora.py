@@ -1,6 +1,7 @@
 """Corpora for text classification as `datasets.DatasetDict`; every fault is found here, with file and row.
 
-    load("sample")             the dialogues written for this course
+    load("dialogues")          dialogues written for this course, with the emotion of each turn
+    load("reviews")            product reviews written for this course: negative, neutral, positive
     load("meld")               MELD: a local copy, or downloaded once and verified
     load("reviews.csv")        your own file (.csv, .tsv, .jsonl), or a folder with train, dev and test files
     load("dair-ai/emotion")    the Hugging Face Hub
@@ -37,7 +38,8 @@ from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo, Features, Va
 EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")  # the order of MELD's own label map
 SENTIMENTS = ("negative", "neutral", "positive")
 DIALOGUE_COLUMNS = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID")
-SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
+OWN = ("dialogues", "reviews")  # in DATA, written for this course
+DATA = Path(__file__).resolve().parent.parent / "data"
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": "\n"}
 SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "val": "dev", "test": "test"}  # outside -> here
 _TWO_CLASSES = "a classifier needs two classes at least; check the column and the file"
@@ -64,9 +66,9 @@ class CorpusError(ValueError):
 
 
 def load(name: str | Path, **options: Any) -> DatasetDict:
-    """Load a corpus by name: "sample", "meld", a local file or folder, or a data set of the Hugging Face Hub.
+    """Load a corpus by name: "dialogues", "reviews", "meld", a local file or folder, or a data set of the Hub.
 
-    Dialogues ("sample", "meld", and a folder in MELD's format) have the columns of `load_dialogues`, all others `text`
+    Dialogues ("dialogues", "meld", a folder in MELD's format) have the columns of `load_dialogues`, all others `text`
     (string) and `label` (ClassLabel). `options` are those of `load_dialogues`, `load_table` or `load_hub`, for example
     text_column="review", label_column="stars", labels=["bad", "good"]. Raises CorpusError.
 
@@ -77,13 +79,15 @@ def load(name: str | Path, **options: Any) -> DatasetDict:
     {'text': 'bad, really', 'label': 0}
     """
     path = Path(name).expanduser()
-    if name in ("sample", "meld"):
+    if name in (*OWN, "meld"):
         if options:
             raise CorpusError(f"{name!r} has fixed columns and labels; leave out {', '.join(options)}")
-        if name == "sample" and not SAMPLE.is_dir():
-            advice = "this file was copied without the course; use load('meld') or load_dialogues(folder)"
-            raise CorpusError(f"the sample is not in {SAMPLE}: {advice}")
-        return load_dialogues(SAMPLE) if name == "sample" else load_meld()
+        if name == "meld":
+            return load_meld()
+        if not (DATA / name).is_dir():
+            advice = "this file was copied without the course; pass the path of your own data"
+            raise CorpusError(f"there is no folder {DATA / name}: {advice}")
+        return load_dialogues(DATA / name) if name == "dialogues" else load_table(DATA / name)
     if path.is_dir() and not {"text_column", "label_column", "labels"} & set(options):
         with _split_files(path)["train"].open("rb") as file:
             if b"Dialogue_ID" in file.readline():

@@ -48,6 +48,10 @@ class EncoderError(ValueError):
 class MeanPoolingClassifier(PreTrainedModel):
     """An encoder, the mean of its token vectors (padding left out), dropout, and one linear layer.
 
+    With `starts` and `ends`, as dialogue.py gives them, it classifies the turns of a dialogue instead: the mean is
+    taken over each turn's own tokens. `config.live = True` then lets a token see its own turn and earlier ones only,
+    so that all turns of a dialogue are read in one pass as if each were the last.
+
     transformers' own classes read the first token (`<s>` or [CLS]) through a dense layer instead. `save_pretrained`
     writes a usual folder, `load_trained` reads it back.
     """
@@ -60,6 +64,7 @@ class MeanPoolingClassifier(PreTrainedModel):
     def __init__(self, config: Any, encoder: Any = None) -> None:
         encoder = AutoModel.from_config(config) if encoder is None else encoder
         config._attn_implementation = encoder.config._attn_implementation  # not every encoder has SDPA
+        config.live = getattr(config, "live", False)
         super().__init__(config)
         self.encoder = encoder
         if hasattr(self.encoder, "pooler"):
@@ -70,13 +75,40 @@ class MeanPoolingClassifier(PreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None, **inputs: Any
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor | None = None,
+        starts: Tensor | None = None,
+        ends: Tensor | None = None,
+        **inputs: Any,
     ) -> SequenceClassifierOutput:
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs).last_hidden_state
-        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)  # [batch, tokens, 1]
-        logits = self.classifier(self.dropout((hidden * mask).sum(1) / mask.sum(1)))  # [batch, classes]
-        loss = None if labels is None else nn.functional.cross_entropy(logits.float(), labels)
+        """Logits [batch, classes]; with `starts`, `ends` [batch, turns] (ends 0: no turn) [batch, turns, classes]."""
+        visible = attention_mask
+        if starts is not None and ends is not None:
+            position = torch.arange(input_ids.shape[1], device=input_ids.device)
+            begun = (position >= starts.unsqueeze(-1)) & (ends > 0).unsqueeze(-1)  # [batch, turns, tokens]
+            own = begun & (position < ends.unsqueeze(-1))
+            if self.config.live:
+                visible = self.visible(begun.sum(1), attention_mask)
+        hidden = self.encoder(input_ids=input_ids, attention_mask=visible, **inputs).last_hidden_state
+        if starts is None or ends is None:
+            mask = attention_mask.unsqueeze(-1).to(hidden.dtype)  # [batch, tokens, 1]
+            pooled = (hidden * mask).sum(1) / mask.sum(1)  # [batch, hidden]
+        else:
+            pooled = own.to(hidden.dtype) @ hidden / own.sum(-1, keepdim=True).clamp(min=1)  # [batch, turns, hidden]
+        logits = self.classifier(self.dropout(pooled))
+        loss = None
+        if labels is not None:
+            loss = nn.functional.cross_entropy(logits.float().flatten(0, -2), labels.flatten())
         return SequenceClassifierOutput(loss=loss, logits=logits)
+
+    def visible(self, turn: Tensor, attention_mask: Tensor) -> Tensor:
+        """Which tokens each token may attend to, [batch, 1, tokens, tokens], from each token's turn [batch, tokens]."""
+        seen = (turn.unsqueeze(1) <= turn.unsqueeze(2)) & attention_mask.bool().unsqueeze(1)
+        if self.config._attn_implementation == "eager":  # adds the mask to the scores
+            seen = torch.zeros_like(seen, dtype=self.dtype).masked_fill(~seen, torch.finfo(self.dtype).min)
+        return seen.unsqueeze(1)
 
 
 def load(

@@ -158,21 +158,24 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 def predict(model: nn.Module, batches: DataLoader[Any], *, precision: str = "fp32") -> Tensor:
     """Logits for every item, in the order of the data set, whatever the order of the batches.
 
-    Returns: [items, classes], fp32, on the CPU.
+    Returns: [items, classes], fp32, on the CPU. Where an example has a label per token or per turn, its items are those
+    with a label (not -100).
     """
     device, dataset, collate = next(model.parameters()).device, batches.dataset, batches.collate_fn
     model.eval()
-    rows, order = [], []
+    found: dict[int, Tensor] = {}
     for indices in batches.batch_sampler or ():
-        order += indices
         batch = collate([dataset[index] for index in indices])
         inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
         with autocast(device, precision):
-            rows.append(model(**inputs).logits.float().cpu())
-    logits = torch.cat(rows)
-    ordered = torch.empty_like(logits)
-    ordered[order] = logits
-    return ordered
+            logits = model(**inputs).logits.float().cpu()
+        if logits.ndim == 2:
+            logits = logits.unsqueeze(1)  # [batch, 1, classes]
+            labelled = torch.ones(logits.shape[:2], dtype=torch.bool)
+        else:
+            labelled = batch["labels"] != -100
+        found |= {index: row[mask] for index, row, mask in zip(indices, logits, labelled, strict=True)}
+    return torch.cat([found[index] for index in range(len(found))])
 
 
 def is_encoder(model: nn.Module, name: str) -> bool:

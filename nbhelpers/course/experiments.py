@@ -2,32 +2,76 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import psutil
 
-from nbhelpers import batching, corpora, encoders, environment, metrics, objectives, training
+from nbhelpers import batching, corpora, dialogue, encoders, environment, metrics, objectives, training
+
+
+class Split(NamedTuple):
+    """Texts with their labels, and for dialogues who said them where."""
+
+    texts: list[str]
+    labels: list[int]
+    speakers: list[str]
+    dialogue_ids: list[int]
+
+
+def read(name: str) -> tuple[dict[str, Split], list[str]]:
+    """The splits of a corpus and the names of its classes.
+
+    Besides what `corpora.load` knows: "reviews, binary" (without neutral), and for testing only "imdb" and "amazon and
+    yelp" (the UCI sentences), from the folder in $NBHELPERS_DATA.
+    """
+    two = ["negative", "positive"]
+    if name == "imdb":
+        data = corpora.load_table(real("imdb", "test_5k.csv"), labels=["neg", "pos"])
+        return {"test": Split(data["train"]["text"][:], data["train"]["label"][:], [], [])}, two
+    if name == "amazon and yelp":
+        files = [real("uci_sentences", f"{site}_labelled.txt") for site in ("amazon_cells", "yelp")]
+        rows = [line.rsplit("\t", 1) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+        return {"test": Split([text.strip() for text, _ in rows], [int(label) for _, label in rows], [], [])}, two
+    data = corpora.load(name.removesuffix(", binary"))
+    if name.endswith(", binary"):
+        polar = {split: part.filter(lambda row: row["label"] != 1) for split, part in data.items()}
+        return {x: Split(part["text"][:], [y // 2 for y in part["label"]], [], []) for x, part in polar.items()}, two
+    target = "emotion" if "emotion" in data["train"].features else "label"
+    columns = [c if c in data["train"].features else None for c in ("text", target, "speaker", "dialogue_id")]
+    splits = {split: Split(*(part[column][:] if column else [] for column in columns)) for split, part in data.items()}
+    return splits, data["train"].features[target].names
+
+
+def real(*parts: str) -> Path:
+    """A file of the real data sets. Raises CorpusError when NBHELPERS_DATA does not lead to it."""
+    path = Path(os.environ.get("NBHELPERS_DATA", ""), *parts)
+    if not path.is_file():
+        raise corpora.CorpusError(f"there is no {path}; set NBHELPERS_DATA to the folder that holds {parts[0]}/")
+    return path
 
 
 def run(config: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Train on train, choose on dev, read test once.
+    """Train on train, choose on dev, read test once (the test split of config["test"], if that is named).
 
     Returns: dev and test scores, F1 per class, test predictions (a string with one digit per row), seconds, tokens per
     second in training, peak memory of this process, trainable parameters.
     """
-    data = corpora.load(config["corpus"])
-    names = data["train"].features["emotion"].names
+    data, names = read(config["corpus"])
+    if "test" in config:
+        data["test"] = read(config["test"])[0]["test"]
     method = {"majority": majority, "tf-idf": tf_idf, "fine-tuning": fine_tuning}[config["method"]]
     start = time.perf_counter()
     predictions, extra = method(data, names, config, seed)
     seconds = time.perf_counter() - start
-    gold = {split: data[split]["emotion"] for split in ("dev", "test")}
     memory = psutil.Process().memory_info()
     return {
-        **{split: metrics.scores(gold[split], predictions[split], len(names)) for split in gold},
-        "per_class": metrics.per_class(gold["test"], predictions["test"], names)["f1"].round(4).to_dict(),
+        **{x: metrics.scores(data[x].labels, predictions[x], len(names)) for x in ("dev", "test")},
+        "per_class": metrics.per_class(data["test"].labels, predictions["test"], names)["f1"].round(4).to_dict(),
         "predictions": "".join(str(p) for p in predictions["test"]),
         "seconds": round(seconds, 1),
         "peak_gib": round(getattr(memory, "peak_wset", peak_bytes()) / 2**30, 2),
@@ -47,7 +91,7 @@ def peak_bytes() -> int:
 
 def majority(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
     """The most frequent class of train, for every row."""
-    return {split: metrics.majority(data["train"]["emotion"][:], len(data[split])) for split in ("dev", "test")}, {}
+    return {split: metrics.majority(data["train"].labels, len(data[split].labels)) for split in ("dev", "test")}, {}
 
 
 def tf_idf(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
@@ -59,8 +103,21 @@ def tf_idf(data: Any, names: list[str], config: dict[str, Any], seed: int) -> An
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
     model = make_pipeline(make_union(words, characters), LogisticRegression(C=config["C"], max_iter=2000))
-    model.fit(data["train"]["text"], data["train"]["emotion"])
-    return {split: model.predict(data[split]["text"]) for split in ("dev", "test")}, {}
+    model.fit(data["train"].texts, data["train"].labels)
+    return {split: model.predict(data[split].texts) for split in ("dev", "test")}, {}
+
+
+def inputs(split: Split, tokenizer: Any, config: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """Examples in the form that the configuration names: single turns (the default), windows, or whole dialogues."""
+    form = config.get("form", "turn")
+    if form == "turn":
+        return batching.tokenize(split.texts, tokenizer, labels=split.labels, max_length=config.get("max_length"))
+    style = config.get("speakers", "none")
+    turns = dialogue.encode_turns(split.texts, split.dialogue_ids, tokenizer, speakers=split.speakers, style=style)
+    if form == "dialogue":
+        return dialogue.whole(turns, split.dialogue_ids, tokenizer, labels=split.labels)
+    past, future = config["past"], config.get("future", 0)
+    return dialogue.windows(turns, split.dialogue_ids, tokenizer, past=past, future=future, labels=split.labels)
 
 
 def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
@@ -69,9 +126,10 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
     device = environment.best_device()
     precision, _ = environment.best_precision(device)
     tokenizer, model = encoders.load(config["encoder"], names, pooling=config["pooling"])
+    model.config.live = config.get("live", False)
     model.to(device)
     splits = ("train", "dev", "test")
-    examples = {x: batching.tokenize(data[x]["text"][:], tokenizer, labels=data[x]["emotion"][:]) for x in splits}
+    examples = {split: inputs(data[split], tokenizer, config) for split in splits}
     batches = {
         split: batching.loader(
             rows, tokenizer.pad_token_id, max_tokens=config["max_tokens"],
@@ -84,7 +142,7 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
         return training.predict(model, batches[split], precision=precision).argmax(-1).numpy()
 
     def evaluate(_: Any) -> float:
-        return metrics.scores(data["dev"]["emotion"], predicted("dev"), len(names))["weighted_f1"]
+        return metrics.scores(data["dev"].labels, predicted("dev"), len(names))["weighted_f1"]
 
     optimizer = training.make_optimizer(model, config["lr"], head_lr=config["head_lr"])
     steps = training.updates_per_epoch(batches["train"]) * config["num_epochs"]

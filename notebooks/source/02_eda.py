@@ -61,8 +61,8 @@ from nbhelpers.course.headline import headline
 datasets.disable_progress_bars()  # they are widgets, which a saved notebook cannot show
 
 # %% cellView="form" tags=["parameters"]
-# @markdown "sample" (comes with the course), "meld" (downloaded when missing), or a folder in MELD's format.
-corpus = "sample"  # @param {type: "string"}
+# @markdown "dialogues" (come with the course), "meld" (downloaded when missing), or a folder in MELD's format.
+corpus = "dialogues"  # @param {type: "string"}
 # @markdown The encoder whose tokens are counted.
 encoder = "embedded"  # @param {type: "string"}
 # @markdown The number that random choices start from.

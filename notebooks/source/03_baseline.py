@@ -69,8 +69,8 @@ transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which
 transformers.utils.logging.set_verbosity_error()  # no notes about the time stamps of checkpoints
 
 # %% cellView="form" tags=["parameters"]
-# @markdown "sample" (comes with the course), "meld" (downloaded when missing), or a folder in MELD's format.
-corpus = "sample"  # @param {type: "string"}
+# @markdown "dialogues" (come with the course), "meld" (downloaded when missing), or a folder in MELD's format.
+corpus = "dialogues"  # @param {type: "string"}
 # @markdown "embedded", a local folder, or a name on the Hub such as "roberta-base".
 encoder = "embedded"  # @param {type: "string"}
 # @markdown What the head reads: "mean" of all tokens, or "cls", the first one.

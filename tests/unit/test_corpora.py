@@ -417,15 +417,13 @@ def test_season_and_episode(tmp_path):
     }
 
 
-def test_sample(tmp_path, monkeypatch):
-    write(tmp_path / "train.csv", TURNS)
-    monkeypatch.setattr(corpora, "SAMPLE", tmp_path)
-    assert load("sample")["train"]["speaker"][:] == ["Ann", "Bo"]
-    assert fault(load, "sample", text_column="x") == "'sample' has fixed columns and labels; leave out text_column"
-    monkeypatch.setattr(corpora, "SAMPLE", tmp_path / "gone")
-    assert "this file was copied without the course; use load('meld') or load_dialogues(folder)" in fault(
-        load, "sample"
-    )
+def test_the_corpora_that_come_with_the_course(tmp_path, monkeypatch):
+    assert load("dialogues")["test"].features["emotion"].names == list(corpora.EMOTIONS)
+    assert load("reviews")["test"].features["label"].names == ["negative", "neutral", "positive"]
+    assert fault(load, "reviews", text_column="x") == "'reviews' has fixed columns and labels; leave out text_column"
+    monkeypatch.setattr(corpora, "DATA", tmp_path / "gone")
+    for name in corpora.OWN:
+        assert "this file was copied without the course; pass the path of your own data" in fault(load, name)
 
 
 # --- what is reported -------------------------------------------------------------------------------------------------

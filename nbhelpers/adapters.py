@@ -1,0 +1,165 @@
+"""Adapters: train a few new weights beside a frozen encoder (peft), save them with their head, merge them.
+
+model = lora(model)                      # only the adapter and the head are trainable now
+model.save_pretrained(folder)            # a few hundred kilobytes, head included
+again = load_adapter(fresh_model, folder)
+plain = merge(again)                     # a model as before, without peft
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import peft
+from torch import nn
+
+# Query and value projections (Hu et al. 2021, arXiv 2106.09685) as the architectures name them
+QUERY_VALUE = (("query", "value"), ("q_lin", "v_lin"), ("query_proj", "value_proj"), ("q", "v"), ("Wqkv",))
+KEY_VALUE_OUTPUT = (("key", "value", "output.dense"), ("k_lin", "v_lin", "lin2"), ("Wqkv", "mlp.Wo"))
+LAYER = r".*\.(?:layers?|block|h)\.\d+\."  # a layer of the encoder; the head and the pooler lie outside
+
+
+def linear_layers(model: nn.Module) -> list[str]:
+    """Names of the linear layers inside the encoder's layers, each name once: what `targets` may contain.
+
+    >>> from transformers import BertConfig, BertModel
+    >>> tiny = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    >>> linear_layers(nn.ModuleDict({"encoder": BertModel(tiny)}))[:3]
+    ['attention.self.query', 'attention.self.key', 'attention.self.value']
+    """
+    names = (re.sub(LAYER, "", name) for name, module in model.named_modules() if is_linear(module, name))
+    return list(Counter(names))
+
+
+def is_linear(module: nn.Module, name: str) -> bool:
+    return isinstance(module, nn.Linear) and re.match(LAYER, name) is not None
+
+
+def lora(
+    model: nn.Module,
+    *,
+    r: int = 8,
+    alpha: int = 16,
+    dropout: float = 0.05,
+    targets: Sequence[str] | str | None = None,
+    **options: Any,
+) -> peft.PeftModel:
+    """Freeze the encoder and add low-rank updates (alpha / r) B A to some of its linear layers; the head trains, too.
+
+    Args:
+        model: a classifier with an encoder, from `encoders.load`; it is changed in place.
+        r: rank of the updates; alpha: their scale is alpha / r, as in the paper.
+        dropout: of the updates' inputs.
+        targets: names of linear layers ("query" means every layer whose name ends in it), "all" for all of them;
+            default: query and value.
+        options: further arguments of `peft.LoraConfig`, for instance use_dora=True.
+
+    LoRA wants a higher learning rate than full fine-tuning, 10 to 40 times as high in the paper's RoBERTa recipes.
+
+    Raises ValueError, with the names that exist, for a target that does not (RoBERTa has no "q_proj").
+    """
+    config = peft.LoraConfig(
+        task_type="SEQ_CLS", r=r, lora_alpha=alpha, lora_dropout=dropout, modules_to_save=heads(model),
+        target_modules=pattern(model, targets, QUERY_VALUE), **options,
+    )  # fmt: skip
+    return peft.get_peft_model(model, config)
+
+
+def ia3(model: nn.Module, *, targets: Sequence[str] | None = None) -> peft.PeftModel:
+    """Freeze the encoder and learn one factor per unit of some linear layers (Liu et al. 2022, arXiv 2205.05638).
+
+    The factors multiply the outputs of the attention layers among `targets` and the inputs of the others. Default: key,
+    value and the feed-forward block's second layer.
+    """
+    chosen = pattern(model, targets, KEY_VALUE_OUTPUT)
+    names = [name for name in matching(model, chosen) if "attention" not in name]
+    feedforward = "|".join(re.escape(name) for name in names)
+    config = peft.IA3Config(
+        task_type="SEQ_CLS", modules_to_save=heads(model), target_modules=chosen, feedforward_modules=feedforward
+    )
+    return peft.get_peft_model(model, config)
+
+
+def prefix(model: nn.Module, *, num_tokens: int = 16) -> peft.PeftModel:
+    """Freeze the encoder and learn keys and values that every layer sees in front of the text (arXiv 2101.00190).
+
+    Raises ValueError for mean pooling: peft 0.21 knows only heads on the first token, `encoders.load(pooling="cls")`.
+    """
+    if type(model).__name__ == "MeanPoolingClassifier":
+        raise ValueError("peft has prefix tuning only for heads on the first token; load the model with pooling='cls'")
+    config = peft.PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=num_tokens, modules_to_save=heads(model))
+    return peft.get_peft_model(model, config)
+
+
+def heads(model: nn.Module) -> list[str]:
+    """The modules of the head, and of BERT's pooler: they train in full and are saved with the adapter."""
+    leaves = [name for name, module in model.named_modules() if module._parameters]
+    return [name for name in leaves if not name.startswith(f"{model.base_model_prefix}.") or ".pooler." in name]
+
+
+def pattern(model: nn.Module, targets: Sequence[str] | str | None, usual: Sequence[Sequence[str]]) -> str:
+    """A regular expression for the chosen linear layers: within the encoder's layers only, so never the head."""
+    there = linear_layers(model)
+
+    def exists(target: str) -> bool:
+        return any(name == target or name.endswith(f".{target}") for name in there)
+
+    if targets is None:
+        targets = next((names for names in usual if all(map(exists, names))), ())
+        if not targets:
+            raise ValueError(f"no usual targets for this model; pass targets= some of {', '.join(there)}")
+    targets = there if targets == "all" else [targets] if isinstance(targets, str) else targets
+    for target in targets:
+        if not exists(target):
+            near = difflib.get_close_matches(target, [name.split(".")[-1] for name in there], n=1, cutoff=0.1)
+            hint = f", for instance {near[0]}" if near else ""
+            raise ValueError(f"the model has no linear layer {target!r}; choose from {', '.join(there)}{hint}")
+    return LAYER + r"(?:.*\.)?(?:" + "|".join(re.escape(target) for target in targets) + ")"
+
+
+def matching(model: nn.Module, expression: str) -> list[str]:
+    """Full names of the linear layers that a pattern chooses."""
+    return [
+        name for name, module in model.named_modules() if is_linear(module, name) and re.fullmatch(expression, name)
+    ]
+
+
+def num_parameters(model: nn.Module) -> dict[str, int]:
+    """How many are trainable, how many of these do not belong to the head, and how many there are in total."""
+    parameters = [(name, p) for name, p in model.named_parameters() if ".original_module." not in name]
+    trainable = [(name, p.numel()) for name, p in parameters if p.requires_grad]
+
+    def of_head(name: str) -> bool:
+        adapted = isinstance(model, peft.PeftModel)
+        return ".modules_to_save." in name if adapted else not name.startswith(f"{model.base_model_prefix}.")
+
+    return {
+        "trainable": sum(number for _, number in trainable),
+        "without head": sum(number for name, number in trainable if not of_head(name)),
+        "total": sum(p.numel() for _, p in parameters),
+    }
+
+
+def load_adapter(model: nn.Module, folder: str | Path) -> peft.PeftModel:
+    """Put a saved adapter, with its head, on a freshly loaded model of the same encoder, labels and pooling.
+
+    Raises ValueError when the folder holds no adapter.
+    """
+    if not (Path(folder) / "adapter_config.json").is_file():
+        raise ValueError(
+            f"{folder} holds no adapter (no adapter_config.json); pass a folder that save_pretrained wrote"
+        )
+    return peft.PeftModel.from_pretrained(model, str(folder))
+
+
+def merge(model: peft.PeftModel) -> Any:
+    """The model with the adapter added into its weights: no peft inside, no extra cost, saved as a plain folder.
+
+    Changes the model in place. Merge in fp32: in bf16 the small updates would be rounded away.
+    """
+    return model.merge_and_unload()
