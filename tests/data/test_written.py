@@ -41,7 +41,7 @@ def turns():
     return rows("dialogues")
 
 
-# --- both ---------------------------------------------------------------------------------------------------------------
+# --- both -------------------------------------------------------------------------------------------------------------
 
 
 @each_corpus
@@ -90,15 +90,17 @@ def test_card_has_the_variety_that_is_there():
         assert f"| {name} | {len(set(first)):,} |" in card(), (name, len(set(first)))
 
 
-# --- dialogues ------------------------------------------------------------------------------------------------------------
+# --- dialogues --------------------------------------------------------------------------------------------------------
 
 
 def test_dialogues_size_and_split(turns):
     dialogues = {split: {row["Dialogue_ID"] for row in part} for split, part in turns.items()}
     total = sum(map(len, dialogues.values()))
     assert total == len(set.union(*dialogues.values()))  # no dialogue in two splits
-    assert total >= 300 and sum(map(len, turns.values())) >= 3000
-    assert 0.68 < len(dialogues["train"]) / total < 0.72 and 0.18 < len(dialogues["test"]) / total < 0.22
+    assert total >= 300
+    assert sum(map(len, turns.values())) >= 3000
+    assert 0.68 < len(dialogues["train"]) / total < 0.72
+    assert 0.18 < len(dialogues["test"]) / total < 0.22
     assert len({row["Speaker"] for part in turns.values() for row in part}) >= 60
 
 
@@ -144,7 +146,7 @@ def test_the_card_has_the_counts(turns):
         assert f"| {name} | {counts[0]:,} | {counts[1]} | {counts[2]:,} |" in card(), counts
 
 
-# --- reviews --------------------------------------------------------------------------------------------------------------
+# --- reviews ----------------------------------------------------------------------------------------------------------
 
 
 def test_reviews_size_categories_and_labels():

@@ -1,0 +1,233 @@
+"""Windows and whole dialogues: what they may and may not contain, for BERT's and RoBERTa's layout."""
+
+import functools
+
+import pytest
+import torch
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from nbhelpers import batching, dialogue, encoders, training
+
+EVERYTHING = 10_000
+
+
+@functools.cache
+def tokenizer_of(kind):
+    """A tokenizer to which each word "w12" is one token, so that what an example shows can be read off it."""
+    special = {"bert": ("[CLS]", "[SEP]", "[UNK]", "[PAD]"), "roberta": ("<s>", "</s>", "<unk>", "<pad>")}
+    before, after, unknown, fill = special[kind]
+    words = [before, after, unknown, fill, "a", *(f"w{i}" for i in range(400)), "Ann", "Bo", "Cy", ":"]
+    inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=unknown))
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(":", "isolated")]
+    )
+    between = f"{after}:0 {after}:0" if kind == "roberta" else f"{after}:0"
+    inner.post_processor = processors.TemplateProcessing(
+        single=f"{before}:0 $A:0 {after}:0",
+        pair=f"{before}:0 $A:0 {between} $B:0 {after}:0",
+        special_tokens=[(before, 0), (after, 1)],
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        cls_token=before,
+        sep_token=after,
+        unk_token=unknown,
+        pad_token=fill,
+        model_max_length=512,
+    )
+
+
+kinds = pytest.mark.parametrize("kind", ["bert", "roberta"])
+dialogues = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=9), min_size=1, max_size=5)  # words of each turn
+limits = st.sampled_from([8, 16, 40, 512])
+
+
+def build(kind, sizes):
+    """Turns in which the word "w<row>" repeats, the dialogue of each, and the tokenizer."""
+    ids = [number for number, turns in enumerate(sizes) for _ in turns]
+    texts = [" ".join([f"w{row}"] * size) for row, size in enumerate(size for turns in sizes for size in turns)]
+    tokenizer = tokenizer_of(kind)
+    return dialogue.encode_turns(texts, ids, tokenizer), ids, tokenizer
+
+
+def rows_shown(example, tokenizer):
+    """The rows whose words an example holds, in its order."""
+    words = [token for token in tokenizer.convert_ids_to_tokens(example["input_ids"]) if token[0] == "w"]
+    return [int(word[1:]) for word in dict.fromkeys(words)]
+
+
+def own_rows(example, tokenizer):
+    """The rows between starts and ends."""
+    spans = [example["input_ids"][a:b] for a, b in zip(example["starts"], example["ends"], strict=True)]
+    assert all(len(set(span)) == 1 for span in spans)
+    return [int(tokenizer.convert_ids_to_tokens(span)[0][1:]) for span in spans]
+
+
+@kinds
+@given(sizes=dialogues, past=st.integers(0, 9), future=st.integers(0, 9), limit=limits)
+def test_a_window_is_of_one_dialogue_without_gaps_and_no_wider_than_asked(kind, sizes, past, future, limit):
+    turns, ids, tokenizer = build(kind, sizes)
+    examples = dialogue.windows(
+        turns, ids, tokenizer, past=past, future=future, max_length=limit, labels=range(len(ids))
+    )
+    assert len(examples) == len(turns)
+    for row, example in enumerate(examples):
+        shown = rows_shown(example, tokenizer)
+        assert {ids[i] for i in shown} == {ids[row]}  # never another dialogue
+        assert shown == list(range(shown[0], shown[-1] + 1))  # no gap
+        assert row - past <= shown[0] <= row <= shown[-1] <= row + future  # no future unless asked
+        assert own_rows(example, tokenizer) == example["labels"] == [row]
+        assert len(example["input_ids"]) <= limit
+
+
+@kinds
+@given(sizes=dialogues, past=st.integers(0, 9), future=st.integers(0, 9), limit=limits)
+def test_the_turn_stays_whole_and_the_nearest_come_first(kind, sizes, past, future, limit):
+    turns, ids, tokenizer = build(kind, sizes)
+    between = 2 if kind == "roberta" else 1
+    for row, example in enumerate(dialogue.windows(turns, ids, tokenizer, past=past, future=future, max_length=limit)):
+        (start,), (end,) = example["starts"], example["ends"]
+        assert example["input_ids"][start:end] == turns[row][: limit - 2]
+        shown = rows_shown(example, tokenizer)
+
+        def left(nearer, limit=limit):
+            """Room that would be left beside these turns."""
+            return limit - 2 - sum(len(turns[i]) + between for i in nearer) + between
+
+        before, after = shown[0] - 1, shown[-1] + 1  # the first turns that are missing
+        if before >= max(ids.index(ids[row]), row - past):
+            assert len(turns[before]) + between > left([i for i in shown if abs(i - row) < row - before])
+        if after < len(ids) and ids[after] == ids[row] and after <= row + future:
+            assert len(turns[after]) + between > left([i for i in shown if -1 < row - i <= after - row or i > row])
+    everything = dialogue.windows(turns, ids, tokenizer, past=EVERYTHING, future=EVERYTHING)
+    assert all(len(rows_shown(example, tokenizer)) == ids.count(ids[row]) for row, example in enumerate(everything))
+
+
+@kinds
+@given(sizes=dialogues, limit=limits)
+def test_whole_dialogues_classify_each_turn_once_in_order(kind, sizes, limit):
+    turns, ids, tokenizer = build(kind, sizes)
+    examples = dialogue.whole(turns, ids, tokenizer, labels=range(len(ids)), max_length=limit)
+    assert [label for example in examples for label in example["labels"]] == list(range(len(ids)))
+    assert [row for example in examples for row in own_rows(example, tokenizer)] == list(range(len(ids)))
+    for example in examples:
+        assert len(example["input_ids"]) <= limit
+        assert len({ids[row] for row in rows_shown(example, tokenizer)}) == 1
+    if limit == 512:
+        assert len(examples) == len(sizes)
+
+
+@kinds
+def test_layout(kind):
+    turns, ids, tokenizer = build(kind, [[1, 2, 1]])
+    (example,) = dialogue.whole(turns, ids, tokenizer)
+    text = tokenizer.decode(example["input_ids"])
+    expected = {"bert": "[CLS] w0 [SEP] w1 w1 [SEP] w2 [SEP]", "roberta": "<s> w0 </s> </s> w1 w1 </s> </s> w2 </s>"}
+    assert " ".join(tokenizer.convert_ids_to_tokens(example["input_ids"])) == expected[kind], text
+
+
+def test_a_long_dialogue_goes_on_with_its_past():
+    turns, ids, tokenizer = build("bert", [[6] * 9])
+    first, second, *_ = dialogue.whole(turns, ids, tokenizer, max_length=36)
+    assert own_rows(first, tokenizer) == [0, 1, 2, 3, 4]
+    assert rows_shown(second, tokenizer) == [4, 5, 6, 7, 8]
+    assert own_rows(second, tokenizer) == [5, 6, 7, 8]
+
+
+def test_speakers():
+    tokenizer = tokenizer_of("bert")
+    texts, ids, speakers = ["w1", "w2", "w3", "w4"], [0, 0, 0, 1], ["Ann", "Bo", "Ann", "Bo"]
+    named = dialogue.encode_turns(texts, ids, tokenizer, speakers=speakers, style="name")
+    assert tokenizer.convert_ids_to_tokens(named[1]) == ["Bo", ":", "w2"]
+    with pytest.raises(ValueError, match="call add_speaker_tokens"):
+        dialogue.encode_turns(texts, ids, tokenizer, speakers=speakers, style="id")
+    assert dialogue.speaker_numbers(speakers, ids) == [0, 1, 0, 0]
+
+
+def test_speaker_tokens_are_saved_with_the_model(tmp_path):
+    tokenizer, model = encoders.load("embedded", ("a", "b"))
+    rows = model.get_input_embeddings().num_embeddings
+    dialogue.add_speaker_tokens(tokenizer, model)
+    dialogue.add_speaker_tokens(tokenizer, model)  # twice is harmless
+    assert model.get_input_embeddings().num_embeddings == rows + dialogue.NUM_SPEAKER_TOKENS
+    texts, ids, speakers = ["Hi.", "Yes?", "No."], [0, 0, 0], ["Ann", "Bo", "Ann"]
+    turns = dialogue.encode_turns(texts, ids, tokenizer, speakers=speakers, style="id")
+    assert [tokenizer.convert_ids_to_tokens(turn)[0] for turn in turns] == ["[SPK1]", "[SPK2]", "[SPK1]"]
+    many = dialogue.encode_turns(["x"] * 12, [0] * 12, tokenizer, speakers=list("abcdefghijkl"), style="id")
+    assert many[11][0] == many[7][0]  # the last token is shared
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    again, loaded = encoders.load_trained(tmp_path)
+    batch = batching.Collate(again.pad_token_id)(dialogue.whole(turns, ids, again))
+    assert torch.equal(loaded.eval()(**batch).logits, model.eval()(**batch).logits)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda t: dialogue.encode_turns(["a", "b", "c"], [0, 1, 0], t), "do not stand together"),
+        (lambda t: dialogue.encode_turns(["a", "b"], [0], t), "2 texts, but 1 dialogue_ids"),
+        (lambda t: dialogue.encode_turns(["a"], [0], t, style="names"), "'names' is not one of name, id, none"),
+        (lambda t: dialogue.encode_turns(["a"], [0], t, style="name"), "needs speakers="),
+        (lambda t: dialogue.windows([[4]], [0], t, past=-1), "0 or more"),
+        (lambda t: dialogue.windows([[4]], [0], t, past=1, max_length=2), "leaves no room"),
+    ],
+)
+def test_refusals(call, words):
+    with pytest.raises(ValueError, match=words):
+        call(tokenizer_of("bert"))
+
+
+# --- the model that reads them ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    tokenizer, model = encoders.load("embedded", ("a", "b", "c"))
+    return tokenizer, model.eval()
+
+
+TEXTS = ["You did what?", "Sold it.", "Oh.", "For how much?", "Enough."]
+
+
+def logits(tokenizer, model, examples):
+    with torch.inference_mode():
+        return model(**batching.Collate(tokenizer.pad_token_id)(examples)).logits
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_live_mode_answers_as_if_each_turn_were_the_last(attention):
+    tokenizer, model = encoders.load("embedded", ("a", "b", "c"), attn_implementation=attention)
+    model.eval().config.live = True
+    turns = dialogue.encode_turns(TEXTS, [0] * 5, tokenizer)
+    (example,) = dialogue.whole(turns, [0] * 5, tokenizer)
+    together = logits(tokenizer, model, [example])[0]
+    for n in range(1, 6):
+        cut = dialogue.whole(turns[:n], [0] * n, tokenizer)
+        torch.testing.assert_close(logits(tokenizer, model, cut)[0], together[:n], atol=1e-5, rtol=1e-4)
+    model.config.live = False
+    assert (logits(tokenizer, model, [example])[0] - together)[:4].abs().max() > 1e-3  # otherwise the future is seen
+
+
+def test_a_turn_alone_is_the_mean_over_its_own_tokens(embedded):
+    tokenizer, model = embedded
+    turns = dialogue.encode_turns(TEXTS, range(5), tokenizer)
+    alone = dialogue.windows(turns, range(5), tokenizer, past=3)  # five dialogues of one turn
+    for example, row in zip(alone, logits(tokenizer, model, alone), strict=True):
+        with torch.inference_mode():
+            hidden = model.encoder(torch.tensor([example["input_ids"]])).last_hidden_state[0]
+        expected = model.classifier(hidden[example["starts"][0] : example["ends"][0]].mean(0))
+        torch.testing.assert_close(row[0], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_predict_gives_each_turn_once_in_the_order_of_the_data(embedded):
+    tokenizer, model = embedded
+    ids = [0, 0, 0, 1, 1]
+    turns = dialogue.encode_turns(TEXTS, ids, tokenizer)
+    examples = dialogue.whole(turns, ids, tokenizer, labels=[0, 1, 2, 0, 1])
+    batches = batching.loader(examples, tokenizer.pad_token_id, max_items=2, shuffle=True)
+    expected = torch.cat([logits(tokenizer, model, [example])[0] for example in examples])
+    torch.testing.assert_close(training.predict(model, batches), expected, atol=1e-5, rtol=1e-4)
