@@ -123,6 +123,75 @@ def paired_bootstrap(
     return {"difference": float(observed), "low": low, "high": high, "p_value": p_value}
 
 
+def compare_runs(
+    labels: ArrayLike,
+    runs_a: Sequence[ArrayLike],
+    runs_b: Sequence[ArrayLike],
+    metric: str = "weighted_f1",
+    *,
+    groups: ArrayLike | None = None,
+    num_classes: int | None = None,
+    num_samples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Is method B better than method A, both run with several seeds and tested on the same rows?
+
+    The score of a method is the mean over its runs. Two tests of the difference, B minus A: a paired bootstrap, which
+    draws rows (the same for all runs), and a permutation test, which swaps the answers of run i of A and run i of B,
+    all runs at once, row by row with probability 1/2. Both cover the choice of test rows; the spread over seeds is
+    averaged, so look at its standard deviation, too.
+
+    Args:
+        runs_a, runs_b: [runs, rows] predictions, equally many runs of each.
+        groups: [rows] for instance dialogue numbers; whole groups are then drawn and swapped, as turns of one dialogue
+            are not independent.
+
+    Returns: `difference`, its `low` and `high`, `p_bootstrap` (as in `paired_bootstrap`) and `p_permutation`, the share
+    of (1 +) swaps whose difference is at least as large, in either direction (Noreen, Computer-Intensive Methods for
+    Testing Hypotheses, 1989).
+
+    >>> result = compare_runs([0, 1] * 50, [[0, 0] * 50] * 2, [[0, 1] * 40 + [0, 0] * 10] * 2, "accuracy")
+    >>> result["difference"], result["p_bootstrap"] < 0.01, result["p_permutation"] < 0.01
+    (0.4, True, True)
+    """
+    _check_sampling(metric, num_samples, level)
+    if len(runs_a) != len(runs_b) or not len(runs_a):
+        raise ValueError(f"{len(runs_a)} runs of A and {len(runs_b)} of B; give equally many, at least one")
+    columns = {f"runs_{name}[{i}]": run for name, runs in (("a", runs_a), ("b", runs_b)) for i, run in enumerate(runs)}
+    gold, *runs = _class_numbers(num_classes, labels=labels, **columns)
+    if groups is not None and len(np.asarray(groups)) != len(gold):
+        raise ValueError(f"{len(np.asarray(groups))} groups for {len(gold)} rows; each row needs one")
+    classes = _classes(num_classes, gold, *runs)
+    unit = np.arange(len(gold)) if groups is None else pd.factorize(np.asarray(groups))[0]
+    num_units, size = int(unit.max()) + 1, int(classes.max()) + 1
+    gold_of, predicted_of = np.divmod(np.arange(size * size), size)
+
+    def cells(run: NDArray[np.int64]) -> NDArray[np.float64]:
+        counts = np.bincount((unit * size + gold) * size + run, minlength=num_units * size * size)
+        return counts.reshape(num_units, size * size).astype(float)  # [units, cells]
+
+    def mean(tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        return np.mean([_score(table, gold_of, predicted_of, classes, metric) for table in tables], axis=0)
+
+    a, b = [cells(run) for run in runs[: len(runs_a)]], [cells(run) for run in runs[len(runs_a) :]]
+    rng, ones = np.random.default_rng(seed), np.ones((1, num_units))
+    drawn = np.vstack([ones, rng.multinomial(num_units, np.full(num_units, 1 / num_units), size=num_samples)])
+    difference = mean([drawn @ table for table in b]) - mean([drawn @ table for table in a])
+    k = min(np.count_nonzero(difference[1:] <= 1e-12), np.count_nonzero(difference[1:] >= -1e-12))
+    swap = rng.integers(0, 2, size=(num_samples, num_units)).astype(float)
+    mixed = [(swap @ (x - y), x.sum(0), y.sum(0)) for x, y in zip(a, b, strict=True)]
+    swapped = mean([total + moved for moved, _, total in mixed]) - mean([total - moved for moved, total, _ in mixed])
+    low, high = _interval(difference[1:], level)
+    return {
+        "difference": float(difference[0]),
+        "low": low,
+        "high": high,
+        "p_bootstrap": min(1.0, 2 * (1 + int(k)) / (1 + num_samples)),
+        "p_permutation": (1 + int(np.sum(np.abs(swapped) >= abs(difference[0]) - 1e-12))) / (1 + num_samples),
+    }
+
+
 def mcnemar(labels: ArrayLike, predictions_a: ArrayLike, predictions_b: ArrayLike) -> dict[str, float]:
     """Exact McNemar test of equal accuracy on the same rows: `only_a_right`, `only_b_right`, two-sided `p_value`.
 

@@ -37,10 +37,12 @@ def read(name: str) -> tuple[dict[str, Split], list[str]]:
         files = [real("uci_sentences", f"{site}_labelled.txt") for site in ("amazon_cells", "yelp")]
         rows = [line.rsplit("\t", 1) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
         return {"test": Split([text.strip() for text, _ in rows], [int(label) for _, label in rows], [], [])}, two
-    data = corpora.load(name.removesuffix(", binary"))
-    if name.endswith(", binary"):
-        polar = {split: part.filter(lambda row: row["label"] != 1) for split, part in data.items()}
-        return {x: Split(part["text"][:], [y // 2 for y in part["label"]], [], []) for x, part in polar.items()}, two
+    if name == "reviews, binary":
+        polar = {x: [row for row in part if row["label"] != 1] for x, part in corpora.load("reviews").items()}
+        return {
+            x: Split([r["text"] for r in rows], [r["label"] // 2 for r in rows], [], []) for x, rows in polar.items()
+        }, two
+    data = corpora.load(name)
     target = "emotion" if "emotion" in data["train"].features else "label"
     columns = [c if c in data["train"].features else None for c in ("text", target, "speaker", "dialogue_id")]
     splits = {split: Split(*(part[column][:] if column else [] for column in columns)) for split, part in data.items()}

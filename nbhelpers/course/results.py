@@ -123,6 +123,7 @@ def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]
                 raise CourseError(f"{table}, {name}: {error}") from None
         append(table, {"row": name, "config": config, "seed": seed, **row})
         say(f"  test weighted F1 {100 * row['test']['weighted_f1']:.2f}, {row['seconds']:.0f} s")
+        write_tests(table)
 
 
 def runs(table: str, row: str) -> list[dict[str, Any]]:
@@ -133,10 +134,39 @@ def runs(table: str, row: str) -> list[dict[str, Any]]:
     return list({x["seed"]: x for x in measured if [(x["device"], x["precision"])] == device}.values())
 
 
+def write_tests(table: str) -> None:
+    """Compare each row with the one named as baseline, and keep the outcome in data/results/TABLE.tests.json.
+
+    Seed by seed on the same test rows; whole dialogues are drawn where the corpus has them. Lessons read the file, as
+    the labels of MELD may not be at hand there.
+    """
+    from nbhelpers import metrics
+    from nbhelpers.course import experiments
+
+    content, found = load_table(table), {}
+    rows = table_rows(table)
+    for name, config in rows.items():
+        against = config.get("against", content.get("baseline"))
+        if against is None or against == name or config["method"] != "fine-tuning":
+            continue
+        a, b = ({run["seed"]: run for run in runs(table, row)} for row in (against, name))
+        seeds = sorted(set(a) & set(b))
+        if not seeds:
+            continue
+        data, names = experiments.read(config.get("test", config["corpus"]))
+        groups = data["test"].dialogue_ids or None
+        before, after = ([[int(digit) for digit in x[seed]["predictions"]] for seed in seeds] for x in (a, b))
+        outcome = metrics.compare_runs(data["test"].labels, before, after, groups=groups, num_classes=len(names))
+        found[name] = {"against": against, "seeds": seeds, **{key: round(value, 5) for key, value in outcome.items()}}
+    if found:
+        (RESULTS / f"{table}.tests.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
 def summary(table: str) -> pd.DataFrame:
     """Row by row, what was measured with the table's present configurations: mean ± sd over seeds, in percent."""
     columns = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "accuracy": "accuracy"}
-    shown = []
+    path, shown = RESULTS / f"{table}.tests.json", []
+    tests = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in table_rows(table):
         measured = runs(table, name)
         row = {"row": name, "seeds": len(measured)}
@@ -144,6 +174,14 @@ def summary(table: str) -> pd.DataFrame:
             values = pd.Series([100 * x["test"][key] for x in measured], dtype=float)
             row[column] = f"{values.mean():.1f} ± {values.std():.1f}" if len(measured) > 1 else f"{values.mean():.1f}"
         row["seconds"] = f"{pd.Series([x['seconds'] for x in measured], dtype=float).mean():.0f}"
+        if tests:
+            row["difference"] = difference(tests[name]) if name in tests else ""
         shown.append({**row, "source": "measured here"})
     published = [dict(zip(PUBLISHED, row, strict=True)) for row in load_table(table).get("published", [])]
-    return pd.DataFrame([*shown, *published])
+    return pd.DataFrame([*shown, *published]).fillna("")
+
+
+def difference(test: dict[str, Any]) -> str:
+    """For instance "+2.1 (1.0 to 3.2), p 0.001, over the turn alone": 95 % interval, the larger of the two p values."""
+    interval = f"{100 * test['difference']:+.1f} ({100 * test['low']:.1f} to {100 * test['high']:.1f})"
+    return f"{interval}, p {max(test['p_bootstrap'], test['p_permutation']):.3f}, against {test['against']}"

@@ -25,8 +25,8 @@
 #
 # The task of the next lessons is emotion recognition in conversation: which of seven emotions does a turn of a dialogue
 # show? The research set for it is MELD ([Poria et al. 2019](https://arxiv.org/abs/1810.02508)), 13,708 turns from a
-# television series. The lessons start with a small set of dialogues written for this course, in the same format;
-# `nbhelpers run --profile meld` runs the same cells on MELD.
+# television series. It may not be passed on with a course under a free licence, so the lessons start with dialogues
+# written for them, in the same format; `nbhelpers run --profile meld` runs the same cells on MELD.
 #
 # The setup cell does nothing where the course is installed.
 
@@ -209,8 +209,8 @@ pd.DataFrame(audit).round(1)
 # %% [markdown]
 # On MELD this table shows that about one test text in eight occurs in train word for word, that one whole test dialogue
 # does, and that most turns are said by speakers of train. A MELD score says how well a model reads *these people
-# again*; it does not promise much for strangers. In the dialogues written for this course no scene repeats; some first
-# names do.
+# again*; it does not promise much for strangers. In the dialogues written for this course no scene repeats and no text
+# of more than four words, but the same characters come back.
 #
 # Are such repeated texts at least labelled the same? Count how often a repeated text has its most frequent label:
 
@@ -221,8 +221,7 @@ print(f"{len(repeated)} training turns have a text that occurs more than once; "
       f"the commonest label of each text covers {100 * agreement:.0f} % of them.")
 
 # %% [markdown]
-# On these turns, no model that sees only the text can be right more often. (In the sample they are a handful: read it
-# as an illustration.)
+# On these turns, no model that sees only the text can be right more often. What was said before can tell them apart.
 #
 # ## What goes wrong: cleaning the text
 #
@@ -241,10 +240,32 @@ weighted, macro = cost.loc["all three", ["weighted_change", "macro_change"]]
 print(f"All three steps together change weighted F1 by {weighted:+.1f} points, macro F1 by {macro:+.1f}.")
 
 # %% [markdown]
-# See which step costs most. A step may also help: lower-casing makes one word of "Oh" and "oh". Two warnings. The
-# sample has no "!" in its neutral training turns, which exaggerates the cost of dropping it, and its dev set is small:
-# run the `meld` profile (1,109 dev turns) before you conclude. And this is a bag of words; for your encoder, repeat the
-# comparison instead of cleaning by habit.
+# See which step costs most. A step may also help: lower-casing makes one word of "Oh" and "oh". This is a bag of words;
+# for your encoder, repeat the comparison instead of cleaning by habit.
+#
+# ## A corpus without dialogues
+#
+# The course's second corpus holds product reviews: `text` and `label`, no speakers, nothing before or after. What
+# applies to it is the same: its classes, its lengths, what its splits share.
+
+# %%
+reviews = corpora.load("reviews")
+opinions = {split: part.to_pandas() for split, part in reviews.items()}
+classes = reviews["train"].features["label"].names
+counts = pd.DataFrame({split: frame["label"].value_counts() for split, frame in opinions.items()})
+plots.label_distribution(counts.sort_index().set_axis(classes))
+
+# %%
+sizes = [len(example["input_ids"]) for example in batching.tokenize(opinions["train"]["text"].tolist(), tokenizer)]
+plots.length_histogram(sizes, padded_to=128, max_tokens=4096)
+
+# %%
+shared = {split: opinions[split]["text"].isin(opinions["train"]["text"]).sum() for split in ("dev", "test")}
+print(f"review texts that occur in train: {shared['dev']} of dev, {shared['test']} of test")
+
+# %% [markdown]
+# Three classes of like size for two of them, texts of several sentences instead of single turns: here padding to 128
+# wastes less, and cutting at 128 tokens would lose the end of some reviews, where the verdict often stands.
 #
 # ## Why `datasets` and not csv files
 #

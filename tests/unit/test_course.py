@@ -97,7 +97,7 @@ def test_a_profile_sets_what_lessons_have_and_a_passing_run_ends_with_0(course):
         (["run", "-p", "rate=nan"], "the value must be a number"),
         (["run", "-p", "seed=1", "--record"], "--record measures a profile as it is"),
         (["run", "-p", "fast=perhaps"], "the value must be true or false"),
-        (["results", "nothing"], "there is no table 'nothing'; there are utterance"),
+        (["results", "nothing"], "there is no table 'nothing'; there are dialogues, reviews, transfer, utterance"),
         (["results", "utterance", "--only", "magic"], "no row 'magic'"),
         (["run", "--output", "notebooks/profiles.yml"], "it cannot hold a new folder (Not a directory)"),
         (["walk"], "No such command 'walk'"),

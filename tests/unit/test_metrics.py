@@ -231,3 +231,68 @@ def test_the_file_works_alone_and_without_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_compare_runs_with_one_run_is_the_paired_bootstrap():
+    rng = np.random.default_rng(0)
+    labels, a = rng.integers(0, 3, 300), rng.integers(0, 3, 300)
+    b = np.where(rng.random(300) < 0.3, labels, a)
+    single = metrics.paired_bootstrap(labels, a, b, num_classes=3)
+    several = metrics.compare_runs(labels, [a], [b], num_classes=3)
+    assert several["difference"] == pytest.approx(single["difference"])
+    assert several["low"] == pytest.approx(single["low"], abs=0.01)
+    assert several["high"] == pytest.approx(single["high"], abs=0.01)
+    back = metrics.compare_runs(labels, [b], [a], num_classes=3)
+    assert back["difference"] == pytest.approx(-several["difference"])
+
+
+def test_compare_runs_averages_the_runs_and_finds_nothing_between_equal_methods():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 200)
+    runs = [np.where(rng.random(200) < 0.7, labels, 1 - labels) for _ in range(6)]
+    outcome = metrics.compare_runs(labels, runs[:3], runs[3:], "accuracy")
+    expected = np.mean([(r == labels).mean() for r in runs[3:]]) - np.mean([(r == labels).mean() for r in runs[:3]])
+    assert outcome["difference"] == pytest.approx(expected)
+    assert min(outcome["p_bootstrap"], outcome["p_permutation"]) > 0.05
+    same = metrics.compare_runs(labels, runs[:3], runs[:3])
+    assert same["difference"] == 0
+    assert same["p_permutation"] == 1
+
+
+def test_permutation_p_values_are_about_uniform_under_the_null():
+    rng, found = np.random.default_rng(2), []
+    for seed in range(100):
+        labels = rng.integers(0, 2, 100)
+        a, b = (np.where(rng.random(100) < 0.7, labels, 1 - labels) for _ in range(2))
+        found.append(metrics.compare_runs(labels, [a], [b], "accuracy", num_samples=200, seed=seed)["p_permutation"])
+    assert 0.3 < np.mean(found) < 0.75
+    assert np.mean(np.array(found) <= 0.05) <= 0.12
+
+
+def test_groups_widen_the_interval_when_their_rows_go_together():
+    rng = np.random.default_rng(3)
+    groups = np.repeat(np.arange(40), 10)
+    labels = np.zeros(400, dtype=int)
+    a = np.repeat(rng.integers(0, 2, 40), 10)  # right or wrong in whole dialogues
+    b = np.repeat(rng.integers(0, 2, 40), 10)
+    rows, whole = (metrics.compare_runs(labels, [a], [b], "accuracy", groups=g) for g in (None, groups))
+    assert rows["difference"] == whole["difference"]
+    assert whole["high"] - whole["low"] > 2 * (rows["high"] - rows["low"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([0], [[0]], [[0], [0]]), "1 runs of A and 2 of B"),
+        (([0], [], []), "equally many, at least one"),
+        (([0, 1], [[0, 1]], [[0]]), "runs_b"),
+    ],
+)
+def test_compare_runs_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.compare_runs(*arguments)
+
+
+def test_compare_runs_refuses_missing_groups():
+    with pytest.raises(ValueError, match="1 groups for 2 rows"):
+        metrics.compare_runs([0, 1], [[0, 1]], [[0, 1]], groups=[3])
