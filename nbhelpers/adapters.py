@@ -64,7 +64,7 @@ def lora(
     Raises ValueError, with the names that exist, for a target that does not (RoBERTa has no "q_proj").
     """
     config = peft.LoraConfig(
-        task_type="SEQ_CLS", r=r, lora_alpha=alpha, lora_dropout=dropout, modules_to_save=heads(model),
+        r=r, lora_alpha=alpha, lora_dropout=dropout, modules_to_save=heads(model),
         target_modules=pattern(model, targets, QUERY_VALUE), **options,
     )  # fmt: skip
     return peft.get_peft_model(model, config)
@@ -79,9 +79,7 @@ def ia3(model: nn.Module, *, targets: Sequence[str] | None = None) -> peft.PeftM
     chosen = pattern(model, targets, KEY_VALUE_OUTPUT)
     names = [name for name in matching(model, chosen) if "attention" not in name]
     feedforward = "|".join(re.escape(name) for name in names)
-    config = peft.IA3Config(
-        task_type="SEQ_CLS", modules_to_save=heads(model), target_modules=chosen, feedforward_modules=feedforward
-    )
+    config = peft.IA3Config(modules_to_save=heads(model), target_modules=chosen, feedforward_modules=feedforward)
     return peft.get_peft_model(model, config)
 
 
@@ -92,12 +90,17 @@ def prefix(model: nn.Module, *, num_tokens: int = 16) -> peft.PeftModel:
     """
     if type(model).__name__ == "MeanPoolingClassifier":
         raise ValueError("peft has prefix tuning only for heads on the first token; load the model with pooling='cls'")
-    config = peft.PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=num_tokens, modules_to_save=heads(model))
-    return peft.get_peft_model(model, config)
+    pooler = [name for name in heads(model) if ".pooler." in name]
+    config = peft.PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=num_tokens, modules_to_save=pooler)
+    return peft.get_peft_model(model, config)  # the task type adds the head
 
 
 def heads(model: nn.Module) -> list[str]:
-    """The modules of the head, and of BERT's pooler: they train in full and are saved with the adapter."""
+    """The modules of the head, and of BERT's pooler: they train in full and are saved with the adapter.
+
+    Named one by one and not by peft's task type, which knows "classifier" only and cannot merge IA3 beside a head of
+    several layers (peft 0.21).
+    """
     leaves = [name for name, module in model.named_modules() if module._parameters]
     return [name for name in leaves if not name.startswith(f"{model.base_model_prefix}.") or ".pooler." in name]
 

@@ -81,3 +81,117 @@ def test_bf16_logits_are_summed_in_fp32(draws):
 def test_wrong_calls_say_what_is_wrong(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --- R-Drop --------------------------------------------------------------------------------------------------------
+
+
+class Masked(torch.nn.Module):
+    """A linear classifier behind dropout whose masks are known: one for each item and each of its two passes."""
+
+    def __init__(self, num_items, tokens=False):
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.inputs = torch.randn(num_items, *((4,) if tokens else ()), 8, generator=generator)
+        self.masks = (torch.rand(2, *self.inputs.shape, generator=generator) > 0.3).float() / 0.7
+        self.layer = torch.nn.Linear(8, 3)
+        torch.nn.init.normal_(self.layer.weight, generator=generator)
+        self.dropout = torch.nn.Dropout(0.3)  # is there, but the masks above are what happens
+        self.calls = 0
+
+    def forward(self, items):
+        hidden = self.inputs[items]
+        if self.training:
+            seen = {}
+            copies = []
+            for item in items.tolist():  # in a doubled batch the second copy of an item gets the second mask
+                copies.append((seen.get(item, 0) + self.calls) % 2)
+                seen[item] = seen.get(item, 0) + 1
+            self.calls += int(max(seen.values()) == 1)
+            hidden = hidden * self.masks[torch.tensor(copies), items]
+        return SimpleNamespace(logits=self.layer(hidden))
+
+    def passes(self, items):
+        """Logits of both passes."""
+        return [self.layer(self.inputs[items] * mask[items]) for mask in self.masks]
+
+
+def by_the_paper(first, second, labels, alpha, weights=None, smoothing=0.0):
+    """The loss with torch's own parts: kl_div takes log probabilities of the second argument of KL first."""
+    options = {"reduction": "none", "weight": weights, "label_smoothing": smoothing}
+    both = F.cross_entropy(first, labels, **options) + F.cross_entropy(second, labels, **options)
+    p, q = first.log_softmax(-1), second.log_softmax(-1)
+    kl = F.kl_div(q, p, log_target=True, reduction="none") + F.kl_div(p, q, log_target=True, reduction="none")
+    return (both + alpha * kl.sum(-1) / 2).mean()
+
+
+@pytest.mark.parametrize("doubled", [True, False])
+@pytest.mark.parametrize(("weighted", "smoothing"), [(False, 0.0), (True, 0.0), (False, 0.1), (True, 0.1)])
+def test_r_drop_is_the_papers_formula_in_both_forms(doubled, weighted, smoothing):
+    model, items = Masked(6), torch.arange(6)
+    labels, weights = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([0.5, 1.0, 2.0]) if weighted else None
+    expected = by_the_paper(*model.passes(items), labels, 0.7, weights, smoothing)
+    options = {"alpha": 0.7, "doubled": doubled, "class_weights": weights, "label_smoothing": smoothing}
+    loss = objectives.r_drop(model, {"items": items, "labels": labels}, **options)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_r_drop_does_nothing_at_evaluation():
+    model, batch = Masked(4).eval(), {"items": torch.arange(4), "labels": torch.tensor([0, 1, 2, 0])}
+    for doubled in (True, False):
+        loss = objectives.r_drop(model, batch, alpha=5.0, doubled=doubled)
+        assert torch.equal(loss, objectives.cross_entropy(model, batch))
+
+
+@pytest.mark.parametrize("doubled", [True, False])
+def test_r_drop_counts_labelled_tokens_only(doubled):
+    model, items = Masked(3, tokens=True), torch.arange(3)
+    labels = torch.tensor([[0, 1, -100, -100], [2, -100, -100, -100], [1, 1, 0, 2]])
+    known = labels != -100
+    first, second = model.passes(items)
+    expected = by_the_paper(first[known], second[known], labels[known], 1.0)
+    loss = objectives.r_drop(model, {"items": items, "labels": labels}, alpha=1.0, doubled=doubled)
+    torch.testing.assert_close(loss, expected)
+
+
+@pytest.mark.parametrize("doubled", [True, False])
+def test_r_drop_of_uneven_micro_batches_gives_the_gradient_of_the_big_batch(doubled):
+    labels = torch.tensor([0, 1, 2, 0, 1, 2, 2])
+    model = Masked(7)
+    objectives.r_drop(model, {"items": torch.arange(7), "labels": labels}, doubled=doubled).backward()
+    whole = model.layer.weight.grad.clone()
+    model.zero_grad()
+    for part in (torch.arange(4), torch.arange(4, 6), torch.arange(6, 7)):
+        loss = objectives.r_drop(model, {"items": part, "labels": labels[part]}, doubled=doubled)
+        (loss * len(part) / 7).backward()  # as `training.fit` and `training.Trainer` weigh micro-batches
+    torch.testing.assert_close(model.layer.weight.grad, whole)
+
+
+def test_r_drop_in_bf16_is_near_fp32():
+    model, batch = Masked(32), {"items": torch.arange(32), "labels": torch.arange(32) % 3}
+    exact = objectives.r_drop(model, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = objectives.r_drop(model, batch)
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, rtol=0.02, atol=0.02)
+
+
+def test_r_drop_refuses_a_model_without_dropout():
+    model = Masked(2)
+    model.dropout.p = 0.0
+    with pytest.raises(ValueError, match="the model has no dropout"):
+        objectives.r_drop(model, {"items": torch.arange(2), "labels": LABELS})
+
+
+def test_two_real_passes_differ_and_alpha_weighs_their_disagreement():
+    from nbhelpers import batching, encoders
+
+    tokenizer, model = encoders.load("embedded", ("a", "b"))
+    batch = batching.Collate(0)(batching.tokenize(["Fine.", "You did what?"], tokenizer, labels=[0, 1]))
+    model.train()
+    losses = []
+    for alpha in (0.0, 1.0, 2.0):
+        torch.manual_seed(0)
+        losses.append(objectives.r_drop(model, batch, alpha=alpha).item())
+    assert losses[1] > losses[0]
+    assert losses[2] - losses[1] == pytest.approx(losses[1] - losses[0], rel=1e-3)

@@ -1,0 +1,161 @@
+"""Adapters on the embedded BERT and on other architectures with random weights: training, saving, merging, refusals."""
+
+import functools
+
+import peft
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from nbhelpers import adapters, batching, dialogue, encoders, objectives, training
+
+LABELS = ("calm", "angry", "sad")
+METHODS = {"lora": adapters.lora, "lora all": functools.partial(adapters.lora, targets="all"), "ia3": adapters.ia3}
+TINY = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+CONFIGS = {
+    "bert": transformers.BertConfig(vocab_size=31000, **TINY),
+    "roberta": transformers.RobertaConfig(vocab_size=31000, max_position_embeddings=66, pad_token_id=1, **TINY),
+    "distilbert": transformers.DistilBertConfig(vocab_size=31000, dim=32, n_layers=2, n_heads=2, hidden_dim=64),
+    "electra": transformers.ElectraConfig(vocab_size=31000, **TINY),
+    "modernbert": transformers.ModernBertConfig(vocab_size=31000, pad_token_id=0, **TINY),
+}
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A folder per architecture with random weights and the embedded encoder's tokenizer."""
+    root = tmp_path_factory.mktemp("encoders")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(encoders.embedded_folder())
+    torch.manual_seed(0)
+    for name, config in CONFIGS.items():
+        transformers.AutoModel.from_config(config).save_pretrained(root / name)
+        tokenizer.save_pretrained(root / name)
+    return root
+
+
+def fresh(folder, name, pooling, seed=0):
+    torch.manual_seed(seed)
+    return encoders.load(folder / name, LABELS, pooling=pooling)
+
+
+def a_batch(tokenizer):
+    texts = ["You did what?", "Fine.", "I miss him."]
+    return batching.Collate(tokenizer.pad_token_id)(batching.tokenize(texts, tokenizer, labels=[1, 0, 2]))
+
+
+def trained(model, batch, steps=3):
+    """A few large steps, so that every new weight has moved."""
+    optimizer = training.make_optimizer(model, 1e-2)
+    for _ in range(steps):
+        model.train()
+        objectives.cross_entropy(model, batch).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model.eval()
+
+
+def logits(model, batch):
+    with torch.inference_mode():
+        return model.eval()(batch["input_ids"], batch["attention_mask"]).logits
+
+
+@pytest.mark.parametrize("pooling", encoders.POOLINGS)
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("method", METHODS)
+def test_trains_only_adapter_and_head_and_comes_back_with_both(tmp_path, folder, method, name, pooling):
+    tokenizer, model = fresh(folder, name, pooling)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    batch = a_batch(tokenizer)
+    adapted = trained(METHODS[method](model), batch)
+    expected = logits(adapted, batch)
+    frozen = {key: p for key, p in adapted.named_parameters() if not p.requires_grad}
+    for key, parameter in frozen.items():
+        plain = key.removeprefix("base_model.model.").replace(".base_layer", "").replace(".original_module", "")
+        assert torch.equal(parameter, before[plain]), key
+
+    adapted.save_pretrained(tmp_path / "adapter")
+    saved = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert any("classifier" in key for key in saved)  # the head, without which a reloaded model guesses
+    assert not any("embeddings" in key for key in saved)
+    _, other = fresh(folder, name, pooling, seed=1)  # another random head
+    again = adapters.load_adapter(other, tmp_path / "adapter")
+    assert torch.equal(logits(again, batch), expected)
+
+    plain = adapters.merge(again)
+    assert not any(isinstance(module, peft.tuners.tuners_utils.BaseTunerLayer) for module in plain.modules())
+    assert (logits(plain, batch) - expected).abs().max() <= 1e-5
+    plain.save_pretrained(tmp_path / "plain")
+    tokenizer.save_pretrained(tmp_path / "plain")
+    assert (logits(encoders.load_trained(tmp_path / "plain")[1], batch) - expected).abs().max() <= 1e-5
+
+
+def test_prefix_tuning_comes_back_with_its_head(tmp_path, folder):
+    tokenizer, model = fresh(folder, "bert", "cls")
+    batch = a_batch(tokenizer)
+    adapted = trained(adapters.prefix(model, num_tokens=4), batch)
+    adapted.save_pretrained(tmp_path)
+    again = adapters.load_adapter(fresh(folder, "bert", "cls", seed=1)[1], tmp_path)
+    torch.testing.assert_close(logits(again, batch), logits(adapted, batch), atol=1e-6, rtol=1e-5)
+    with pytest.raises(ValueError, match="pooling='cls'"):
+        adapters.prefix(fresh(folder, "bert", "mean")[1])
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_name_that_is_not_there_is_refused_with_those_that_are(folder, name):
+    _, model = fresh(folder, name, "cls")
+    with pytest.raises(ValueError, match="the model has no linear layer 'q_proj'; choose from ") as error:
+        adapters.lora(model, targets=["q_proj"])
+    for there in adapters.linear_layers(model):
+        assert there in str(error.value)
+    assert not isinstance(model, peft.PeftModel)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_head_is_never_a_target(folder, name):
+    _, model = fresh(folder, name, "cls")  # RoBERTa's head has a layer named "dense", as its encoder has
+    adapted = adapters.lora(model, targets="all")
+    targeted = [key for key, module in adapted.named_modules() if isinstance(module, peft.tuners.lora.Linear)]
+    assert targeted
+    assert not any("classifier" in key or "pooler" in key or key.endswith("head.dense") for key in targeted)
+
+
+def test_counts_of_parameters():
+    _, model = encoders.load("embedded", LABELS)
+    everything = sum(p.numel() for p in model.parameters())
+    head = 384 * 3 + 3
+    assert adapters.num_parameters(model) == {
+        "trainable": everything, "without head": everything - head, "total": everything
+    }  # fmt: skip
+    adapted = adapters.lora(model, r=8)
+    per_layer = 2 * (384 * 8 + 8 * 384)  # A and B for query and value
+    counted = {"trainable": 6 * per_layer + head, "without head": 6 * per_layer, "total": everything + 6 * per_layer}
+    assert adapters.num_parameters(adapted) == counted
+
+
+def test_a_fresh_adapter_changes_nothing(folder):
+    tokenizer, model = fresh(folder, "roberta", "mean")
+    batch = a_batch(tokenizer)
+    before = logits(model, batch)
+    torch.testing.assert_close(logits(adapters.lora(model), batch), before)
+
+
+def test_turns_of_a_dialogue_go_through_an_adapter():
+    tokenizer, model = encoders.load("embedded", LABELS)
+    turns = dialogue.encode_turns(["Sold it.", "Oh."], [0, 0], tokenizer)
+    batch = batching.Collate(0)(dialogue.whole(turns, [0, 0], tokenizer, labels=[0, 1]))
+    adapted = adapters.lora(model)
+    assert adapted(**batch).logits.shape == (1, 2, 3)
+    assert objectives.r_drop(adapted.train(), batch).isfinite()
+
+
+def test_the_optimizer_gives_adapters_the_encoders_rate(folder):
+    _, model = fresh(folder, "bert", "mean")
+    optimizer = training.make_optimizer(adapters.lora(model), 1e-3, head_lr=1e-2)
+    sizes = {group["lr"]: sum(p.numel() for p in group["params"]) for group in optimizer.param_groups}
+    assert set(sizes) == {1e-3, 1e-2}
+
+
+def test_a_folder_without_an_adapter_is_refused(tmp_path, folder):
+    with pytest.raises(ValueError, match="holds no adapter"):
+        adapters.load_adapter(fresh(folder, "bert", "mean")[1], tmp_path)
