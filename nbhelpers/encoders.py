@@ -117,6 +117,7 @@ def load(
     *,
     pooling: str = "mean",
     dropout: float | None = None,
+    attention_dropout: float | None = None,
     revision: str | None = None,
     **options: Any,
 ) -> tuple[Any, PreTrainedModel]:
@@ -128,6 +129,7 @@ def load(
         pooling: "mean" averages the tokens (`MeanPoolingClassifier`); "cls" is the architecture's own head on the
             first token, whose folder any transformers program can load.
         dropout: of the head's input, 0 to 1; default: the model's own.
+        attention_dropout: of the attention weights; default: the model's own. On a CPU, 0 makes long inputs faster.
         revision: a commit, tag or branch on the Hub.
         options: further arguments of `from_pretrained`, for instance attn_implementation="eager".
 
@@ -149,6 +151,8 @@ def load(
     config.problem_type = "single_label_classification"
     if dropout is not None:  # DistilBERT and DeBERTa have names of their own for it
         config.classifier_dropout = config.seq_classif_dropout = config.cls_dropout = dropout
+    if attention_dropout is not None:
+        config.attention_probs_dropout_prob = config.attention_dropout = attention_dropout
     tokenizer = load_tokenizer(source, revision, config)
     if pooling == "mean":
         return tokenizer, MeanPoolingClassifier(config, load_weights(AutoModel, source, revision, config, **options)[0])

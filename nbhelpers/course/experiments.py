@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from nbhelpers import batching, corpora, dialogue, encoders, environment, metrics, objectives, training
+from nbhelpers import adapters, batching, corpora, dialogue, encoders, environment, metrics, objectives, training
 
 
 class Split(NamedTuple):
@@ -122,14 +122,26 @@ def inputs(split: Split, tokenizer: Any, config: dict[str, Any]) -> Sequence[dic
     return dialogue.windows(turns, split.dialogue_ids, tokenizer, past=past, future=future, labels=split.labels)
 
 
+def adapted(model: Any, method: str, **options: Any) -> Any:
+    """The model as the configuration's "tuning" wants it trained: in full, only its head, or with an adapter."""
+    if method == "head":
+        training.freeze_encoder(model)
+    if method in ("full", "head"):
+        return model
+    return getattr(adapters, method)(model, **options)  # lora, ia3, prefix
+
+
 def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
     """The encoder, trained with the visible loop; the epoch with the best weighted F1 on dev is kept."""
     environment.set_seed(seed)
     device = environment.best_device()
     precision, _ = environment.best_precision(device)
-    tokenizer, model = encoders.load(config["encoder"], names, pooling=config["pooling"])
+    dropout = config.get("attention_dropout")
+    tokenizer, model = encoders.load(config["encoder"], names, pooling=config["pooling"], attention_dropout=dropout)
     model.config.live = config.get("live", False)
-    model.to(device)
+    if config.get("speakers") == "id":
+        dialogue.add_speaker_tokens(tokenizer, model)
+    model = adapted(model, **config.get("tuning", {"method": "full"})).to(device)
     splits = ("train", "dev", "test")
     examples = {split: inputs(data[split], tokenizer, config) for split in splits}
     batches = {
@@ -150,6 +162,8 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
     steps = training.updates_per_epoch(batches["train"]) * config["num_epochs"]
     scheduler = training.make_scheduler(optimizer, steps, schedule=config["schedule"], warmup=config["warmup"])
     objective = partial(objectives.cross_entropy, label_smoothing=config["label_smoothing"])
+    if "r_drop" in config:
+        objective = partial(objectives.r_drop, alpha=config["r_drop"], label_smoothing=config["label_smoothing"])
     start = time.perf_counter()
     training.fit(
         model, batches["train"], objective, optimizer, scheduler,
@@ -158,6 +172,7 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
     tokens = sum(len(row["input_ids"]) for row in examples["train"]) * config["num_epochs"]
     extra = {
         "tokens_per_second": round(tokens / (time.perf_counter() - start)),
-        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "trainable_parameters": (counted := adapters.num_parameters(model))["trainable"],
+        "trainable_without_head": counted["without head"],
     }
     return {split: predicted(split) for split in ("dev", "test")}, extra
