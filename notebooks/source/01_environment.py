@@ -56,6 +56,7 @@ import torch
 
 from nbhelpers import batching, encoders, environment
 from nbhelpers.course import results
+from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
 
 # %% [markdown]
@@ -253,6 +254,24 @@ except encoders.EncoderError as error:
 pd.Series(environment.versions(), name="version").to_frame()
 
 # %% [markdown]
+# ## Exercise
+#
+# Before you choose an encoder, estimate its memory. While AdamW trains in fp32, each parameter needs four numbers of 4
+# bytes: the weight, its gradient, and two running means. How many megabytes (10⁶ bytes) is that for the embedded
+# encoder's 22.7 million parameters? (Activations come on top; they grow with batch size and length.)
+
+# %%
+megabytes = None  # your answer
+check("memory", megabytes)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# megabytes = 22.7e6 * 4 * 4 / 1e6  # 363; roberta-large, 355 million parameters, needs 5,680
+# ```
+# </details>
+#
 # ## Recap
 #
 # - Matrix products in bf16 (or fp16 on older GPUs), weights in fp32; which one, the hardware decides.

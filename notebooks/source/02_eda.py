@@ -56,6 +56,7 @@ import datasets
 import pandas as pd
 
 from nbhelpers import batching, cleaning, corpora, encoders, plots
+from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
 
 datasets.disable_progress_bars()  # they are widgets, which a saved notebook cannot show
@@ -295,6 +296,28 @@ with tempfile.TemporaryDirectory() as folder:
 pd.Series(times, name="milliseconds").to_frame()
 
 # %% [markdown]
+# ## Exercise
+#
+# Write the measure yourself: a function that takes the lengths of the texts of one batch, for instance `[3, 9]`, and
+# returns which share of the batch is padding when all are padded to the longest, here one third.
+
+
+# %%
+def padding(lengths):
+    return None  # your code
+
+
+check("padding", padding if padding([1, 2]) is not None else None)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def padding(lengths):
+#     return 1 - sum(lengths) / (len(lengths) * max(lengths))
+# ```
+# </details>
+#
 # ## Recap
 #
 # - Nearly half of all turns are neutral: look at weighted *and* macro F1, and at each class.

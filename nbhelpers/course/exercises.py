@@ -1,0 +1,82 @@
+"""Checks of the lessons' exercises: an answer goes in, "Right" or a hint comes out; never a traceback."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+Check = Callable[[Any], str]  # an answer -> a hint, or "" when it is right
+
+
+def check(exercise: str, answer: Any) -> None:
+    """Say whether an answer is right; if not, give a hint. An answer of None is a task not begun, and no error.
+
+    >>> check("memory", None)
+    No answer yet: replace None and run the cell again.
+    >>> check("memory", 90.8)
+    Not yet: this counts the weights only; training also keeps a gradient and two running means for each of them.
+    >>> check("memory", 363.2)
+    Right.
+    """
+    if answer is None:
+        print("No answer yet: replace None and run the cell again.")
+        return
+    try:
+        hint = EXERCISES[exercise](answer)
+    except Exception as error:  # whatever a learner's function may raise
+        hint = f"your function stopped with {type(error).__name__}: {error}."
+    print(f"Not yet: {hint}" if hint else "Right.")
+
+
+def memory(answer: float) -> str:
+    """Megabytes that AdamW keeps in fp32 for 22.7 million parameters: weights, gradients and two running means."""
+    hints = {
+        90.8: "this counts the weights only; training also keeps a gradient and two running means for each of them.",
+        181.6: "weights and gradients are there; AdamW keeps two running means for each parameter, too.",
+        272.4: "one of four numbers per parameter is missing: weight, gradient, and two running means.",
+        1452.8: "32 bits are 4 bytes.",
+    }
+    near = [hint for value, hint in hints.items() if math.isclose(answer, value, rel_tol=0.02)]
+    right = math.isclose(answer, 363.2, rel_tol=0.02)
+    return "" if right else (near or ["count how many numbers each parameter needs, then 4 bytes for each number."])[0]
+
+
+def padding(answer: Callable[[list[int]], float]) -> str:
+    """The share of padding in one batch of texts of these lengths, padded to the longest."""
+    rng = random.Random(0)
+    for lengths in ([3, 9], [5], [2, 2, 8], *([rng.randint(1, 40) for _ in range(7)] for _ in range(20))):
+        given, right = answer(lengths), 1 - sum(lengths) / (len(lengths) * max(lengths))
+        if not isinstance(given, int | float):
+            return f"for {lengths} your function gives {given!r}; return a number, 0 for no padding."
+        if not math.isclose(given, right, abs_tol=1e-6):
+            if math.isclose(given, 1 - right, abs_tol=1e-6):
+                return "this is the share of real tokens; padding is the rest."
+            if math.isclose(given, 100 * right, abs_tol=1e-4):
+                return "right in percent; return a fraction between 0 and 1."
+            return (
+                f"for {lengths} your function gives {given:.3f}; the batch has {len(lengths)} rows of {max(lengths)}."
+            )
+    return ""
+
+
+def f1(answer: Callable[[int, int, int], float]) -> str:
+    """F1 of one class from its hits, false alarms and misses."""
+    for hits, false_alarms, misses in ((8, 2, 2), (1, 0, 3), (5, 5, 0), (0, 4, 4), (0, 0, 0), (7, 1, 30)):
+        try:
+            given = answer(hits, false_alarms, misses)
+        except ZeroDivisionError:
+            return f"{hits} hits, {false_alarms} false alarms, {misses} misses end in a division by 0; F1 is 0 there."
+        right = 2 * hits / max(1, 2 * hits + false_alarms + misses)
+        if not math.isclose(given, right, abs_tol=1e-6):
+            precision, recall = hits / max(1, hits + false_alarms), hits / max(1, hits + misses)
+            if math.isclose(given, (precision + recall) / 2, abs_tol=1e-6):
+                return "this is the ordinary mean of precision and recall; F1 is their harmonic mean, 2 p r / (p + r)."
+            return (
+                f"{hits} hits, {false_alarms} false alarms, {misses} misses should give {right:.3f}, not {given:.3f}."
+            )
+    return ""
+
+
+EXERCISES: dict[str, Check] = {"memory": memory, "padding": padding, "f1": f1}

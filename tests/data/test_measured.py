@@ -1,0 +1,43 @@
+"""The written corpora behave as the world does: not trivial, not noise, and meaning what real sets mean.
+
+TF-IDF is run here; the rest was measured by `nbhelpers results` and is read from data/results.
+"""
+
+import pytest
+
+from nbhelpers import metrics
+from nbhelpers.course import experiments, results
+
+
+def measured(table, row, score="weighted_f1"):
+    """Mean test score over the seeds, in percent."""
+    found = [100 * run["test"][score] for run in results.runs(table, row)]
+    assert found, f"run: nbhelpers results {table}"
+    return sum(found) / len(found)
+
+
+def test_a_bag_of_words_is_neither_helpless_nor_enough():
+    data, names = experiments.read("dialogues")
+    predictions, _ = experiments.tf_idf(data, names, {"C": 4}, seed=0)
+    score = 100 * metrics.scores(data["test"].labels, predictions["test"], len(names))["weighted_f1"]
+    assert 42 <= score <= 65
+    assert score == pytest.approx(measured("dialogues", "tf-idf"), abs=0.5)
+
+
+def test_fine_tuning_beats_it_and_context_helps_further():
+    assert len(results.runs("dialogues", "the turn alone")) >= 5
+    assert len(results.runs("dialogues", "and all turns before it")) >= 5
+    assert measured("dialogues", "the turn alone") >= measured("dialogues", "tf-idf") + 3
+    assert measured("dialogues", "and all turns before it") >= measured("dialogues", "the turn alone") + 2
+
+
+def test_emotions_mean_what_they_mean_in_meld():
+    assert measured("transfer", "dialogues to MELD") >= 45
+    assert measured("transfer", "dialogues to MELD", "macro_f1") >= 28
+    assert measured("transfer", "MELD to dialogues") >= 48
+    assert measured("transfer", "MELD to dialogues", "macro_f1") >= 36
+
+
+@pytest.mark.parametrize("target", ["IMDB", "Amazon and Yelp"])
+def test_reviews_teach_what_real_reviews_mean(target):
+    assert measured("reviews", f"two classes, tested on {target}", "accuracy") >= 78

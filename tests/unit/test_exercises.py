@@ -1,0 +1,52 @@
+"""Exercises: right answers pass, the usual wrong ones get their hint, and the lessons' own solutions are right."""
+
+import re
+
+import jupytext
+import pytest
+
+from nbhelpers.course import build, exercises
+
+SOLUTION = re.compile(r"<summary>Solution</summary>\n\n```python\n(.*?)```", re.DOTALL)
+
+
+def said(capsys, exercise, answer):
+    exercises.check(exercise, answer)
+    return capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "words"),
+    [
+        ("memory", None, "No answer yet"),
+        ("memory", 363.2, "Right."),
+        ("memory", 90.8, "weights only"),
+        ("memory", 1452.8, "4 bytes"),
+        ("memory", 5, "count how many numbers"),
+        ("memory", "many", "stopped with TypeError"),
+        ("padding", lambda n: 1 - sum(n) / (len(n) * max(n)), "Right."),
+        ("padding", lambda n: sum(n) / (len(n) * max(n)), "real tokens"),
+        ("padding", lambda n: 100 - 100 * sum(n) / (len(n) * max(n)), "in percent"),
+        ("padding", lambda n: 0.5, "the batch has 2 rows of 9"),
+        ("padding", lambda n: "a", "return a number"),
+        ("padding", lambda n: 1 / 0, "stopped with ZeroDivisionError"),
+        ("f1", lambda h, f, m: 2 * h / max(1, 2 * h + f + m), "Right."),
+        ("f1", lambda h, f, m: 2 * h / (2 * h + f + m), "division by 0"),
+        ("f1", lambda h, f, m: (h / max(1, h + f) + h / max(1, h + m)) / 2, "harmonic mean"),
+        ("f1", lambda h, f, m: 0.8, "should give 0.400"),
+    ],
+)
+def test_answers(capsys, exercise, answer, words):
+    assert words in said(capsys, exercise, answer)
+
+
+@pytest.mark.parametrize("path", sorted(build.SOURCE.glob("*.py")), ids=lambda path: path.stem)
+def test_each_lesson_has_an_exercise_whose_solution_is_right(capsys, path):
+    cells = jupytext.read(path).cells
+    asked = [cell.source for cell in cells if cell.cell_type == "code" and re.search(r"^check\(", cell.source, re.M)]
+    solutions = [code for cell in cells if cell.cell_type == "markdown" for code in SOLUTION.findall(cell.source)]
+    assert len(asked) == len(solutions) >= 1
+    for cell, solution in zip(asked, solutions, strict=True):
+        for code, words in ((cell, "No answer yet"), (f"{solution}\n{cell[cell.index('check(') :]}", "Right.")):
+            exec(code, {"check": exercises.check})
+            assert words in capsys.readouterr().out
