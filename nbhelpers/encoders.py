@@ -155,14 +155,16 @@ def load(
         config.attention_probs_dropout_prob = config.attention_dropout = attention_dropout
     tokenizer = load_tokenizer(source, revision, config)
     if pooling == "mean":
-        return tokenizer, MeanPoolingClassifier(config, load_weights(AutoModel, source, revision, config, **options)[0])
-    kind = AutoModelForSequenceClassification
-    model, missing = load_weights(kind, source, revision, config, ignore_mismatched_sizes=True, **options)
-    head = {name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")}
-    if head - missing:  # the source is a trained classifier: its head knows other labels
-        fresh = dict(kind.from_config(config).named_parameters())
-        for name in head:
-            model.get_parameter(name).data.copy_(fresh[name])
+        model = MeanPoolingClassifier(config, load_weights(AutoModel, source, revision, config, **options)[0])
+    else:
+        kind = AutoModelForSequenceClassification
+        model, missing = load_weights(kind, source, revision, config, ignore_mismatched_sizes=True, **options)
+        head = {x for x, _ in model.named_parameters() if not x.startswith(f"{model.base_model_prefix}.")}
+        if head - missing:  # the source is a trained classifier: its head knows other labels
+            fresh = dict(kind.from_config(config).named_parameters())
+            for parameter in head:
+                model.get_parameter(parameter).data.copy_(fresh[parameter])
+    model.name_or_path = str(name)  # by this, not by a folder of this machine, a saved adapter names its encoder
     return tokenizer, model
 
 

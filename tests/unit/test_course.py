@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -208,9 +209,39 @@ def test_measuring_skips_what_is_there(monkeypatch, tmp_path):
     assert runs == [("majority", 0), ("tf-idf", 0), ("fine-tuning", 1), ("fine-tuning", 2)]
 
 
+def test_rows_are_compared_with_the_baseline_on_the_seeds_both_have(monkeypatch, tmp_path):
+    from nbhelpers.course import experiments
+
+    rows = "{a: {lr: 1}, b: {lr: 2}, not measured: {lr: 3}, floor: {method: majority}}"
+    (tmp_path / "t.yml").write_text(
+        f"defaults: {{corpus: c, method: fine-tuning}}\nbaseline: a\nrows: {rows}\n", encoding="utf-8"
+    )
+    gold = [0, 1] * 20
+    split = experiments.Split([], gold, [], [row // 4 for row in range(40)])
+    circumstances = {"device": "cpu", "precision": "fp32", "seconds": 1.0}
+    score = {"weighted_f1": 0.5, "macro_f1": 0.5, "accuracy": 0.5}
+    measured = [
+        {"row": row, "config": {"corpus": "c", "method": "fine-tuning", "lr": lr}, "seed": seed, "test": score,
+         "predictions": digits, **circumstances}
+        for row, lr, digits, seeds in (("a", 1, "0" * 40, (0, 1, 2)), ("b", 2, "01" * 20, (1, 2, 5))) for seed in seeds
+    ]  # fmt: skip
+    monkeypatch.setattr(results, "TABLES", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "read", lambda _: measured)
+    monkeypatch.setattr(experiments, "read", lambda _: ({"test": split}, ["x", "y"]))
+    results.write_tests("t")
+    (found,) = json.loads((tmp_path / "t.tests.json").read_text()).items()
+    assert found[0] == "b"
+    assert found[1]["seeds"] == [1, 2]
+    assert found[1]["difference"] == pytest.approx(1 - 1 / 3, abs=1e-4)
+    shown = results.summary("t").set_index("row")["difference"]
+    assert re.fullmatch(r"\+66\.7 \([\d.]+ to [\d.]+\), p 0\.\d{3}, against a", shown["b"])
+    assert shown["a"] == ""
+
+
 def test_doctor_and_list_show_the_course():
     tool = Path(sys.executable).with_name("nbhelpers")
-    for arguments, words in ((["doctor"], ["precision", "smoke", "gpu", "torch"]), (["list"], ["03", "num_epochs=5"])):
+    for arguments, words in ((["doctor"], ["precision", "smoke", "gpu", "torch"]), (["list"], ["03", "num_epochs=3"])):
         done = subprocess.run([tool, *arguments], capture_output=True, text=True, timeout=120, check=True)
         for word in words:
             assert word in done.stdout

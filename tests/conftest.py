@@ -1,0 +1,51 @@
+"""What some tests need and not every machine has, as fixtures: `real_data` and `chromium`.
+
+Tests that ask for something missing are deselected, and pytest's last lines say so. Where CI is set they fail instead:
+a build server that lost its data or its browser must not turn green.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DATA = os.environ.get("NBHELPERS_DATA")
+NEEDS = {  # fixture -> is it there, and what to do
+    "real_data": (
+        bool(DATA),
+        "set NBHELPERS_DATA to the folder that holds meld/, imdb/, sst2/ and the other data sets",
+    ),
+    "chromium": (CHROMIUM is not None, "install Chromium (Debian: apt install chromium)"),
+}
+NOT_RUN = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    if not DATA or not Path(DATA).is_dir():
+        pytest.fail(f"NBHELPERS_DATA is {DATA!r}, which is no folder; {NEEDS['real_data'][1]}")
+    return Path(DATA)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    if CHROMIUM is None:
+        pytest.fail(NEEDS["chromium"][1])
+    return CHROMIUM
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[NOT_RUN] = []
+    for need, (there, advice) in NEEDS.items():
+        asking = [item for item in items if need in getattr(item, "fixturenames", ())]
+        if asking and not there and not os.environ.get("CI"):
+            items[:] = [item for item in items if item not in asking]
+            config.hook.pytest_deselected(items=asking)
+            config.stash[NOT_RUN].append(f"{len(asking)} tests were not run; for them, {advice}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(NOT_RUN, []):
+        terminalreporter.write_line(line, yellow=True)
