@@ -265,8 +265,8 @@ shared = {split: opinions[split]["text"].isin(opinions["train"]["text"]).sum() f
 print(f"review texts that occur in train: {shared['dev']} of dev, {shared['test']} of test")
 
 # %% [markdown]
-# Three classes of like size for two of them, texts of several sentences instead of single turns: here padding to 128
-# wastes less, and cutting at 128 tokens would lose the end of some reviews, where the verdict often stands.
+# Two large classes and a small one; several sentences instead of single turns. Here padding to 128 wastes less, and
+# cutting at 128 tokens would lose the end of some reviews, where the verdict often stands.
 #
 # ## Why `datasets` and not csv files
 #

@@ -199,7 +199,7 @@ predictions["frozen encoder"] = {split: predict(model, split) for split in gold}
 table("dev")
 
 # %% [markdown]
-# Compare macro F1 with that of TF-IDF: what does general pre-training bring to the rare classes?
+# Compare both scores with those of TF-IDF: is an encoder that may not learn worth its cost?
 #
 # ## Step 4: fine-tuning
 #
@@ -491,14 +491,6 @@ shutil.rmtree("checkpoints")
 
 # %%
 results.summary("utterance")
-
-# %% [markdown]
-# The same on the dialogues of this course (`nbhelpers results dialogues`). The last column tells how much a row gains
-# over another on the same test turns, with a 95 % interval and the larger *p* of two tests, bootstrap and permutation.
-# Whoever also reads the turns before does better:
-
-# %%
-results.summary("dialogues")
 
 # %% [markdown]
 # ## Exercise

@@ -24,11 +24,9 @@ def test_a_bag_of_words_is_neither_helpless_nor_enough():
     assert score == pytest.approx(measured("dialogues", "tf-idf"), abs=0.5)
 
 
-def test_fine_tuning_beats_it_and_context_helps_further():
+def test_fine_tuning_beats_it():
     assert len(results.runs("dialogues", "the turn alone")) >= 5
-    assert len(results.runs("dialogues", "and all turns before it")) >= 5
     assert measured("dialogues", "the turn alone") >= measured("dialogues", "tf-idf") + 3
-    assert measured("dialogues", "and all turns before it") >= measured("dialogues", "the turn alone") + 2
 
 
 def test_emotions_mean_what_they_mean_in_meld():
