@@ -20,7 +20,7 @@
 # - save a model, reload it with identical answers, and resume a run that was interrupted.
 #
 # <!-- facts -->
-# Measured: default profile 1.2 min, 2.0 GiB on 2 CPU threads. Not measured: MELD, GPU.
+# Measured: default profile 3.6 min, 2.2 GiB on 2 CPU threads. Not measured: MELD, GPU.
 # <!-- /facts -->
 #
 # A baseline is what later ideas must beat, so it must be given a fair chance. This one goes up in steps: always the
