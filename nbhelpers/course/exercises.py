@@ -43,7 +43,7 @@ def memory(answer: float) -> str:
     return "" if right else (near or ["count how many numbers each parameter needs, then 4 bytes for each number."])[0]
 
 
-def padding(answer: Callable[[list[int]], float]) -> str:
+def padding(answer: Callable[[list[int]], Any]) -> str:
     """The share of padding in one batch of texts of these lengths, padded to the longest."""
     rng = random.Random(0)
     for lengths in ([3, 9], [5], [2, 2, 8], *([rng.randint(1, 40) for _ in range(7)] for _ in range(20))):

@@ -143,11 +143,9 @@ def write_tests(table: str) -> None:
     from nbhelpers import metrics
     from nbhelpers.course import experiments
 
-    content, found = load_table(table), {}
-    rows = table_rows(table)
-    for name, config in rows.items():
-        against = config.get("against", content.get("baseline"))
-        if against is None or against == name or config["method"] != "fine-tuning":
+    against, found = load_table(table).get("baseline"), {}
+    for name, config in table_rows(table).items():
+        if against in (None, name) or config["method"] != "fine-tuning":
             continue
         a, b = ({run["seed"]: run for run in runs(table, row)} for row in (against, name))
         seeds = sorted(set(a) & set(b))
@@ -182,6 +180,6 @@ def summary(table: str) -> pd.DataFrame:
 
 
 def difference(test: dict[str, Any]) -> str:
-    """For instance "+2.1 (1.0 to 3.2), p 0.001, over the turn alone": 95 % interval, the larger of the two p values."""
+    """For instance "+2.1 (1.0 to 3.2), p 0.001, against the turn alone": 95 % interval, larger p of the two tests."""
     interval = f"{100 * test['difference']:+.1f} ({100 * test['low']:.1f} to {100 * test['high']:.1f})"
     return f"{interval}, p {max(test['p_bootstrap'], test['p_permutation']):.3f}, against {test['against']}"
