@@ -164,7 +164,6 @@ def load(
             fresh = dict(kind.from_config(config).named_parameters())
             for parameter in head:
                 model.get_parameter(parameter).data.copy_(fresh[parameter])
-    model.name_or_path = str(name)  # by this, not by a folder of this machine, a saved adapter names its encoder
     return tokenizer, model
 
 

@@ -27,7 +27,7 @@
 # with a small new layer, the *head*. The lessons run from top to bottom on a laptop.
 #
 # The next cell does nothing where the course is installed. On Colab or Kaggle, clone this repository first; the cell
-# then installs the helpers beside the torch and numpy that are already there. Running it twice is harmless.
+# then installs the helpers beside the torch and numpy that are already there; twice is harmless.
 
 # %% Setup
 import subprocess
@@ -248,7 +248,7 @@ except encoders.EncoderError as error:
 # %% [markdown]
 # ## Versions
 #
-# The course was tested with the versions in `constraints.txt`. When a result differs, compare these first.
+# The course was tested with the versions in `constraints.txt`. If results differ, compare these first.
 
 # %%
 pd.Series(environment.versions(), name="version").to_frame()
@@ -256,9 +256,8 @@ pd.Series(environment.versions(), name="version").to_frame()
 # %% [markdown]
 # ## Exercise
 #
-# Before you choose an encoder, estimate its memory. While AdamW trains in fp32, each parameter needs four numbers of 4
-# bytes: the weight, its gradient, and two running means. How many megabytes (10⁶ bytes) is that for the embedded
-# encoder's 22.7 million parameters? (Activations come on top; they grow with batch size and length.)
+# For each parameter AdamW keeps four fp32 numbers: weight, gradient, two running means. How many megabytes (10⁶ bytes)
+# do 22.7 million parameters need?
 
 # %%
 megabytes = None  # your answer
@@ -268,7 +267,7 @@ check("memory", megabytes)
 # <details><summary>Solution</summary>
 #
 # ```python
-# megabytes = 22.7e6 * 4 * 4 / 1e6  # 363; roberta-large, 355 million parameters, needs 5,680
+# megabytes = 22.7e6 * 4 * 4 / 1e6
 # ```
 # </details>
 #
