@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ def linear_layers(model: nn.Module) -> list[str]:
     ['attention.self.query', 'attention.self.key', 'attention.self.value']
     """
     names = (re.sub(LAYER, "", name) for name, module in model.named_modules() if is_linear(module, name))
-    return list(Counter(names))
+    return list(dict.fromkeys(names))
 
 
 def is_linear(module: nn.Module, name: str) -> bool:

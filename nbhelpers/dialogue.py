@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 SPEAKERS = ("name", "id", "none")
-NUM_SPEAKER_TOKENS = 8  # MELD's dialogues have up to 9 speakers, 2 or 3 as a rule; later ones share the last token
+NUM_SPEAKER_TOKENS = 8  # speakers who appear later share the last token
 
 
 def encode_turns(

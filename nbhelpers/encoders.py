@@ -129,7 +129,7 @@ def load(
         pooling: "mean" averages the tokens (`MeanPoolingClassifier`); "cls" is the architecture's own head on the
             first token, whose folder any transformers program can load.
         dropout: of the head's input, 0 to 1; default: the model's own.
-        attention_dropout: of the attention weights; default: the model's own. On a CPU, 0 makes long inputs faster.
+        attention_dropout: of the attention weights; default: the model's own.
         revision: a commit, tag or branch on the Hub.
         options: further arguments of `from_pretrained`, for instance attn_implementation="eager".
 
@@ -155,15 +155,14 @@ def load(
         config.attention_probs_dropout_prob = config.attention_dropout = attention_dropout
     tokenizer = load_tokenizer(source, revision, config)
     if pooling == "mean":
-        model = MeanPoolingClassifier(config, load_weights(AutoModel, source, revision, config, **options)[0])
-    else:
-        kind = AutoModelForSequenceClassification
-        model, missing = load_weights(kind, source, revision, config, ignore_mismatched_sizes=True, **options)
-        head = {x for x, _ in model.named_parameters() if not x.startswith(f"{model.base_model_prefix}.")}
-        if head - missing:  # the source is a trained classifier: its head knows other labels
-            fresh = dict(kind.from_config(config).named_parameters())
-            for parameter in head:
-                model.get_parameter(parameter).data.copy_(fresh[parameter])
+        return tokenizer, MeanPoolingClassifier(config, load_weights(AutoModel, source, revision, config, **options)[0])
+    kind = AutoModelForSequenceClassification
+    model, missing = load_weights(kind, source, revision, config, ignore_mismatched_sizes=True, **options)
+    head = {name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")}
+    if head - missing:  # the source is a trained classifier: its head knows other labels
+        fresh = dict(kind.from_config(config).named_parameters())
+        for name in head:
+            model.get_parameter(name).data.copy_(fresh[name])
     return tokenizer, model
 
 

@@ -103,8 +103,7 @@ def r_drop(
     Args:
         model, batch, class_weights, label_smoothing: as in `cross_entropy`; both passes get the same.
         alpha: 0 gives two passes without the agreement. The paper tried 0.1, 0.5 and 1.0 on GLUE.
-        doubled: True makes one pass over the batch twice, which is faster than the two passes of False on most
-            devices. Both draw a dropout mask for each copy.
+        doubled: True makes one pass over the batch twice, False two passes. Both draw a dropout mask for each copy.
 
     Returns: a scalar.
 

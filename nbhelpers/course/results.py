@@ -123,7 +123,7 @@ def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]
                 raise CourseError(f"{table}, {name}: {error}") from None
         append(table, {"row": name, "config": config, "seed": seed, **row})
         say(f"  test weighted F1 {100 * row['test']['weighted_f1']:.2f}, {row['seconds']:.0f} s")
-        write_tests(table)
+    write_tests(table)
 
 
 def runs(table: str, row: str) -> list[dict[str, Any]]:
