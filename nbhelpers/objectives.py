@@ -47,9 +47,7 @@ def cross_entropy(
     >>> round(cross_entropy(model, batch, class_weights=torch.tensor([1.0, 3.0])).item(), 4)
     1.1032
     """
-    if "labels" not in batch:
-        raise ValueError(f"the batch has no 'labels', only {', '.join(batch)}; add them in the collate function")
-    logits = model(**{name: value for name, value in batch.items() if name != "labels"}).logits
+    logits = answer(model, batch, "labels")
     return mean_loss(logits, batch["labels"], class_weights=class_weights, label_smoothing=label_smoothing)
 
 
@@ -139,6 +137,76 @@ def disagreement(first: Tensor, second: Tensor, labels: Tensor) -> Tensor:
     both = ((p.exp() - q.exp()) * (p - q)).sum(-1) / 2  # KL(p||q) + KL(q||p) = sum (p - q) (log p - log q)
     labelled = labels != IGNORED
     return both[labelled].sum() / labelled.sum().clamp(min=1)
+
+
+def emotion_shift(
+    model: nn.Module, batch: Mapping[str, Tensor], *, weight: float = 1.0, label_smoothing: float = 0.0
+) -> Tensor:
+    """Cross-entropy, and a term that asks whether the emotion changes from each turn of a dialogue to the next.
+
+        loss = CE + weight * BCE(1 - sum_c p_t(c) p_t+1(c), label_t != label_t+1)
+
+    where BCE is added up over neighbouring turns and, as CE, divided by the number of labelled turns. The probability
+    of a change is that of two independent draws from the two turns' own distributions, so the term has no parameters.
+
+    Args:
+        model, batch, label_smoothing: as in `cross_entropy`, with logits [batch, turns, classes] and labels
+            [batch, turns]; a pair counts when both its turns are labelled.
+        weight: of the term; 0 leaves `cross_entropy`.
+
+    >>> from types import SimpleNamespace
+    >>> model = lambda x: SimpleNamespace(logits=torch.tensor([[[9.0, 0.0], [9.0, 0.0]]]))
+    >>> batch = {"x": torch.zeros(1, 2), "labels": torch.tensor([[0, 1]])}  # it changes, but the model says it does not
+    >>> round(emotion_shift(model, batch, weight=0.0).item(), 2), round(emotion_shift(model, batch).item(), 2)
+    (4.5, 8.65)
+    """
+    logits, labels = answer(model, batch, "labels"), batch["labels"]
+    if logits.ndim != 3:
+        raise ValueError(f"logits have shape {tuple(logits.shape)}; pass whole dialogues: [batch, turns, classes]")
+    loss = mean_loss(logits, labels, label_smoothing=label_smoothing)
+    p = logits.float().log_softmax(-1)
+    same = torch.logsumexp(p[:, :-1] + p[:, 1:], -1).clamp(max=-1e-6)  # log of the probability of no change
+    changed = labels[:, :-1] != labels[:, 1:]
+    terms = -torch.where(changed, torch.log(-torch.expm1(same)), same)  # [batch, turns - 1]
+    pairs = (labels[:, :-1] != IGNORED) & (labels[:, 1:] != IGNORED)
+    return loss + weight * terms[pairs].sum() / (labels != IGNORED).sum().clamp(min=1)
+
+
+def multi_task(
+    model: nn.Module,
+    batch: Mapping[str, Tensor],
+    *,
+    second: str = "sentiments",
+    num_second: int = 3,
+    weight: float = 0.5,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy of two tasks that share one model, for instance emotion and sentiment: CE_1 + weight * CE_2.
+
+    Args:
+        model: its logits' last `num_second` classes are the second task's, the others the first's.
+        batch: as in `cross_entropy`, and the second task's labels under the name `second`, of the same shape. An item
+            without a label (-100) counts in neither task.
+        weight: of the second task; 0 trains the first alone.
+
+    >>> from types import SimpleNamespace
+    >>> model = lambda x: SimpleNamespace(logits=torch.zeros(1, 7))
+    >>> batch = {"x": torch.zeros(1, 1), "labels": torch.tensor([3]), "sentiments": torch.tensor([2])}
+    >>> round(multi_task(model, batch).item(), 4)  # ln 4 + ln 3 / 2
+    1.9356
+    """
+    logits, labels = answer(model, batch, "labels", second), batch["labels"]
+    both = torch.where(labels == IGNORED, IGNORED, batch[second])
+    loss = mean_loss(logits[..., :-num_second], labels, label_smoothing=label_smoothing)
+    return loss + weight * mean_loss(logits[..., -num_second:], both, label_smoothing=label_smoothing)
+
+
+def answer(model: nn.Module, batch: Mapping[str, Tensor], *targets: str) -> Tensor:
+    """The model's logits for the batch without its targets. Raises ValueError when a target is not there."""
+    for name in targets:
+        if name not in batch:
+            raise ValueError(f"the batch has no {name!r}, only {', '.join(batch)}; add them to the examples")
+    return model(**{name: value for name, value in batch.items() if name not in targets}).logits
 
 
 def class_weights(labels: Sequence[int] | Tensor, num_classes: int) -> Tensor:

@@ -147,12 +147,13 @@ def show_results(
     seeds: Annotated[int, typer.Option(help="Runs per row, with seeds 0, 1, ...")] = 5,
     only: Annotated[str | None, typer.Option(help="Only this row.")] = None,
     show: Annotated[bool, typer.Option(help="Show what has been measured, run nothing.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time; each then has its share of the threads.")] = 1,
 ) -> None:
     """Measure a table, row by row and seed by seed; runs that are there already are not repeated."""
     from nbhelpers.course import results
 
     if not show:
-        results.measure(table, seeds, only, screen.print)
+        results.measure(table, seeds, only, screen.print, jobs)
     frame = results.summary(table)
     shown = Table(*(Column(name, overflow="fold") for name in frame.columns))
     for row in frame.itertuples(index=False):

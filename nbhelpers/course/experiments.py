@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+import torch
 
 from nbhelpers import adapters, batching, corpora, dialogue, encoders, environment, metrics, objectives, training
 
@@ -21,6 +22,7 @@ class Split(NamedTuple):
     labels: list[int]
     speakers: list[str]
     dialogue_ids: list[int]
+    sentiments: list[int]
 
 
 def read(name: str) -> tuple[dict[str, Split], list[str]]:
@@ -32,19 +34,18 @@ def read(name: str) -> tuple[dict[str, Split], list[str]]:
     two = ["negative", "positive"]
     if name == "imdb":
         data = corpora.load_table(real("imdb", "test_5k.csv"), labels=["neg", "pos"])
-        return {"test": Split(data["train"]["text"][:], data["train"]["label"][:], [], [])}, two
+        return {"test": Split(data["train"]["text"][:], data["train"]["label"][:], [], [], [])}, two
     if name == "amazon and yelp":
         files = [real("uci_sentences", f"{site}_labelled.txt") for site in ("amazon_cells", "yelp")]
         rows = [line.rsplit("\t", 1) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
-        return {"test": Split([text.strip() for text, _ in rows], [int(label) for _, label in rows], [], [])}, two
+        return {"test": Split([text.strip() for text, _ in rows], [int(label) for _, label in rows], [], [], [])}, two
     if name == "reviews, binary":
-        polar = {x: [row for row in part if row["label"] != 1] for x, part in corpora.load("reviews").items()}
-        return {
-            x: Split([r["text"] for r in rows], [r["label"] // 2 for r in rows], [], []) for x, rows in polar.items()
-        }, two
+        polar = {x: part.to_pandas().query("label != 1") for x, part in corpora.load("reviews").items()}
+        return {x: Split(list(rows["text"]), list(rows["label"] // 2), [], [], []) for x, rows in polar.items()}, two
     data = corpora.load(name)
     target = "emotion" if "emotion" in data["train"].features else "label"
-    columns = [c if c in data["train"].features else None for c in ("text", target, "speaker", "dialogue_id")]
+    wanted = ("text", target, "speaker", "dialogue_id", "sentiment")
+    columns = [column if column in data["train"].features else None for column in wanted]
     splits = {split: Split(*(part[column][:] if column else [] for column in columns)) for split, part in data.items()}
     return splits, data["train"].features[target].names
 
@@ -57,12 +58,17 @@ def real(*parts: str) -> Path:
     return path
 
 
-def run(config: dict[str, Any], seed: int) -> dict[str, Any]:
+def run(config: dict[str, Any], seed: int, threads: int = 0) -> dict[str, Any]:
     """Train on train, choose on dev, read test once (the test split of config["test"], if that is named).
 
+    Args:
+        threads: how many to compute with; 0: as many as torch takes by itself.
+
     Returns: dev and test scores, F1 per class, test predictions (a string with one digit per row), seconds, tokens per
-    second in training, peak memory of this process, trainable parameters.
+    second in training, peak memory of this process, trainable parameters, bytes on disk, threads.
     """
+    if threads:
+        torch.set_num_threads(threads)
     data, names = read(config["corpus"])
     if "test" in config:
         data["test"] = read(config["test"])[0]["test"]
@@ -77,6 +83,7 @@ def run(config: dict[str, Any], seed: int) -> dict[str, Any]:
         "predictions": "".join(str(p) for p in predictions["test"]),
         "seconds": round(seconds, 1),
         "peak_gib": round(getattr(memory, "peak_wset", peak_bytes()) / 2**30, 2),
+        "threads": torch.get_num_threads(),
         **extra,
     }
 
@@ -109,17 +116,30 @@ def tf_idf(data: Any, names: list[str], config: dict[str, Any], seed: int) -> An
     return {split: model.predict(data[split].texts) for split in ("dev", "test")}, {}
 
 
-def inputs(split: Split, tokenizer: Any, config: dict[str, Any]) -> Sequence[dict[str, Any]]:
-    """Examples in the form that the configuration names: single turns (the default), windows, or whole dialogues."""
+def inputs(split: Split, tokenizer: Any, config: dict[str, Any], training: bool = False) -> list[dict[str, Any]]:
+    """Examples in the form that the configuration names: single turns (the default), windows, or whole dialogues.
+
+    With "alone", training also sees each turn without its dialogue.
+    """
     form = config.get("form", "turn")
     if form == "turn":
         return batching.tokenize(split.texts, tokenizer, labels=split.labels, max_length=config.get("max_length"))
-    style = config.get("speakers", "none")
+    style, labels = config.get("speakers", "none"), split.labels
+    if training and "sentiment" in config:  # two targets a turn; taken apart below
+        labels = list(range(len(split.labels)))
     turns = dialogue.encode_turns(split.texts, split.dialogue_ids, tokenizer, speakers=split.speakers, style=style)
+    windows = partial(dialogue.windows, turns, split.dialogue_ids, tokenizer, labels=labels)
     if form == "dialogue":
-        return dialogue.whole(turns, split.dialogue_ids, tokenizer, labels=split.labels)
-    past, future = config["past"], config.get("future", 0)
-    return dialogue.windows(turns, split.dialogue_ids, tokenizer, past=past, future=future, labels=split.labels)
+        examples = dialogue.whole(turns, split.dialogue_ids, tokenizer, labels=labels)
+    else:
+        examples = windows(past=config["past"], future=config.get("future", 0))
+    if training and config.get("alone"):
+        examples += windows(past=0)
+    if training and "sentiment" in config:
+        for example in examples:
+            rows = example["labels"]
+            example |= {"labels": [split.labels[i] for i in rows], "sentiments": [split.sentiments[i] for i in rows]}
+    return examples
 
 
 def adapted(model: Any, method: str, **options: Any) -> Any:
@@ -137,13 +157,14 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
     device = environment.best_device()
     precision, _ = environment.best_precision(device)
     dropout = config.get("attention_dropout")
-    tokenizer, model = encoders.load(config["encoder"], names, pooling=config["pooling"], attention_dropout=dropout)
+    classes = [*names, *(f"sentiment {i}" for i in range(3 if "sentiment" in config else 0))]
+    tokenizer, model = encoders.load(config["encoder"], classes, pooling=config["pooling"], attention_dropout=dropout)
     model.config.live = config.get("live", False)
     if config.get("speakers") == "id":
         dialogue.add_speaker_tokens(tokenizer, model)
     model = adapted(model, **config.get("tuning", {"method": "full"})).to(device)
     splits = ("train", "dev", "test")
-    examples = {split: inputs(data[split], tokenizer, config) for split in splits}
+    examples = {split: inputs(data[split], tokenizer, config, split == "train") for split in splits}
     batches = {
         split: batching.loader(
             rows, tokenizer.pad_token_id, max_tokens=config["max_tokens"],
@@ -153,7 +174,8 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
     }  # fmt: skip
 
     def predicted(split: str) -> Any:
-        return training.predict(model, batches[split], precision=precision).argmax(-1).numpy()
+        logits = training.predict(model, batches[split], precision=precision)
+        return logits[:, : len(names)].argmax(-1).numpy()
 
     def evaluate(_: Any) -> float:
         return metrics.scores(data["dev"].labels, predicted("dev"), len(names))["weighted_f1"]
@@ -164,13 +186,21 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
     objective = partial(objectives.cross_entropy, label_smoothing=config["label_smoothing"])
     if "r_drop" in config:
         objective = partial(objectives.r_drop, alpha=config["r_drop"], label_smoothing=config["label_smoothing"])
+    if "shift" in config:
+        objective = partial(objectives.emotion_shift, weight=config["shift"])
+    if "sentiment" in config:
+        objective = partial(objectives.multi_task, weight=config["sentiment"])
     start = time.perf_counter()
     training.fit(
         model, batches["train"], objective, optimizer, scheduler,
         num_epochs=config["num_epochs"], evaluate=evaluate, precision=precision,
     )  # fmt: skip
     tokens = sum(len(row["input_ids"]) for row in examples["train"]) * config["num_epochs"]
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        saved = sum(file.stat().st_size for file in Path(folder).iterdir())
     extra = {
+        "saved_bytes": saved,
         "tokens_per_second": round(tokens / (time.perf_counter() - start)),
         "trainable_parameters": (counted := adapters.num_parameters(model))["trainable"],
         "trainable_without_head": counted["without head"],

@@ -7,8 +7,8 @@ import multiprocessing
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,13 @@ from nbhelpers.course.lessons import ROOT, CourseError
 
 RESULTS = ROOT / "data" / "results"
 TABLES = Path(__file__).parent / "tables"
+SCORES = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "accuracy": "accuracy"}
+COSTS = {  # column -> what a run measured, its unit, digits after the point
+    "trainable": ("trainable_parameters", 1, 0),
+    "without head": ("trainable_without_head", 1, 0),
+    "GiB": ("peak_gib", 1, 2),
+    "MB on disk": ("saved_bytes", 1e6, 1),
+}
 PUBLISHED = ("row", "seeds", "weighted F1", "macro F1", "accuracy", "seconds", "source")
 
 
@@ -45,7 +52,7 @@ def append(table: str, row: dict[str, Any], folder: Path = RESULTS) -> None:
     path = folder / f"{table}.jsonl"
     broken = path.exists() and not path.read_bytes().endswith(b"\n")
     with path.open("a", encoding="utf-8") as file:
-        file.write("\n" * broken + json.dumps({**row, **circumstances()}) + "\n")
+        file.write("\n" * broken + json.dumps(row | circumstances() | row) + "\n")  # a run knows its own threads
 
 
 def circumstances() -> dict[str, Any]:
@@ -100,29 +107,33 @@ def missing_runs(table: str, seeds: int, only: str | None) -> Iterator[tuple[str
                 yield name, config, seed
 
 
-def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]) -> None:
-    """Run what is missing, each run in a process of its own, and append each row as it is done."""
+def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None], jobs: int = 1) -> None:
+    """Run what is missing, `jobs` runs at a time on equal shares of the threads, and append each row as it is done."""
+    import torch
+
     from nbhelpers import corpora, encoders
     from nbhelpers.course import experiments
 
-    for name, config, seed in missing_runs(table, seeds, only):
-        say(f"{table}, {name}, seed {seed} ...")
-        fresh = multiprocessing.get_context("spawn")  # a process of its own: its peak memory is this run's
-        with ProcessPoolExecutor(1, mp_context=fresh) as pool:
-            try:
-                row = pool.submit(experiments.run, config, seed).result()
-            except KeyboardInterrupt:
-                for child in psutil.Process().children(recursive=True):
-                    child.kill()
-                raise
-            except BrokenProcessPool:
-                raise CourseError(
-                    f"{table}, {name}, seed {seed}: the run's process was killed; out of memory?"
-                ) from None
-            except (corpora.CorpusError, encoders.EncoderError) as error:
+    threads = max(1, torch.get_num_threads() // jobs)
+    fresh = multiprocessing.get_context("spawn")  # a process for each run: its peak memory is this run's
+    with ProcessPoolExecutor(jobs, mp_context=fresh, max_tasks_per_child=1) as pool:
+        waiting = {pool.submit(experiments.run, *run[1:], threads): run for run in missing_runs(table, seeds, only)}
+        try:
+            for done in as_completed(waiting):
+                name, config, seed = waiting[done]
+                row = done.result()
+                append(table, {"row": name, "config": config, "seed": seed, "jobs": jobs, **row})
+                score, seconds = 100 * row["test"]["weighted_f1"], row["seconds"]
+                say(f"{table}, {name}, seed {seed}: test weighted F1 {score:.2f}, {seconds:.0f} s")
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in psutil.Process().children(recursive=True):
+                child.kill()
+            if isinstance(error, BrokenProcessPool):
+                raise CourseError(f"{table}: the process of a run was killed; out of memory?") from None
+            if isinstance(error, corpora.CorpusError | encoders.EncoderError):
                 raise CourseError(f"{table}, {name}: {error}") from None
-        append(table, {"row": name, "config": config, "seed": seed, **row})
-        say(f"  test weighted F1 {100 * row['test']['weighted_f1']:.2f}, {row['seconds']:.0f} s")
+            raise
     write_tests(table)
 
 
@@ -160,23 +171,40 @@ def write_tests(table: str) -> None:
         (RESULTS / f"{table}.tests.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def summary(table: str) -> pd.DataFrame:
-    """Row by row, what was measured with the table's present configurations: mean ± sd over seeds, in percent."""
-    columns = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "accuracy": "accuracy"}
-    path, shown = RESULTS / f"{table}.tests.json", []
+def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) -> pd.DataFrame:
+    """What was measured with the table's present configurations: mean ± sd over seeds, in percent.
+
+    Args:
+        rows: only these, in this order, some of them perhaps published by others; default: all.
+        costs: also the trainable parameters (all, and without the head), peak memory and megabytes on disk.
+
+    Raises CourseError for a row that the table does not have.
+    """
+    path, shown, known = RESULTS / f"{table}.tests.json", [], table_rows(table)
     tests = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    for name in table_rows(table):
-        measured = runs(table, name)
+    published = {line[0]: dict(zip(PUBLISHED, line, strict=True)) for line in load_table(table).get("published", [])}
+    for name in [*known, *published] if rows is None else rows:
+        if name in published:
+            shown.append(published[name])
+            continue
+        if name not in known:
+            raise CourseError(f"table {table} has no row {name!r}; there are {', '.join([*known, *published])}")
+        measured = pd.DataFrame(runs(table, name))
         row = {"row": name, "seeds": len(measured)}
-        for key, column in columns.items():
-            values = pd.Series([100 * x["test"][key] for x in measured], dtype=float)
-            row[column] = f"{values.mean():.1f} ± {values.std():.1f}" if len(measured) > 1 else f"{values.mean():.1f}"
-        row["seconds"] = f"{pd.Series([x['seconds'] for x in measured], dtype=float).mean():.0f}"
-        if tests:
-            row["difference"] = difference(tests[name]) if name in tests else ""
+        if len(measured):
+            scores = 100 * pd.DataFrame(list(measured["test"]))
+            row |= {column: mean_sd(scores[key]) for key, column in SCORES.items()}
+            row |= {"seconds": f"{measured['seconds'].mean():.0f}", "threads": str(measured["threads"].max())}
+        for column, (key, unit, digits) in COSTS.items() if costs else ():
+            row[column] = f"{measured[key].mean() / unit:,.{digits}f}" if key in measured else ""
+        row["difference"] = difference(tests[name]) if name in tests else ""
         shown.append({**row, "source": "measured here"})
-    published = [dict(zip(PUBLISHED, row, strict=True)) for row in load_table(table).get("published", [])]
-    return pd.DataFrame([*shown, *published]).fillna("")
+    return pd.DataFrame(shown).fillna("").drop(columns=[] if tests else "difference")
+
+
+def mean_sd(values: pd.Series) -> str:
+    """For instance "61.5 ± 0.4"; a single value has no spread."""
+    return f"{values.mean():.1f} ± {values.std():.1f}" if len(values) > 1 else f"{values.mean():.1f}"
 
 
 def difference(test: dict[str, Any]) -> str:

@@ -172,7 +172,7 @@ print(f"forwards {forwards:.6f}, backwards {backwards:.6f}, difference {abs(forw
 # (weighted F1 is a score from 0 to 100; lesson 2 explains it):
 
 # %%
-runs = results.runs("utterance", "fine-tuning")
+runs = results.runs("meld", "utterance only")
 f1 = pd.Series([100 * run["test"]["weighted_f1"] for run in runs])
 print(f"{len(f1)} seeds: weighted F1 {f1.mean():.1f} on average, from {f1.min():.1f} to {f1.max():.1f}, "
       f"standard deviation {f1.std():.2f}")

@@ -98,8 +98,8 @@ def test_a_profile_sets_what_lessons_have_and_a_passing_run_ends_with_0(course):
         (["run", "-p", "rate=nan"], "the value must be a number"),
         (["run", "-p", "seed=1", "--record"], "--record measures a profile as it is"),
         (["run", "-p", "fast=perhaps"], "the value must be true or false"),
-        (["results", "nothing"], "there is no table 'nothing'; there are dialogues, reviews, transfer, utterance"),
-        (["results", "utterance", "--only", "magic"], "no row 'magic'"),
+        (["results", "nothing"], "there is no table 'nothing'; there are dialogues, meld, reviews, transfer"),
+        (["results", "meld", "--only", "magic"], "no row 'magic'"),
         (["run", "--output", "notebooks/profiles.yml"], "it cannot hold a new folder (Not a directory)"),
         (["walk"], "No such command 'walk'"),
         (["run", "--fast"], "No such option"),
@@ -203,10 +203,36 @@ def test_an_unfinished_line_is_not_a_result_and_does_not_spoil_the_next(tmp_path
 
 def test_measuring_skips_what_is_there(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "RESULTS", tmp_path)
-    rows = results.table_rows("utterance")
-    monkeypatch.setattr(results, "read", lambda _: [{"row": "fine-tuning", "config": rows["fine-tuning"], "seed": 0}])
-    runs = [(name, seed) for name, _, seed in results.missing_runs("utterance", 3, None)]
-    assert runs == [("majority", 0), ("tf-idf", 0), ("fine-tuning", 1), ("fine-tuning", 2)]
+    rows = results.table_rows("dialogues")
+    there = {"row": "the turn alone", "config": rows["the turn alone"], "seed": 0}
+    monkeypatch.setattr(results, "read", lambda _: [there])
+    runs = [(name, seed) for name, _, seed in results.missing_runs("dialogues", 3, "the turn alone")]
+    assert runs == [("the turn alone", 1), ("the turn alone", 2)]
+    assert [seed for name, _, seed in results.missing_runs("dialogues", 3, "tf-idf")] == [0]  # it draws nothing
+
+
+def test_measuring_runs_beside_each_other_and_keeps_each_row(monkeypatch, tmp_path):
+    """Two cheap rows for real, each in a process of its own."""
+    (tmp_path / "t.yml").write_text(
+        "defaults: {corpus: reviews}\nrows: {majority: {method: majority}, bag: {method: tf-idf, C: 1}}\n"
+        "published: [[theirs, 5, '63.7', '', '', '', somewhere]]\n"
+    )
+    monkeypatch.setattr(results, "TABLES", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "read", lambda table, read=results.read: read(table, tmp_path))
+    monkeypatch.setattr(results, "append", lambda table, row, append=results.append: append(table, row, tmp_path))
+    said = []
+    results.measure("t", 5, None, said.append, jobs=2)
+    rows = {row["row"]: row for row in results.read("t")}
+    assert sorted(rows) == ["bag", "majority"]
+    assert all(row["jobs"] == 2 and row["threads"] == 1 and row["device"] for row in rows.values())
+    assert len(said) == 2
+    results.measure("t", 5, None, said.append)
+    assert len(said) == 2  # nothing is measured twice
+    assert list(results.summary("t")["row"]) == ["majority", "bag", "theirs"]
+    assert list(results.summary("t", rows=["theirs", "bag"], costs=True)["weighted F1"].str.len()) == [4, 4]
+    with pytest.raises(lessons.CourseError, match="no row 'sack'; there are majority, bag, theirs"):
+        results.summary("t", rows=["sack"])
 
 
 def test_rows_are_compared_with_the_baseline_on_the_seeds_both_have(monkeypatch, tmp_path):
@@ -217,8 +243,8 @@ def test_rows_are_compared_with_the_baseline_on_the_seeds_both_have(monkeypatch,
         f"defaults: {{corpus: c, method: fine-tuning}}\nbaseline: a\nrows: {rows}\n", encoding="utf-8"
     )
     gold = [0, 1] * 20
-    split = experiments.Split([], gold, [], [row // 4 for row in range(40)])
-    circumstances = {"device": "cpu", "precision": "fp32", "seconds": 1.0}
+    split = experiments.Split([], gold, [], [row // 4 for row in range(40)], [])
+    circumstances = {"device": "cpu", "precision": "fp32", "seconds": 1.0, "threads": 1}
     score = {"weighted_f1": 0.5, "macro_f1": 0.5, "accuracy": 0.5}
     measured = [
         {"row": row, "config": {"corpus": "c", "method": "fine-tuning", "lr": lr}, "seed": seed, "test": score,

@@ -195,3 +195,63 @@ def test_two_real_passes_differ_and_alpha_weighs_their_disagreement():
         losses.append(objectives.r_drop(model, batch, alpha=alpha).item())
     assert losses[1] > losses[0]
     assert losses[2] - losses[1] == pytest.approx(losses[1] - losses[0], rel=1e-3)
+
+
+class Logits(torch.nn.Module):
+    """A "model" whose logits are its only parameter."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = torch.nn.Parameter(logits)
+
+    def forward(self, x):
+        return SimpleNamespace(logits=self.logits)
+
+
+def turns(seed=0):
+    """Two dialogues of 4 and 2 turns, padded; 3 classes."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.tensor([[0, 0, 2, 1], [1, 2, -100, -100]])
+    return torch.randn(2, 4, 3, generator=generator), labels
+
+
+def test_emotion_shift_is_the_formula_over_real_neighbours():
+    logits, labels = turns()
+    p = logits.softmax(-1)
+    pairs = [(0, 0, False), (0, 1, True), (0, 2, True), (1, 0, True)]  # dialogue, first turn, changes
+    terms = [float(torch.dot(p[d, t], p[d, t + 1])) for d, t, _ in pairs]
+    shift = -sum(np.log(1 - same if changes else same) for same, (_, _, changes) in zip(terms, pairs, strict=True)) / 6
+    plain = objectives.mean_loss(logits, labels)
+    found = objectives.emotion_shift(Logits(logits), {"x": None, "labels": labels}, weight=0.5)
+    torch.testing.assert_close(found, plain + 0.5 * torch.tensor(shift, dtype=torch.float32))
+
+
+def test_emotion_shift_stays_finite_for_a_certain_model():
+    logits = torch.tensor([[[200.0, 0, 0], [200.0, 0, 0], [0, 200.0, 0]]])
+    model = Logits(logits)
+    loss = objectives.emotion_shift(model, {"x": None, "labels": torch.tensor([[0, 1, 1]])})
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(model.logits.grad).all()
+
+
+def test_emotion_shift_of_single_turns_is_cross_entropy_and_flat_logits_are_refused():
+    logits, labels = turns()
+    batch = {"x": None, "labels": labels[:, :1]}
+    found = objectives.emotion_shift(Logits(logits[:, :1]), batch)
+    torch.testing.assert_close(found, objectives.mean_loss(logits[:, :1], labels[:, :1]))
+    with pytest.raises(ValueError, match=r"whole dialogues: \[batch, turns, classes\]"):
+        objectives.emotion_shift(Logits(logits[:, 0]), {"x": None, "labels": labels[:, 0]})
+
+
+def test_multi_task_is_both_losses_and_ignores_unlabelled_items_in_both():
+    logits, labels = turns()
+    sentiments = torch.tensor([[0, 1, 1, 0], [1, 0, 0, 0]])  # filled with 0, a class, as Collate does
+    batch = {"x": None, "labels": (labels > 0).long().where(labels >= 0, labels), "sentiments": sentiments}
+    both = torch.cat([logits[..., :2], logits], -1)  # two classes of emotion, three of sentiment
+    first = F.cross_entropy(both[..., :2].flatten(0, 1), batch["labels"].flatten())
+    second = F.cross_entropy(both[labels >= 0][:, 2:], sentiments[labels >= 0])
+    found = objectives.multi_task(Logits(both), batch, weight=0.3)
+    torch.testing.assert_close(found, first + 0.3 * second)
+    with pytest.raises(ValueError, match="the batch has no 'sentiments', only x, labels"):
+        objectives.multi_task(Logits(both), {"x": None, "labels": labels})
