@@ -358,6 +358,36 @@ def score_bars(frame: pd.DataFrame, measure: str = "score (%)") -> Picture:
         return _finish(picture, f"Points with intervals, {measure}. {listed}.", summary)
 
 
+def class_probabilities(frame: pd.DataFrame) -> Picture:
+    """What a model answers for one text under several conditions. `frame`: a line per condition, a column per class.
+
+    >>> frame = pd.DataFrame([[0.6, 0.3, 0.1], [0.1, 0.9, 0]], ["alone", "in context"], ["neutral", "joy", "anger"])
+    >>> print(class_probabilities(frame).summary)
+    alone: neutral 60 %; in context: joy 90 %. joy moves most, by 60 points.
+    """
+    table, conditions, names = 100 * _numbers("frame", frame, ndim=2), _words(frame.index), _words(frame.columns)
+    _need(np.allclose(table.sum(axis=1), 100, atol=1), "a line of frame does not sum to 1: use softmax")
+    styles = [(GREY, ""), (BLUE, "///"), (ORANGE, "..."), (GREEN, "xx")]
+    thick = 0.8 / len(conditions)
+    with style.context(CARD):
+        picture = _picture(8, 1.2 + 0.18 * len(names) * (1 + len(conditions)), "Probability of each class (%)")
+        axes = picture.subplots()
+        for i, condition in enumerate(conditions):
+            place, (colour, hatch) = np.arange(len(names)) + (i - (len(conditions) - 1) / 2) * thick, styles[i % 4]
+            bars = axes.barh(place, table[i], thick, color=colour, hatch=hatch, edgecolor=PAPER, label=condition)
+            axes.bar_label(bars, [f"{value:.0f}" for value in table[i]], padding=3, fontsize=7)
+        axes.set_yticks(range(len(names)), names)
+        axes.set(xlim=(0, 110), ylim=(len(names) - 0.4, -0.6))
+        axes.legend(loc="upper right", bbox_to_anchor=(1, 1.12), ncols=len(conditions))
+        tops = [f"{c}: {names[row.argmax()]} {row.max():.0f} %" for c, row in zip(conditions, table, strict=True)]
+        summary, spread = "; ".join(tops) + ".", np.ptp(table, axis=0)
+        if len(conditions) > 1:
+            summary += f" {names[spread.argmax()]} moves most, by {spread.max():.0f} points."
+        listed = [", ".join(f"{n} {v:.0f}" for n, v in zip(names, row, strict=True)) for row in table]
+        alt = "; ".join(f"{condition}: {values}" for condition, values in zip(conditions, listed, strict=True))
+        return _finish(picture, f"Bars of class probabilities in percent. {alt}.", summary)
+
+
 def _picture(width: float, height: float, title: str) -> Picture:
     picture = Picture(figsize=(width, height), dpi=100, layout="constrained")
     picture.suptitle(title, x=0.015, ha="left", weight="bold", fontsize=10)

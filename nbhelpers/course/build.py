@@ -20,6 +20,7 @@ from nbhelpers.course import lessons, results, runner
 
 SOURCE = lessons.NOTEBOOKS / "source"
 FACTS = re.compile(r"(<!-- facts -->\n)(.*?)((?:# )?<!-- /facts -->)", re.DOTALL)
+WIDGET = "application/vnd.jupyter.widget-view+json"
 PROFILES = {"default": "default", "meld": "MELD", "gpu": "GPU"}
 
 
@@ -104,7 +105,8 @@ def build(path: Path) -> runner.Result:
     clean = unexecuted(path)
     for cell, done in zip(clean.cells, executed.cells, strict=True):
         if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = done.outputs, done.execution_count
+            cell.outputs = [x for x in done.outputs if WIDGET not in x.get("data", {})]  # a file cannot show sliders
+            cell.execution_count = done.execution_count
     nbformat.write(clean, lessons.NOTEBOOKS / f"{path.stem}.ipynb")
     return result
 

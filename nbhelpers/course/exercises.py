@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable
@@ -79,4 +80,24 @@ def f1(answer: Callable[[int, int, int], float]) -> str:
     return ""
 
 
-EXERCISES: dict[str, Check] = {"memory": memory, "padding": padding, "f1": f1}
+def window(answer: Callable[[int, list[int], int, int], Any]) -> str:
+    """The rows of a turn's window: `past` before, `future` after, all of the same dialogue."""
+    ids = [4, 4, 4, 4, 7, 7, 9, 9, 9]
+    for i, past, future in itertools.product(range(len(ids)), (0, 1, 3, 50), (0, 2, 50)):
+        given = list(answer(i, ids, past, future))
+        call = f"window({i}, {ids}, {past}, {future})"
+        right = [j for j in range(max(0, i - past), min(len(ids), i + future + 1)) if ids[j] == ids[i]]
+        if given != right:
+            if i not in given:
+                return f"{call} gives {given}, which lacks row {i} itself."
+            if any(j not in range(len(ids)) for j in given):
+                return f"{call} gives {given}, but there are only rows 0 to {len(ids) - 1}."
+            if any(ids[j] != ids[i] for j in given):
+                return f"{call} gives {given}, with a turn of another dialogue."
+            if max(given) > i + future:
+                return f"{call} gives {given}, with a future turn that nobody asked for."
+            return f"{call} should give {right}, not {given}."
+    return ""
+
+
+EXERCISES: dict[str, Check] = {"memory": memory, "padding": padding, "f1": f1, "window": window}

@@ -116,29 +116,23 @@ def tf_idf(data: Any, names: list[str], config: dict[str, Any], seed: int) -> An
     return {split: model.predict(data[split].texts) for split in ("dev", "test")}, {}
 
 
-def inputs(split: Split, tokenizer: Any, config: dict[str, Any], training: bool = False) -> list[dict[str, Any]]:
-    """Examples in the form that the configuration names: single turns (the default), windows, or whole dialogues.
-
-    With "alone", training also sees each turn without its dialogue.
-    """
-    form = config.get("form", "turn")
+def inputs(split: Split, tokenizer: Any, config: dict[str, Any], sentiments: bool = False) -> list[dict[str, Any]]:
+    """Examples in the form that the configuration names: single turns (the default), windows, or whole dialogues."""
+    form, style = config.get("form", "turn"), config.get("speakers", "none")
     if form == "turn":
         return batching.tokenize(split.texts, tokenizer, labels=split.labels, max_length=config.get("max_length"))
-    style, labels = config.get("speakers", "none"), split.labels
-    if training and "sentiment" in config:  # two targets a turn; taken apart below
-        labels = list(range(len(split.labels)))
     turns = dialogue.encode_turns(split.texts, split.dialogue_ids, tokenizer, speakers=split.speakers, style=style)
-    windows = partial(dialogue.windows, turns, split.dialogue_ids, tokenizer, labels=labels)
+    place = {"turns": turns, "dialogue_ids": split.dialogue_ids, "tokenizer": tokenizer}
+    numbers = range(len(turns))  # which turns an example classifies; replaced by their labels below
     if form == "dialogue":
-        examples = dialogue.whole(turns, split.dialogue_ids, tokenizer, labels=labels)
+        examples = dialogue.whole(**place, labels=numbers)
     else:
-        examples = windows(past=config["past"], future=config.get("future", 0))
-    if training and config.get("alone"):
-        examples += windows(past=0)
-    if training and "sentiment" in config:
-        for example in examples:
-            rows = example["labels"]
-            example |= {"labels": [split.labels[i] for i in rows], "sentiments": [split.sentiments[i] for i in rows]}
+        examples = dialogue.windows(**place, labels=numbers, past=config["past"], future=config.get("future", 0))
+    for example in examples:
+        rows = example["labels"]
+        example["labels"] = [split.labels[i] for i in rows]
+        if sentiments:
+            example["sentiments"] = [split.sentiments[i] for i in rows]
     return examples
 
 
@@ -163,46 +157,57 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
     if config.get("speakers") == "id":
         dialogue.add_speaker_tokens(tokenizer, model)
     model = adapted(model, **config.get("tuning", {"method": "full"})).to(device)
-    splits = ("train", "dev", "test")
-    examples = {split: inputs(data[split], tokenizer, config, split == "train") for split in splits}
-    batches = {
-        split: batching.loader(
-            rows, tokenizer.pad_token_id, max_tokens=config["max_tokens"],
-            max_items=config["max_items"] if split == "train" else 128, shuffle=split == "train", seed=seed,
-        )
-        for split, rows in examples.items()
-    }  # fmt: skip
+    seconds = tokens = 0.0
+
+    def batches(split: str, config: dict[str, Any]) -> Any:
+        learn = split == "train"
+        return batching.loader(
+            inputs(data[split], tokenizer, config, learn and "sentiment" in config), tokenizer.pad_token_id,
+            max_tokens=config["max_tokens"], max_items=config["max_items"] if learn else 128, shuffle=learn, seed=seed,
+        )  # fmt: skip
+
+    evaluated = {split: batches(split, config) for split in ("dev", "test")}
 
     def predicted(split: str) -> Any:
-        logits = training.predict(model, batches[split], precision=precision)
+        logits = training.predict(model, evaluated[split], precision=precision)
         return logits[:, : len(names)].argmax(-1).numpy()
 
-    def evaluate(_: Any) -> float:
+    def dev_score(_: Any) -> float:
         return metrics.scores(data["dev"].labels, predicted("dev"), len(names))["weighted_f1"]
 
-    optimizer = training.make_optimizer(model, config["lr"], head_lr=config["head_lr"])
-    steps = training.updates_per_epoch(batches["train"]) * config["num_epochs"]
-    scheduler = training.make_scheduler(optimizer, steps, schedule=config["schedule"], warmup=config["warmup"])
-    objective = partial(objectives.cross_entropy, label_smoothing=config["label_smoothing"])
-    if "r_drop" in config:
-        objective = partial(objectives.r_drop, alpha=config["r_drop"], label_smoothing=config["label_smoothing"])
-    if "shift" in config:
-        objective = partial(objectives.emotion_shift, weight=config["shift"])
-    if "sentiment" in config:
-        objective = partial(objectives.multi_task, weight=config["sentiment"])
-    start = time.perf_counter()
-    training.fit(
-        model, batches["train"], objective, optimizer, scheduler,
-        num_epochs=config["num_epochs"], evaluate=evaluate, precision=precision,
-    )  # fmt: skip
-    tokens = sum(len(row["input_ids"]) for row in examples["train"]) * config["num_epochs"]
-    with tempfile.TemporaryDirectory() as folder:
+    first = config.get("single_turns_first", 0)  # epochs; these have a schedule of their own and are not evaluated
+    alone = {**config, "form": "window", "past": 0, "num_epochs": first, "shift": 0}
+    for part, evaluate in ((alone, None), (config, dev_score)) if first else ((config, dev_score),):
+        batch, num_epochs = batches("train", part), part["num_epochs"]
+        optimizer = training.make_optimizer(model, part["lr"], head_lr=part["head_lr"])
+        steps = training.updates_per_epoch(batch) * num_epochs
+        scheduler = training.make_scheduler(optimizer, steps, schedule=part["schedule"], warmup=part["warmup"])
+        start = time.perf_counter()
+        training.fit(
+            model, batch, objective(part), optimizer, scheduler,
+            num_epochs=num_epochs, evaluate=evaluate, precision=precision,
+        )  # fmt: skip
+        seconds += time.perf_counter() - start
+        tokens += sum(len(row["input_ids"]) for row in batch.dataset) * num_epochs
+    with tempfile.TemporaryDirectory() as folder, encoders.quiet():
         model.save_pretrained(folder)
         saved = sum(file.stat().st_size for file in Path(folder).iterdir())
-    extra = {
-        "saved_bytes": saved,
-        "tokens_per_second": round(tokens / (time.perf_counter() - start)),
-        "trainable_parameters": (counted := adapters.num_parameters(model))["trainable"],
+    counted = adapters.num_parameters(model)
+    return {split: predicted(split) for split in ("dev", "test")}, {
+        "tokens_per_second": round(tokens / seconds),
+        "trainable_parameters": counted["trainable"],
         "trainable_without_head": counted["without head"],
+        "saved_bytes": saved,
     }
-    return {split: predicted(split) for split in ("dev", "test")}, extra
+
+
+def objective(config: dict[str, Any]) -> training.Objective:
+    """Cross-entropy, or what the configuration adds to it: one of "r_drop", "shift", "sentiment"."""
+    smoothing = config["label_smoothing"]
+    if "r_drop" in config:
+        return partial(objectives.r_drop, alpha=config["r_drop"], label_smoothing=smoothing)
+    if config.get("shift"):
+        return partial(objectives.emotion_shift, weight=config["shift"], label_smoothing=smoothing)
+    if "sentiment" in config:
+        return partial(objectives.multi_task, weight=config["sentiment"], label_smoothing=smoothing)
+    return partial(objectives.cross_entropy, label_smoothing=smoothing)

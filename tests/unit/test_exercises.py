@@ -10,6 +10,10 @@ from nbhelpers.course import build, exercises
 SOLUTION = re.compile(r"<summary>Solution</summary>\n\n```python\n(.*?)```", re.DOTALL)
 
 
+def near(i, ids, past, future):
+    return list(range(max(0, i - past), min(len(ids), i + future + 1)))
+
+
 def said(capsys, exercise, answer):
     exercises.check(exercise, answer)
     return capsys.readouterr().out.strip()
@@ -34,6 +38,12 @@ def said(capsys, exercise, answer):
         ("f1", lambda h, f, m: 2 * h / (2 * h + f + m), "division by 0"),
         ("f1", lambda h, f, m: (h / max(1, h + f) + h / max(1, h + m)) / 2, "harmonic mean"),
         ("f1", lambda h, f, m: 0.8, "should give 0.400"),
+        ("window", lambda i, ids, p, f: [j for j in near(i, ids, p, f) if ids[j] == ids[i]], "Right."),
+        ("window", lambda i, ids, p, f: near(i, ids, p, f), "a turn of another dialogue"),
+        ("window", lambda i, ids, p, f: [j for j in near(i, ids, p, f + 1) if ids[j] == ids[i]], "future turn that nobody"),
+        ("window", lambda i, ids, p, f: [j for j in near(i, ids, p, f) if j != i], "lacks row 0 itself"),
+        ("window", lambda i, ids, p, f: list(range(i - p, i + f + 1)), "there are only rows 0 to 8"),
+        ("window", lambda i, ids, p, f: [i], "should give [0, 1, 2]"),
     ],
 )
 def test_answers(capsys, exercise, answer, words):

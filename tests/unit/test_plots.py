@@ -49,6 +49,11 @@ def bins(num_bins):
     return frame.assign(**frame[["confidence", "accuracy"]].where(frame["count"] > 0))
 
 
+def shares(lines, columns):
+    table = counts(lines, columns)
+    return table.div(table.sum(axis=1), axis=0)
+
+
 SCORES = pd.DataFrame(
     {"score": [31.3, 62.4, 66.5], "low": [29.3, 60.4, np.nan], "high": [33.4, 64.3, np.nan]},
     index=["majority class", "MiniLM, five turns of context before", "published elsewhere"],
@@ -79,6 +84,9 @@ MAKE = {
     "reliability": lambda: plots.reliability_diagram(bins(15), 0.05),
     "reliability, 5 bins": lambda: plots.reliability_diagram(bins(5), 0.05),
     "scores": lambda: plots.score_bars(SCORES),
+    "probabilities": lambda: plots.class_probabilities(shares(["the turn alone", "5 before, 0 after"], NAMES)),
+    "probabilities, 1 line": lambda: plots.class_probabilities(shares(["the turn alone"], ["no", "yes"])),
+    "probabilities, 4 lines, 20 long": lambda: plots.class_probabilities(shares(["a", "b", "c", "d"], LONG)),
     "scores, 1 line": lambda: plots.score_bars(SCORES.iloc[:1]),
 }
 
