@@ -40,7 +40,7 @@ def said(capsys, exercise, answer):
         ("f1", lambda h, f, m: 0.8, "should give 0.400"),
         ("window", lambda i, ids, p, f: [j for j in near(i, ids, p, f) if ids[j] == ids[i]], "Right."),
         ("window", lambda i, ids, p, f: near(i, ids, p, f), "a turn of another dialogue"),
-        ("window", lambda i, ids, p, f: [j for j in near(i, ids, p, f + 1) if ids[j] == ids[i]], "future turn that nobody"),
+        ("window", lambda i, ids, p, f: [j for j in near(i, ids, p, f + 1) if ids[j] == ids[i]], "with a future turn"),
         ("window", lambda i, ids, p, f: [j for j in near(i, ids, p, f) if j != i], "lacks row 0 itself"),
         ("window", lambda i, ids, p, f: list(range(i - p, i + f + 1)), "there are only rows 0 to 8"),
         ("window", lambda i, ids, p, f: [i], "should give [0, 1, 2]"),

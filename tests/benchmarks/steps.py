@@ -1,0 +1,82 @@
+"""What context and R-Drop cost on MELD: seconds, medians of interleaved rounds, on one machine.
+
+    python tests/benchmarks/steps.py [--rounds 3] [--dialogues 100]
+
+An epoch is one over the first dialogues of MELD's train split, with the loop, the losses and the batch sizes of
+nbhelpers/course/tables/meld.yml; tokenizing is outside the clock. Adds a row per way to data/results/steps.jsonl.
+"""
+
+import argparse
+import statistics
+import time
+from functools import partial
+
+from nbhelpers import batching, corpora, dialogue, encoders, environment, objectives, training
+from nbhelpers.course import results
+
+
+def epoch(examples, tokenizer, names, objective, max_tokens):
+    """Seconds of one epoch after the first batches, scaled up to all of them."""
+    environment.set_seed(0)
+    _, model = encoders.load("embedded", names, attention_dropout=0.0 if "starts" in examples[0] else None)
+    batches = batching.loader(examples, tokenizer.pad_token_id, max_tokens=max_tokens, max_items=64)
+    optimizer = training.make_optimizer(model, 1e-4)
+    scheduler = training.make_scheduler(optimizer, len(batches))
+    precision, _ = environment.best_precision(environment.best_device())
+    times = []
+    training.fit(
+        model, batches, objective, optimizer, scheduler, num_epochs=1, precision=precision,
+        log=lambda row: times.append(time.perf_counter()),
+    )  # fmt: skip
+    return (times[-1] - times[1]) * len(times) / (len(times) - 2)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dialogues", type=int, default=100)
+    options = parser.parse_args()
+    data = corpora.load("meld")
+    names = data["train"].features["emotion"].names
+    tokenizer, _ = encoders.load("embedded", names)
+    build = []
+    columns = [
+        (dialogue.encode_turns(part["text"][:], part["dialogue_id"][:], tokenizer), part["dialogue_id"][:])
+        for part in data.values()
+    ]
+    for _ in range(options.rounds):
+        start = time.perf_counter()
+        made = [dialogue.windows(turns, ids, tokenizer, past=5) for turns, ids in columns]
+        build.append(time.perf_counter() - start)
+    rows = [{"row": "windows of past 5 for all of MELD, built", "inputs": sum(map(len, made)), "rounds": build}]
+
+    part = data["train"]
+    kept = dialogue.spans(part["dialogue_id"][:])[: options.dialogues][-1].stop
+    columns = {name: part[name][:kept] for name in ("text", "dialogue_id", "speaker", "emotion")}
+    ids, labels = columns["dialogue_id"], columns["emotion"]
+    turns = dialogue.encode_turns(columns["text"], ids, tokenizer, speakers=columns["speaker"], style="name")
+    windows = dialogue.windows(turns, ids, tokenizer, past=5, labels=labels)
+    single = batching.tokenize(columns["text"], tokenizer, labels=labels)
+    cross_entropy, r_drop = objectives.cross_entropy, objectives.r_drop
+    ways = {
+        "epoch of past-5 windows": (windows, cross_entropy, 4096),
+        "epoch of whole dialogues": (dialogue.whole(turns, ids, tokenizer, labels=labels), cross_entropy, 1024),
+        "epoch of single turns": (single, cross_entropy, 4096),
+        "epoch of single turns, R-Drop in one doubled pass": (single, r_drop, 4096),
+        "epoch of single turns, R-Drop in two passes": (single, partial(r_drop, doubled=False), 4096),
+    }
+    seconds = {name: [] for name in ways}
+    for _ in range(options.rounds):
+        for name, (examples, objective, max_tokens) in ways.items():
+            seconds[name].append(epoch(examples, tokenizer, names, objective, max_tokens))
+            print(f"{name}: {seconds[name][-1]:.1f} s", flush=True)
+    for name, (examples, _, _) in ways.items():
+        tokens = sum(len(example["input_ids"]) for example in examples)
+        rows.append({"row": name, "inputs": len(examples), "tokens": tokens, "rounds": seconds[name]})
+    for row in rows:
+        rounds = [round(value, 3) for value in row["rounds"]]
+        results.append("steps", {**row, "rounds": rounds, "seconds": statistics.median(rounds)})
+
+
+if __name__ == "__main__":
+    main()

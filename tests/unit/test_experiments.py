@@ -1,0 +1,67 @@
+"""Runs of a results table: each form of input and each extra of the loss, on a few turns."""
+
+import math
+
+import pytest
+from transformers import AutoTokenizer
+
+from nbhelpers import encoders, objectives
+from nbhelpers.course import experiments
+
+PLAIN = {"corpus": "dialogues", "method": "fine-tuning", "encoder": "embedded", "pooling": "mean", "num_epochs": 1}
+PLAIN |= {"lr": 1e-4, "head_lr": 1e-3, "schedule": "linear", "warmup": 0.1, "label_smoothing": 0.0}
+PLAIN |= {"max_items": 64, "max_tokens": 1024}
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """The first 24 turns of each split."""
+
+    def read(name, whole=experiments.read):
+        splits, names = whole(name)
+        return {x: experiments.Split(*(column[:24] for column in split)) for x, split in splits.items()}, names
+
+    monkeypatch.setattr(experiments, "read", read)
+    return read("dialogues")[0]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"form": "dialogue", "speakers": "id", "live": True, "single_turns_first": 1, "shift": 0.5},
+        {"form": "window", "speakers": "name", "past": 2, "sentiment": 0.5},
+        {"tuning": {"method": "lora"}},
+        {"r_drop": 1.0, "label_smoothing": 0.1},
+    ],
+    ids=lambda extra: " ".join(extra),
+)
+def test_a_run_measures_what_a_row_needs(few, extra):
+    row = experiments.run({**PLAIN, **extra}, seed=0)
+    assert len(row["predictions"]) == len(few["test"].texts)
+    assert set(row["predictions"]) <= set("0123456")  # never a sentiment
+    assert {"dev", "test", "per_class", "seconds", "peak_gib", "threads", "tokens_per_second"} <= set(row)
+    assert row["saved_bytes"] > 4 * row["trainable_parameters"] * 0.99
+    assert (row["trainable_parameters"] < 1e6) == ("tuning" in extra)
+
+
+def test_sentiments_and_labels_belong_to_the_same_turns(few):
+    tokenizer = AutoTokenizer.from_pretrained(encoders.embedded_folder())
+    for form in ({"form": "dialogue"}, {"form": "window", "past": 1}):
+        examples = experiments.inputs(few["train"], tokenizer, form, sentiments=True)
+        assert [label for x in examples for label in x["labels"]] == few["train"].labels
+        assert [label for x in examples for label in x["sentiments"]] == few["train"].sentiments
+        assert all("sentiments" not in x for x in experiments.inputs(few["dev"], tokenizer, form))
+
+
+def test_the_objective_is_the_one_that_the_configuration_names():
+    smoothing = {"label_smoothing": 0.1}
+    for extra, function in (
+        ({}, objectives.cross_entropy),
+        ({"r_drop": 1.0}, objectives.r_drop),
+        ({"shift": 0.5}, objectives.emotion_shift),
+        ({"shift": 0}, objectives.cross_entropy),
+        ({"sentiment": 0.5}, objectives.multi_task),
+    ):
+        made = experiments.objective({**smoothing, **extra})
+        assert made.func is function
+        assert math.isclose(made.keywords["label_smoothing"], 0.1)
