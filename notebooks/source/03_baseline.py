@@ -77,7 +77,7 @@ encoder = "embedded"  # @param {type: "string"}
 # @markdown What the head reads: "mean" of all tokens, or "cls", the first one.
 pooling = "mean"  # @param ["mean", "cls"]
 # @markdown Passes over the training data; the best one on dev is kept.
-num_epochs = 3  # @param {type: "integer"}
+num_epochs = 2  # @param {type: "integer"}
 # @markdown Peak learning rate of the encoder; larger encoders need less, roberta-large about 0.00001.
 lr = 1e-4  # @param {type: "number"}
 # @markdown Peak learning rate of the fresh head, which has everything still to learn.
@@ -176,8 +176,9 @@ by_hand = -logits.log_softmax(-1)[range(len(labels)), labels].mean()
 print(f"by hand {by_hand:.6f}, objectives.cross_entropy {objectives.cross_entropy(model, batch):.6f}")
 
 # %% [markdown]
-# Training repeats five lines: a loss, its gradient, a step, the next learning rate, a clean slate. First the encoder
-# stays frozen and only the head learns to read what general pre-training left there; a head alone bears a high rate.
+# Training repeats five steps: a loss (in the chosen precision), its gradient, a step, the next learning rate, a clean
+# slate. First the encoder stays frozen and only the head learns to read what general pre-training left there; a head
+# alone bears a high rate.
 
 # %%
 model = fresh_model().train()
@@ -187,7 +188,8 @@ scheduler = training.make_scheduler(optimizer, num_epochs * len(batches["train"]
 for epoch in range(num_epochs):
     training.set_epoch(batches["train"], epoch)
     for batch in batches["train"]:
-        loss = objectives.cross_entropy(model, {name: tensor.to(device) for name, tensor in batch.items()})
+        with training.autocast(device, precision):
+            loss = objectives.cross_entropy(model, {name: tensor.to(device) for name, tensor in batch.items()})
         loss.backward()
         optimizer.step()
         scheduler.step()
@@ -228,6 +230,7 @@ def show_epoch(row):
 model = fresh_model()
 optimizer = training.make_optimizer(model, lr, head_lr=head_lr)
 scheduler = training.make_scheduler(optimizer, num_epochs * len(batches["train"]))
+print(f"training will take about {environment.training_memory(model, max_tokens=4096):.1f} GiB")
 settings = {"num_epochs": num_epochs, "precision": precision, "evaluate": dev_score, "log": show_epoch}
 objective = objectives.cross_entropy
 environment.set_seed(seed)  # the same dropout as in the run with the Trainer below

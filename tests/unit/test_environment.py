@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from nbhelpers import environment
 
@@ -64,3 +65,28 @@ def test_describe_names_device_precision_and_reason():
     assert facts["precision"] in ("fp32", "bf16", "fp16")
     assert facts["because"]
     assert facts["threads"] >= 1
+
+
+@pytest.mark.parametrize("kind", ["Bert", "Roberta"])
+def test_training_memory_is_what_the_backward_pass_keeps(kind):
+    """Against the tensors that autograd really holds, and the state that AdamW really has."""
+    config = getattr(transformers, f"{kind}Config")(
+        hidden_size=128, num_hidden_layers=3, num_attention_heads=2, intermediate_size=512, vocab_size=100,
+        attention_probs_dropout_prob=0.0, max_position_embeddings=80,
+    )  # fmt: skip
+    model = getattr(transformers, f"{kind}Model")(config, add_pooling_layer=False).train()
+    own, kept = {p.untyped_storage().data_ptr() for p in model.parameters()}, {}
+
+    def hold(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = (storage.nbytes(), storage)  # held: its address must not be used again
+        return tensor
+
+    ids = torch.randint(5, 90, (16, 64))
+    with torch.autograd.graph.saved_tensors_hooks(hold, lambda x: x), torch.autocast("cpu", torch.bfloat16):
+        model(ids, torch.ones_like(ids)).last_hidden_state.float().sum()
+    parameters = sum(p.numel() for p in model.parameters())
+    measured = 16 * parameters + sum(size for address, (size, _) in kept.items() if address not in own)
+    assert environment.training_memory(model, ids.numel()) == pytest.approx(measured / 2**30, rel=0.15)
+    model.requires_grad_(False)
+    assert environment.training_memory(model, 0) == pytest.approx(6 * parameters / 2**30)
