@@ -198,7 +198,7 @@ def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) 
         for column, (key, unit, digits) in COSTS.items() if costs else ():
             row[column] = f"{measured[key].mean() / unit:,.{digits}f}" if key in measured else ""
         row["difference"] = difference(tests[name]) if name in tests else ""
-        shown.append({**row, "source": "measured here"})
+        shown.append({**row, "source": "measured here" if len(measured) else "not measured yet"})
     return pd.DataFrame(shown).fillna("").drop(columns=[] if tests else "difference")
 
 
