@@ -100,4 +100,44 @@ def window(answer: Callable[[int, list[int], int, int], Any]) -> str:
     return ""
 
 
-EXERCISES: dict[str, Check] = {"memory": memory, "padding": padding, "f1": f1, "window": window}
+def lora(answer: Callable[[list[tuple[int, int]], int], int]) -> str:
+    """How many weights LoRA of a rank adds to linear layers, given as (d_in, d_out)."""
+    for layers, r in (([(384, 1536)], 8), ([(384, 384), (3, 5)], 16), ([], 4), ([(7, 2)], 1)):
+        given, right = answer(layers, r), sum(r * (d_in + d_out) for d_in, d_out in layers)
+        full = sum(d_in * d_out for d_in, d_out in layers)
+        if not isinstance(given, int | float):
+            return f"for the layers {layers} your function gives {given!r}; return a number."
+        if given != right:
+            hints = {
+                full: "this counts W, which is frozen; count A and B.",
+                full + right: "W is frozen and was there before; count A and B only.",
+                r * full: "A is r x d_in and B is d_out x r: their sizes add up, they are not multiplied.",
+                sum(r * d_in for d_in, _ in layers): "A is there; B, of d_out x r, is missing.",
+                sum(r * d_out for _, d_out in layers): "B is there; A, of r x d_in, is missing.",
+            }
+            return hints.get(given, f"for the layers {layers} and r = {r} it should be {right:,}, not {given}.")
+    return ""
+
+
+def kl(answer: Callable[[list[float], list[float]], Any]) -> str:
+    """(KL(p || q) + KL(q || p)) / 2 in nats, of the softmax of two lists of logits."""
+    for first, second in (([2.0, 0.5, -1.0], [0.0, 0.0, 0.0]), ([1.0, 0.0], [3.0, -1.0]), ([4.0, 1.0], [4.0, 1.0])):
+        p, q = ([math.exp(x) / sum(map(math.exp, logits)) for x in logits] for logits in (first, second))
+        there, back = (sum(x * math.log(x / y) for x, y in zip(a, b, strict=True)) for a, b in ((p, q), (q, p)))
+        given, right = float(answer(first, second)), (there + back) / 2
+        if not math.isclose(given, right, abs_tol=1e-4):
+            hints = {
+                there: "this is KL(p || q) alone; the mean of both directions is asked.",
+                back: "this is KL(q || p) alone; the mean of both directions is asked.",
+                2 * right: "this is the sum of both directions; take half of it.",
+                right / math.log(2): "this is in bits; nats need the natural logarithm.",
+            }
+            near = [hint for value, hint in hints.items() if math.isclose(given, value, abs_tol=1e-4)]
+            other = f"{first} and {second} should give {right:.4f}, not {given:.4f}; did both pass through a softmax?"
+            return (near or [other])[0]
+    return ""
+
+
+EXERCISES: dict[str, Check] = {
+    "memory": memory, "padding": padding, "f1": f1, "lora": lora, "kl": kl, "window": window,
+}  # fmt: skip

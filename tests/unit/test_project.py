@@ -50,17 +50,17 @@ def test_conda_takes_the_same_versions_as_make():
     content = yaml.safe_load((ROOT / "environment.yml").read_text())
     python, pip = content["dependencies"][0], content["dependencies"][-1]["pip"]
     assert python.replace("python ", "") == PROJECT["requires-python"]
-    assert pip == ["--constraint constraints.txt", "--editable .[course,test]"]
+    assert pip == ["--constraint constraints.txt", "--editable .[course,deploy,test]"]
     makefile = (ROOT / "Makefile").read_text()
     assert "--constraint constraints.txt" in makefile
-    assert "EXTRAS = course,test" in makefile
+    assert "EXTRAS = course,deploy,test" in makefile
 
 
 def test_the_pins_are_what_is_installed():
     import importlib.metadata
 
     pins = constraints()
-    for requirement in requirements("course", "embedded", "test"):
+    for requirement in requirements("course", "deploy", "embedded", "test"):
         installed = Version(importlib.metadata.version(requirement.name))
         assert Version(installed.public) == pins[canonicalize_name(requirement.name)], requirement.name
 

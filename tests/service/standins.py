@@ -1,0 +1,97 @@
+"""Models that need no weights. Their logits follow from the text alone, so that a mixed-up answer shows."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from contextlib import contextmanager
+
+import numpy as np
+
+from nbhelpers import serving
+
+LABELS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
+
+
+def logits(text):
+    return np.random.default_rng(zlib.crc32(text.encode())).normal(0, 2, len(LABELS))
+
+
+def scores(text):
+    """What the service must answer for a text: {label: probability}."""
+    weights = np.exp(logits(text))
+    return dict(zip(LABELS, weights / weights.sum(), strict=True))
+
+
+def seen(texts, speakers, future):
+    """What a turn's answer follows from: every turn it may see, and which of them it is."""
+    last = len(texts) if future else None
+    turns = [f"{speaker}: {text}" for speaker, text in zip(speakers, texts, strict=True)]
+    return [f"{i}|" + "|".join(turns[: last or i + 1]) for i in range(len(texts))]
+
+
+def encode(texts):
+    return [{"input_ids": [ord(character) for character in text]} for text in texts]
+
+
+def texts_of(examples):
+    return ["".join(map(chr, example["input_ids"])) for example in examples]
+
+
+def answers(examples):
+    return [logits(text)[None] for text in texts_of(examples)]
+
+
+def model(predict=answers, **options):
+    """A Model in which a token is a character."""
+    settings = {"name": "stand-in", "future": True, **options}
+    return serving.Model(LABELS, encode, lambda *turns: encode(seen(*turns)), predict, **settings)
+
+
+def slow(seconds):
+    """`predict` that takes this long for each token of a batch, padding included."""
+
+    def predict(examples):
+        time.sleep(seconds * len(examples) * max(len(example["input_ids"]) for example in examples))
+        return answers(examples)
+
+    return predict
+
+
+def right(result, text):
+    """Whether a result is the one of this text, with all its labels."""
+    wanted = scores(text)
+    found = {entry["label"]: entry["score"] for entry in result["scores"]}
+    best = max(wanted, key=wanted.get)
+    return result["label"] == best and all(abs(found[label] - wanted[label]) < 2e-6 for label in LABELS)
+
+
+@contextmanager
+def process(kind, **environment):
+    """This file as a process of its own; gives it, its address, and a function that reads its log."""
+    command = [sys.executable, __file__, str(kind)]
+    env = {**os.environ, **environment}
+    with (
+        tempfile.TemporaryFile("w+") as log,  # a pipe would be full after some hundred lines that nobody reads
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=env) as running,
+    ):
+        try:
+            assert running.stdout.readline() == "Loading the model ...\n"
+            line = running.stdout.readline()
+            yield running, re.search(r"http://\S+", line)[0], lambda: log.seek(0) or log.read()
+        finally:
+            running.kill()
+
+
+if __name__ == "__main__":  # seconds for each token, or "hang": on that text
+    kind = sys.argv[1]
+
+    def hang(examples):
+        if "hang" in texts_of(examples):
+            time.sleep(60)
+        return answers(examples)
+
+    serving.serve(lambda: model(hang if kind == "hang" else slow(float(kind))), port=0)

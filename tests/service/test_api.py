@@ -1,0 +1,292 @@
+"""What the service promises, one request at a time."""
+
+import asyncio
+import json
+import logging
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import standins
+from starlette.testclient import TestClient
+
+from nbhelpers import serving
+
+KEY = "a key with ünïcode"
+
+
+def ask(client, path, content, **headers):
+    """A POST of exactly these bytes, or of this object."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return client.post(path, content=body, headers={"Content-Type": "application/json", **headers})
+
+
+def turns(*texts):
+    return [{"speaker": "AB"[i % 2], "text": text} for i, text in enumerate(texts)]
+
+
+def test_texts_are_answered_in_order_with_all_labels(client):
+    texts = ["Hello.", "Go away!", "Grüße, 你好 😀", "Hello."]
+    answer = ask(client, "/classify", {"texts": texts})
+    assert answer.status_code == 200
+    content = answer.json()
+    assert (content["model"], content["future"]) == ("stand-in", False)
+    assert all(standins.right(result, text) for result, text in zip(content["results"], texts, strict=True))
+    for result in content["results"]:
+        ordered = [entry["score"] for entry in result["scores"]]
+        assert ordered == sorted(ordered, reverse=True)
+        assert sum(ordered) == pytest.approx(1, abs=1e-5)
+
+
+def test_top_k(client):
+    (result,) = ask(client, "/classify", {"texts": ["Hello."], "top_k": 2}).json()["results"]
+    best = sorted(standins.LABELS, key=standins.scores("Hello.").get, reverse=True)[:2]
+    assert [entry["label"] for entry in result["scores"]] == best
+
+
+@pytest.mark.parametrize("future", [True, False, None])
+def test_dialogue_sees_the_past_and_the_future_only_if_asked(client, future):
+    texts = ["Where is it?", "Gone.", "Gone?!"]
+    content = ask(client, "/classify/dialogue", {"turns": turns(*texts), "future": future}).json()
+    assert content["future"] is (future is not False)  # null: as the model was trained, here with the future
+    for result, text in zip(
+        content["results"], standins.seen(texts, ["A", "B", "A"], future is not False), strict=True
+    ):
+        assert standins.right(result, text)
+
+
+def test_a_live_model_cannot_see_the_future():
+    with TestClient(serving.create_app(standins.model(future=False))) as client:
+        answer = ask(client, "/classify/dialogue", {"turns": turns("Hi."), "future": True})
+        assert answer.status_code == 422
+        assert "trained without later turns" in answer.json()["error"]
+        assert ask(client, "/classify/dialogue", {"turns": turns("Hi.")}).json()["future"] is False
+
+
+BAD = {
+    "no text": ({"texts": []}, "texts: "),
+    "too many texts": ({"texts": ["a"] * 65}, "at most 64"),
+    "empty": ({"texts": ["fine", " \n"]}, "texts.1: the text is empty"),
+    "too long": ({"texts": ["a" * 2001]}, "at most 2000 characters"),
+    "NUL": ({"texts": ["a\0b"]}, "texts.0: the text holds a NUL character"),
+    "lone surrogate": (b'{"texts": ["\\ud83d!"]}', "texts.0: the text holds half a character"),
+    "number": ({"texts": [7]}, "texts.0: Input should be a valid string"),
+    "null": ({"texts": None}, "texts: Input should be a valid list"),
+    "string for a list": ({"texts": "abc"}, "texts: Input should be a valid list"),
+    "missing": ({}, "texts: Field required"),
+    "unknown field": ({"texts": ["a"], "topk": 2}, "topk: Extra inputs"),
+    "unknown field, not a name": (b'{"texts": ["a"], "\\udc00": 1}', ": "),
+    "top_k zero": ({"texts": ["a"], "top_k": 0}, "top_k: "),
+    "top_k too large": ({"texts": ["a"], "top_k": 8}, "top_k: "),
+    "top_k true": ({"texts": ["a"], "top_k": True}, "top_k: "),
+    "top_k a string": ({"texts": ["a"], "top_k": "2"}, "top_k: "),
+    "top_k not a number": (b'{"texts": ["a"], "top_k": NaN}', "top_k: "),
+    "not JSON": (b'{"texts": ["a"', "body: this is not JSON"),
+    "no body": (b"", "body: "),
+    "a list": ([1], "body: "),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_is_said_in_a_sentence(client, case):
+    content, sentence = BAD[case]
+    answer = ask(client, "/classify", content)
+    assert answer.status_code == 422
+    assert set(answer.json()) == {"error", "request_id"}
+    assert sentence in answer.json()["error"]
+    assert len(answer.json()["error"]) < 300
+
+
+BREAKING = [b'{"texts": ["\xff"]}', b"[" * 100_000, b'{"texts": ["a"], "top_k": ' + b"9" * 5000 + b"}"]
+
+
+@pytest.mark.parametrize("content", BREAKING, ids=["not UTF-8", "deep", "digits"])
+def test_bodies_that_break_parsers(client, content):
+    answer = ask(client, "/classify", content)
+    assert answer.status_code in (400, 422)
+    assert set(answer.json()) == {"error", "request_id"}
+
+
+BAD_TURNS = {
+    "no speaker": ([{"text": "Hi."}], "turns.0.speaker: Field required"),
+    "blank speaker": ([{"speaker": " ", "text": "Hi."}], "turns.0.speaker: the text is empty"),
+    "speaker too long": ([{"speaker": "A" * 101, "text": "Hi."}], "at most 100 characters"),
+    "unknown field": ([{"speaker": "A", "text": "Hi.", "mood": "joy"}], "turns.0.mood: Extra inputs"),
+    "a string": (["A: Hi."], "turns.0: "),
+    "too many": (turns(*["a"] * 65), "at most 64"),
+    "none": ([], "turns: "),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TURNS)
+def test_wrong_turns(client, case):
+    content, sentence = BAD_TURNS[case]
+    answer = ask(client, "/classify/dialogue", {"turns": content})
+    assert answer.status_code == 422
+    assert sentence in answer.json()["error"]
+
+
+def test_a_form_of_another_site_cannot_post(client):
+    """Without the JSON content type a browser sends a body to other origins unasked."""
+    answer = client.post("/classify", content=b'{"texts": ["a"]}', headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 422
+    assert "Content-Type: application/json" in answer.json()["error"]
+    answer = ask(client, "/classify", {"texts": ["a"]}, Origin="https://example.org")
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_a_large_body_is_refused_unread(client):
+    answer = ask(client, "/classify", b"x" * (512 * 1024 + 1))
+    assert answer.status_code == 413
+    assert "more than 524288 bytes" in answer.json()["error"]
+
+
+def test_an_endless_body_is_read_up_to_the_limit_only():
+    pieces, sent = iter(range(1000)), []
+
+    async def receive():
+        return {"type": "http.request", "body": b"x" * 65536, "more_body": next(pieces) < 999}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [], "query_string": b""}
+    asyncio.run(serving.create_app(standins.model())(scope, receive, send))
+    assert sent[0]["status"] == 413
+    assert next(pieces) == 9  # of 64 KiB each
+
+
+def test_other_paths_and_methods(client):
+    for answer, status in (
+        (client.get("/nothing"), 404), (client.get("/classify"), 405), (ask(client, "/classify/", {}), 404),
+        (client.get("/../nbhelpers/serving.py"), 404),
+    ):  # fmt: skip
+        assert answer.status_code == status
+        assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+    assert client.get("/classify").headers["Allow"] == "POST"
+
+
+def failing(examples):
+    if "bad" in standins.texts_of(examples):
+        raise RuntimeError("cannot read /srv/models/secret/weights.bin")
+    return standins.answers(examples)
+
+
+def test_an_error_inside_shows_nothing_and_is_logged_under_its_id(caplog):
+    with TestClient(serving.create_app(standins.model(failing))) as client, caplog.at_level(logging.INFO):
+        answer = ask(client, "/classify", {"texts": ["bad"]})
+        assert answer.status_code == 500
+        assert "secret" not in answer.text
+        assert "Traceback" not in answer.text
+        assert "Retry-After" not in answer.headers
+        (record,) = [record for record in caplog.records if record.exc_info]
+        assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+        assert answer.json()["request_id"] in record.getMessage()
+        assert "secret" in str(record.exc_info[1])
+        assert ask(client, "/classify", {"texts": ["good"]}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "rows", [np.zeros((2, 7)), np.zeros((1, 6)), np.full((1, 7), np.nan)], ids=["too many", "classes", "not finite"]
+)
+def test_a_model_that_answers_nonsense_is_an_error_and_not_ready(rows):
+    with TestClient(serving.create_app(standins.model(lambda examples: [rows for _ in examples]))) as client:
+        assert ask(client, "/classify", {"texts": ["a"]}).status_code == 500
+        assert client.get("/ready").status_code == 503
+        assert client.get("/health").json() == {"alive": True}
+
+
+def test_ready_says_what_the_model_is(client):
+    wanted = {"model": "stand-in", "labels": list(standins.LABELS), "future": True, "texts": 64}
+    assert client.get("/ready").json() == wanted
+
+
+def test_metrics_count_answers_labels_and_confidence():
+    with TestClient(serving.create_app(standins.model())) as client:
+        ask(client, "/classify", {"texts": ["Hello.", "Hello."]})
+        ask(client, "/classify", {})
+        client.get("/what/ever")
+        shown = client.get("/metrics").text
+    label, confidence = max(standins.scores("Hello.").items(), key=lambda entry: entry[1])
+    assert 'nbhelpers_requests_total{path="/classify",status="200"} 1.0' in shown
+    assert 'nbhelpers_requests_total{path="/classify",status="422"} 1.0' in shown
+    assert 'nbhelpers_requests_total{path="other",status="404"} 1.0' in shown
+    assert f'nbhelpers_labels_total{{label="{label}"}} 2.0' in shown
+    assert float(re.search(r"nbhelpers_confidence_sum (\S+)", shown)[1]) == pytest.approx(2 * confidence, abs=1e-4)
+    assert "nbhelpers_batch_items_sum 2.0" in shown
+    assert "nbhelpers_waiting_tokens 0.0" in shown
+
+
+@pytest.fixture
+def locked():
+    with TestClient(serving.create_app(standins.model(), api_key=KEY)) as client:
+        yield client
+
+
+@pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer wrong", f"Basic {KEY}", KEY])
+def test_without_the_key_nothing_is_computed(locked, given):
+    headers = {} if given is None else {"Authorization": given.encode()}
+    for answer in (ask(locked, "/classify", {"texts": ["a"]}, **headers), locked.get("/metrics", headers=headers)):
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_with_the_key_all_is_answered_and_the_log_does_not_know_it(locked, caplog):
+    with caplog.at_level(logging.DEBUG):
+        assert ask(locked, "/classify", {"texts": ["a"]}, Authorization=f"Bearer {KEY}".encode()).status_code == 200
+        assert ask(locked, "/classify", {"texts": ["a"]}, Authorization=b"Bearer wrong").status_code == 401
+    assert "Bearer" not in caplog.text
+    assert KEY not in caplog.text
+    for path in ("/", "/docs", "/health", "/ready", "/openapi.json"):
+        assert locked.get(path).status_code == 200
+    assert "HTTPBearer" in locked.get("/openapi.json").json()["components"]["securitySchemes"]
+
+
+def test_a_blank_key_is_refused():
+    with pytest.raises(ValueError, match="NBHELPERS_API_KEY"):
+        serving.create_app(standins.model(), api_key=" ")
+
+
+def test_security_headers_stand_on_every_answer(client):
+    answers = [client.get(path) for path in ("/", "/docs", "/health", "/nothing")] + [ask(client, "/classify", {})]
+    for answer in answers:
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "frame-ancestors 'none'" in policy
+        assert not re.search(r"unsafe|https?:|\*", policy)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["X-Request-ID"])
+    assert len({answer.headers["X-Request-ID"] for answer in answers}) == len(answers)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_name_no_outside_address_and_no_inline_handler(client, path):
+    text = client.get(path).text
+    assert not re.search(r"https?://|src=|@import|url\(", text)
+    assert not re.search(r"<[^>]+\s(on\w+|style)=", text)
+
+
+def test_docs_name_every_path_and_field(client):
+    text, schema = client.get("/docs").text, client.get("/openapi.json").json()
+    for name in (*schema["paths"], "texts", "top_k", "turns", "future", "413", "503"):
+        assert name in text
+
+
+def test_a_copy_of_the_one_file_serves_its_api(tmp_path):
+    shutil.copy(serving.__file__, tmp_path)
+    code = (
+        "import serving; from starlette.testclient import TestClient as T; import numpy as np\n"
+        "e = lambda texts: [{'input_ids': [1]} for t in texts]\n"
+        "m = serving.Model(('a', 'b'), e, e, lambda es: [np.zeros((1, 2)) for _ in es])\n"
+        "with T(serving.create_app(m)) as c:\n"
+        "    print(c.post('/classify', json={'texts': ['x']}).status_code, '/classify' in c.get('/').text)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == ["200", "True"]

@@ -1,0 +1,262 @@
+"""Many requests at once, through a real socket: no answer is lost, mixed up, or held up by another."""
+
+import asyncio
+import json
+import random
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+import standins
+
+from nbhelpers import serving
+
+
+def connect(address):
+    host, port = address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=10)
+    return connection
+
+
+def request(texts, path="/classify", length=None):
+    body = json.dumps({"texts": texts}).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length or len(body)}"
+    return head.encode() + b"\r\n\r\n" + body
+
+
+def read_all(connection):
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def metric(address, line):
+    shown = httpx.get(f"{address}/metrics").text
+    return next((float(row.rpartition(" ")[2]) for row in shown.splitlines() if row.startswith(line)), 0.0)
+
+
+def until(condition, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+async def post(client, texts):
+    answer = await client.post("/classify", json={"texts": texts})
+    return answer, texts
+
+
+def test_100_at_once_with_64_long_ones_all_get_their_own_answer(run_service):
+    rng = random.Random(0)
+    letters = "abcdefgh é😀."
+    text = lambda n: "".join(rng.choices(letters, k=n - 1)) + "!"  # noqa: E731
+    calls = [[text(rng.randint(50, 300)) for _ in range(rng.randint(1, 16))] for _ in range(64)]
+    calls += [[text(rng.randint(1, 30))] for _ in range(36)]
+    rng.shuffle(calls)
+    batches = []
+
+    def predict(examples):
+        batches.append([len(example["input_ids"]) for example in examples])
+        return standins.answers(examples)
+
+    limits = serving.Limits(waiting_tokens=1_000_000)
+
+    async def all_at_once(address):
+        async with httpx.AsyncClient(base_url=address, timeout=30, limits=httpx.Limits(max_connections=None)) as client:
+            return await asyncio.gather(*(post(client, texts) for texts in calls))
+
+    with run_service(standins.model(predict), limits) as address:
+        answered = asyncio.run(all_at_once(address))
+    for answer, texts in answered:
+        assert answer.status_code == 200
+        assert all(map(standins.right, answer.json()["results"], texts))
+        assert len(answer.json()["results"]) == len(texts)
+    assert sum(map(len, batches)) == sum(map(len, calls))
+    assert len(batches) < sum(map(len, calls)) / 2  # batched,
+    assert max(map(len, batches)) <= limits.batch_items
+    for lengths in batches:
+        assert len(lengths) == 1 or max(lengths) * len(lengths) <= limits.batch_tokens  # within the budget,
+        assert max(lengths) - min(lengths) <= 2 * (4 + max(lengths) / 3)  # of like length
+
+
+def test_a_long_request_does_not_hold_up_short_ones(run_service):
+    """64 texts of 64 tokens at 1 ms a token are 4 s of work, in batches of 0.25 s; a short text waits for one."""
+    limits = serving.Limits(batch_tokens=256)
+    long = [f"{i:064d}" for i in range(64)]
+    with run_service(standins.model(standins.slow(0.001)), limits) as address:
+        began, done = time.monotonic(), {}
+
+        def ask(name, texts):
+            answer = httpx.post(f"{address}/classify", json={"texts": texts}, timeout=30)
+            done[name] = time.monotonic() - began, answer
+
+        threads = [threading.Thread(target=ask, args=("long", long))]
+        threads[0].start()
+        time.sleep(0.3)
+        for i in range(4):
+            sent = time.monotonic()
+            ask(f"short {i}", [f"hi {i}"])
+            assert time.monotonic() - sent < 0.6
+        assert "long" not in done
+        threads[0].join()
+    assert done["long"][0] < 8
+    for name, texts in (("long", long), ("short 2", ["hi 2"])):
+        assert all(map(standins.right, done[name][1].json()["results"], texts))
+
+
+def test_a_long_request_is_not_starved_by_short_ones(run_service):
+    limits = serving.Limits(batch_tokens=64)
+    with run_service(standins.model(standins.slow(0.0005)), limits) as address:
+        stop = threading.Event()
+
+        def flood(name):
+            with httpx.Client(base_url=address, timeout=30) as client:
+                while not stop.is_set():
+                    client.post("/classify", json={"texts": [f"{name}"] * 8})
+
+        threads = [threading.Thread(target=flood, args=(i,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        answer = httpx.post(f"{address}/classify", json={"texts": ["x" * 500]}, timeout=20)
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert standins.right(answer.json()["results"][0], "x" * 500)
+
+
+class Gate:
+    """`predict` that waits until it is opened, and remembers what it was asked."""
+
+    def __init__(self):
+        self.open, self.asked = threading.Event(), []
+
+    def __call__(self, examples):
+        self.asked += standins.texts_of(examples)
+        assert self.open.wait(timeout=20)
+        return standins.answers(examples)
+
+
+@pytest.fixture
+def gate():
+    gate = Gate()
+    yield gate
+    gate.open.set()
+
+
+def test_overload_is_refused_with_a_time_and_ends(run_service, gate):
+    with run_service(standins.model(gate), serving.Limits(waiting_tokens=100)) as address:
+        kept = []
+        ask = lambda text: kept.append(httpx.post(f"{address}/classify", json={"texts": [text]}, timeout=20))  # noqa: E731
+        threads = [threading.Thread(target=ask, args=("a" * 90,)) for _ in range(2)]
+        threads[0].start()
+        until(lambda: gate.asked)  # one is computed,
+        threads[1].start()
+        until(lambda: metric(address, "nbhelpers_waiting_tokens") == 90)  # one waits,
+        refused = httpx.post(f"{address}/classify", json={"texts": ["b" * 20]})  # and there is no room for this
+        assert refused.status_code == 503
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
+        assert "try again in" in refused.json()["error"]
+        assert httpx.get(f"{address}/health").status_code == 200
+        gate.open.set()
+        for thread in threads:
+            thread.join()
+        assert [answer.status_code for answer in kept] == [200, 200]
+        assert httpx.post(f"{address}/classify", json={"texts": ["b" * 20]}).status_code == 200
+
+
+def test_one_call_larger_than_the_queue_is_taken_when_nothing_waits(run_service):
+    with run_service(standins.model(), serving.Limits(waiting_tokens=10)) as address:
+        assert httpx.post(f"{address}/classify", json={"texts": ["a" * 90]}).status_code == 200
+
+
+def test_too_many_requests_are_refused_before_their_bodies_are_read(run_service):
+    with run_service(standins.model(), serving.Limits(requests=3)) as address:
+        half = [connect(address) for _ in range(3)]
+        for connection in half:
+            connection.sendall(request(["a"])[:-2])
+        time.sleep(0.2)
+        assert httpx.post(f"{address}/classify", json={"texts": ["a"]}).status_code == 503
+        for connection in half:
+            connection.close()
+        until(lambda: httpx.post(f"{address}/classify", json={"texts": ["a"]}).status_code == 200)
+
+
+def test_work_of_a_client_that_hangs_up_is_dropped(run_service, gate):
+    with run_service(standins.model(gate)) as address:
+        first, gone, last = connect(address), connect(address), connect(address)
+        first.sendall(request(["first"]))
+        until(lambda: gate.asked)
+        gone.sendall(request(["gone"] * 8))
+        until(lambda: metric(address, "nbhelpers_waiting_tokens") == 32)
+        gone.close()
+        until(lambda: metric(address, 'nbhelpers_requests_total{path="/classify",status="499"}') == 1)
+        last.sendall(request(["last one"]))
+        until(lambda: metric(address, "nbhelpers_waiting_tokens") >= 8)
+        gate.open.set()
+        for connection in (first, last):
+            assert b"200 OK" in connection.recv(65536)
+            connection.close()
+    assert gate.asked == ["first", "last one"]
+
+
+def test_one_bad_text_does_not_fail_its_neighbours(run_service):
+    def predict(examples):
+        if "bad!" in standins.texts_of(examples):
+            raise RuntimeError("no")
+        return standins.answers(examples)
+
+    async def together(address):
+        async with httpx.AsyncClient(base_url=address) as client:
+            return await asyncio.gather(*(post(client, [text]) for text in ("good", "bad!", "fine")))
+
+    with run_service(standins.model(predict), serving.Limits(delay=0.3)) as address:
+        answered = asyncio.run(together(address))
+    assert [answer.status_code for answer, _ in answered] == [200, 500, 200]
+    assert standins.right(answered[2][0].json()["results"][0], "fine")
+
+
+def test_slow_and_broken_clients_hinder_nobody(run_service, caplog):
+    with run_service(standins.model(), serving.Limits(body_seconds=0.5)) as address:
+        head, half, left, slow = (connect(address) for _ in range(4))
+        head.sendall(b"POST /classify HTTP/1.1\r\nHost:")  # half of a head
+        half.sendall(request(["half"])[:-4])  # half of a body
+        left.sendall(request(["left"], length=10_000))  # half of a body, then gone
+        left.close()
+        for byte in request(["slow"]):  # a byte at a time, but in time
+            slow.sendall(bytes([byte]))
+        assert b"200 OK" in slow.recv(65536)
+        began = time.monotonic()
+        assert httpx.post(f"{address}/classify", json={"texts": ["quick"]}).status_code == 200
+        assert time.monotonic() - began < 0.4
+        answer = read_all(half)  # to its end: the service hangs up
+        assert b"408 Request Timeout" in answer
+        assert b"not complete after 0.5 s" in answer
+        assert metric(address, 'nbhelpers_requests_total{path="/classify",status="499"}') == 1
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def chatter(address, name, number):
+    """One connection, kept; a request after the other."""
+    reader, writer = await asyncio.open_connection(*address.removeprefix("http://").split(":"))
+    for i in range(number):
+        text = f"{name}-{i}"
+        writer.write(request([text]))
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        (result,) = json.loads(await reader.readexactly(length))["results"]
+        assert standins.right(result, text)
+    writer.close()
+
+
+def test_10_000_tiny_requests():
+    async def all_of_them(address):
+        await asyncio.gather(*(chatter(address, name, 200) for name in range(50)))
+
+    with standins.process(0) as (_, address, _):
+        asyncio.run(all_of_them(address))
+        assert metric(address, 'nbhelpers_requests_total{path="/classify",status="200"}') == 10_000
+        assert metric(address, "nbhelpers_waiting_tokens") == 0

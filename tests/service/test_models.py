@@ -1,0 +1,124 @@
+"""`adapt`: the embedded encoder with a fresh head as texts and as dialogues, and an ONNX graph."""
+
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from standins import LABELS
+from starlette.testclient import TestClient
+
+from nbhelpers import dialogue, encoders, serving
+
+TEXTS = ["The ferry is cancelled.", "What? No!", "Because of the wind.", "Then it is a holiday after all. Book it!"]
+SPEAKERS = ["Mara", "Jonas", "Mara", "Jonas"]
+
+
+@pytest.fixture(scope="module")
+def pair():
+    torch.manual_seed(0)
+    return encoders.load("embedded", LABELS)
+
+
+def ask(model, path, content):
+    with TestClient(serving.create_app(model)) as client:
+        answer = client.post(path, json=content)
+        assert answer.status_code == 200, answer.text
+        content = answer.json()
+    found = [{entry["label"]: entry["score"] for entry in result["scores"]} for result in content["results"]]
+    return np.array([[scores[label] for label in LABELS] for scores in found])
+
+
+def directly(classifier, examples, pad):
+    """The probabilities without the service, an example at a time."""
+    rows = []
+    with torch.inference_mode():
+        for example in examples:
+            batch = {name: torch.tensor([column]) for name, column in example.items()}
+            batch["attention_mask"] = torch.ones_like(batch["input_ids"])
+            rows.append(classifier(**batch).logits.softmax(-1).reshape(-1, len(LABELS)))
+    return torch.cat(rows).numpy()
+
+
+def asked(*, future=None):
+    turns = [{"speaker": speaker, "text": text} for speaker, text in zip(SPEAKERS, TEXTS, strict=True)]
+    return {"turns": turns, "future": future}
+
+
+def test_single_texts(pair):
+    tokenizer, classifier = pair
+    model = serving.adapt(serving.torch_run(classifier), tokenizer, LABELS)
+    texts = [*TEXTS, "long " * 400]  # 2,000 characters
+    wanted = directly(classifier, [{"input_ids": tokenizer(t, truncation=True)["input_ids"]} for t in texts], 0)
+    assert np.abs(ask(model, "/classify", {"texts": texts}) - wanted).max() < 1e-4
+    alone = ask(model, "/classify/dialogue", asked())  # a model of single texts reads each turn alone
+    assert np.abs(alone - wanted[:4]).max() < 1e-4
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "with the future"])
+@pytest.mark.parametrize("style", ["name", "none"])
+def test_whole_dialogues_in_one_pass(pair, live, style):
+    tokenizer, classifier = pair
+    classifier.config.live = live
+    model = serving.adapt(
+        serving.torch_run(classifier), tokenizer, LABELS, dialogue=dialogue, style=style, future=0 if live else 1
+    )
+    serving.probe(model)
+    turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, style=style)
+    (example,) = dialogue.whole(turns, [0] * 4, tokenizer)
+    served = ask(model, "/classify/dialogue", asked())
+    assert np.abs(served - directly(classifier, [example], 0)).max() < 1e-4
+    first = dialogue.whole(turns[:1], [0], tokenizer)
+    only_past = ask(model, "/classify/dialogue", asked(future=False))
+    assert np.abs(only_past[0] - directly(classifier, first, 0)[0]).max() < 1e-4  # the first turn sees itself only
+    assert live or np.abs(served[0] - only_past[0]).max() > 1e-3
+    single = ask(model, "/classify", {"texts": TEXTS[:1]})
+    plain = dialogue.whole(dialogue.encode_turns(TEXTS[:1], [0], tokenizer), [0], tokenizer)
+    assert np.abs(single - directly(classifier, plain, 0)).max() < 1e-4
+
+
+def test_windows(pair):
+    tokenizer, classifier = pair
+    classifier.config.live = False
+    run = serving.torch_run(classifier)
+    model = serving.adapt(run, tokenizer, LABELS, dialogue=dialogue, style="name", past=1, future=1)
+    turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, style="name")
+    for future in (True, False):
+        examples = dialogue.windows(turns, [0] * 4, tokenizer, past=1, future=int(future))
+        served = ask(model, "/classify/dialogue", asked(future=future))
+        assert np.abs(served - directly(classifier, examples, 0)).max() < 1e-4
+
+
+def test_a_model_without_the_speaker_tokens_it_was_trained_with_does_not_start(pair):
+    tokenizer, classifier = pair
+    model = serving.adapt(serving.torch_run(classifier), tokenizer, LABELS, dialogue=dialogue, style="id")
+    with pytest.raises(SystemExit, match="the tokenizer has no speaker tokens"):
+        serving.serve(lambda: model, port=0)
+
+
+def test_an_onnx_session(pair, tmp_path):
+    """A graph that gives each text the sum of its tokens' rows; it does not ask for "starts" and "ends"."""
+    tokenizer, _ = pair
+    rows = np.random.default_rng(0).normal(size=(len(tokenizer), len(LABELS))).astype(np.float32)
+    node, shape = onnx.helper.make_node, ["batch", "tokens"]
+    nodes = [
+        node("Gather", ["rows", "input_ids"], ["each"]), node("Cast", ["attention_mask"], ["mask"], to=1),
+        node("Unsqueeze", ["mask", "last"], ["mask3"]), node("Mul", ["each", "mask3"], ["kept"]),
+        node("ReduceSum", ["kept", "middle"], ["logits"], keepdims=0),
+    ]  # fmt: skip
+    constants = {"rows": rows, "last": np.array([-1]), "middle": np.array([1])}
+    inputs = [onnx.helper.make_tensor_value_info(name, 7, shape) for name in ("input_ids", "attention_mask")]
+    outputs = [onnx.helper.make_tensor_value_info("logits", 1, ["batch", len(LABELS)])]
+    tensors = [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = onnx.helper.make_graph(nodes, "sums", inputs, outputs, tensors)
+    opset = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "sums.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "sums.onnx"), providers=["CPUExecutionProvider"])
+    model = serving.adapt(serving.onnx_run(session), tokenizer, LABELS)
+    logits = np.stack([rows[tokenizer(text)["input_ids"]].sum(0) for text in TEXTS])
+    wanted = serving.probabilities([logits], len(TEXTS), len(LABELS))
+    assert np.abs(ask(model, "/classify", {"texts": TEXTS}) - wanted).max() < 1e-5
+    run = serving.onnx_run(session)
+    batch = serving.collate([{"input_ids": [1, 2], "starts": [0], "ends": [2]}], 0)
+    assert run(batch).shape == (1, len(LABELS))

@@ -1,0 +1,125 @@
+"""The service as a process: its start, its address, and its end."""
+
+import asyncio
+import re
+import signal
+import socket
+import time
+
+import httpx
+import pytest
+import standins
+
+from nbhelpers import serving
+
+
+async def ask(client, text):
+    answer = await client.post("/classify", json={"texts": [text]})
+    assert answer.status_code == 200
+    assert standins.right(answer.json()["results"][0], text)
+
+
+def test_sigterm_answers_what_is_in_flight_and_takes_nothing_new():
+    async def scene(running, address):
+        answered, ended = 0, 0
+
+        async def load(name):
+            nonlocal answered, ended
+            async with httpx.AsyncClient(base_url=address, timeout=20) as client:
+                for i in range(100_000):
+                    try:
+                        await ask(client, f"{name} {i}")
+                        answered += 1
+                    except httpx.TransportError:  # the service hung up between two requests, or listens no more
+                        ended += 1
+                        return
+
+        async with httpx.AsyncClient(base_url=address, timeout=20) as client:
+            busy = [asyncio.create_task(load(name)) for name in range(16)]
+            await asyncio.sleep(1)
+            flying = [asyncio.create_task(ask(client, f"{i:0300d}")) for i in range(8)]  # 8 x 300 tokens x 1 ms
+            await asyncio.sleep(0.5)
+            assert not any(task.done() for task in flying[4:])
+            running.send_signal(signal.SIGTERM)
+            await asyncio.gather(*flying)  # each had its right answer
+        await asyncio.gather(*busy)
+        assert answered > 16
+        assert ended == 16
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{address}/health")
+
+    with standins.process(0.001) as (running, address, log):
+        began = time.monotonic()
+        asyncio.run(scene(running, address))
+        assert running.wait(timeout=10) == -signal.SIGTERM
+        assert time.monotonic() - began < 10
+        assert "Traceback" not in log()
+
+
+def test_a_model_that_hangs_does_not_keep_the_process():
+    with standins.process("hang") as (running, address, _):
+        waiting = socket.create_connection(address.removeprefix("http://").split(":"))
+        waiting.sendall(
+            b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b'Content-Length: 19\r\n\r\n{"texts": ["hang"]}'
+        )
+        assert httpx.get(f"{address}/health").status_code == 200
+        assert httpx.get(f"{address}/ready").status_code == 503
+        began = time.monotonic()
+        running.terminate()
+        running.wait(timeout=10)
+        assert 7 < time.monotonic() - began < 10  # its client was given time
+        waiting.close()
+
+
+def test_the_key_comes_from_the_environment_and_ctrl_c_ends_quietly():
+    with standins.process(0, NBHELPERS_API_KEY="sesame") as (running, address, log):
+        assert address.startswith("http://127.0.0.1:")
+        assert httpx.post(f"{address}/classify", json={"texts": ["a"]}).status_code == 401
+        headers = {"Authorization": "Bearer sesame"}
+        assert httpx.post(f"{address}/classify", json={"texts": ["a"]}, headers=headers).status_code == 200
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=10) == 0
+        assert running.stdout.read() == "Stopped.\n"
+        logged = log()
+        assert "Traceback" not in logged
+        assert "sesame" not in logged
+        assert re.search(r"[0-9a-f]{16} /classify 401", logged)
+
+
+def broken(predict=standins.answers, **options):
+    return lambda: standins.model(predict, **options)
+
+
+def vanished():
+    raise FileNotFoundError("runs/my_model has no model.onnx; export it again\nsecond line")
+
+
+def silent(examples):
+    raise ValueError("")
+
+
+@pytest.mark.parametrize(
+    ("load", "sentence"),
+    [
+        (vanished, "runs/my_model has no model.onnx; export it again"),
+        (broken(lambda examples: []), "need at least one array"),
+        (broken(silent), "ValueError"),
+        (broken(lambda examples: standins.answers(examples) * 2), "the model gave logits of shape (2, 7) for (1, 7)"),
+    ],
+)
+def test_what_prevents_the_start_is_told_in_a_sentence(load, sentence):
+    with pytest.raises(SystemExit) as ended:
+        serving.serve(load, port=0)
+    assert ended.value.code.startswith("The service did not start: ")  # a string: printed, exit code 1
+    assert sentence in ended.value.code
+    assert "\n" not in ended.value.code
+
+
+def test_a_port_in_use_and_a_blank_key_prevent_the_start(service, monkeypatch):
+    port = int(service.rpartition(":")[2])
+    with pytest.raises(SystemExit, match=r"did not start: .*in use"):
+        serving.serve(broken(), port=port)
+    monkeypatch.setenv("NBHELPERS_API_KEY", "")
+    with pytest.raises(SystemExit, match="the API key is blank"):
+        serving.serve(broken(), port=0)
