@@ -100,7 +100,7 @@ def window(answer: Callable[[int, list[int], int, int], Any]) -> str:
     return ""
 
 
-def lora(answer: Callable[[list[tuple[int, int]], int], int]) -> str:
+def lora(answer: Callable[[list[tuple[int, int]], int], Any]) -> str:
     """How many weights LoRA of a rank adds to linear layers, given as (d_in, d_out)."""
     for layers, r in (([(384, 1536)], 8), ([(384, 384), (3, 5)], 16), ([], 4), ([(7, 2)], 1)):
         given, right = answer(layers, r), sum(r * (d_in + d_out) for d_in, d_out in layers)

@@ -171,6 +171,13 @@ def write_tests(table: str) -> None:
         (RESULTS / f"{table}.tests.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
+def tests(table: str) -> dict[str, Any]:
+    """Row -> how it compares with the table's baseline, as `write_tests` left it; {} when nothing was compared."""
+    path = RESULTS / f"{table}.tests.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
 def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) -> pd.DataFrame:
     """What was measured with the table's present configurations: mean ± sd over seeds, in percent.
 
@@ -180,8 +187,7 @@ def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) 
 
     Raises CourseError for a row that the table does not have.
     """
-    path, shown, known = RESULTS / f"{table}.tests.json", [], table_rows(table)
-    tests = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known, compared, shown = table_rows(table), tests(table), []
     published = {line[0]: dict(zip(PUBLISHED, line, strict=True)) for line in load_table(table).get("published", [])}
     for name in [*known, *published] if rows is None else rows:
         if name in published:
@@ -197,9 +203,9 @@ def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) 
             row |= {"seconds": f"{measured['seconds'].mean():.0f}", "threads": str(measured["threads"].max())}
         for column, (key, unit, digits) in COSTS.items() if costs else ():
             row[column] = f"{measured[key].mean() / unit:,.{digits}f}" if key in measured else ""
-        row["difference"] = difference(tests[name]) if name in tests else ""
+        row["difference"] = difference(compared[name]) if name in compared else ""
         shown.append({**row, "source": "measured here" if len(measured) else "not measured yet"})
-    return pd.DataFrame(shown).fillna("").drop(columns=[] if tests else "difference")
+    return pd.DataFrame(shown).fillna("").drop(columns=[] if compared else "difference")
 
 
 def mean_sd(values: pd.Series) -> str:

@@ -29,6 +29,16 @@ def test_fine_tuning_beats_it():
     assert measured("dialogues", "the turn alone") >= measured("dialogues", "tf-idf") + 3
 
 
+def test_context_adds_to_it():
+    """Also to the turn alone with the same label smoothing; by a paired test on the same turns."""
+    assert len(results.runs("dialogues", "past and future")) >= 5
+    assert measured("dialogues", "past and future") >= measured("dialogues", "the turn alone") + 2
+    assert measured("dialogues", "past and future") >= measured("dialogues", "the turn alone, label smoothing") + 2
+    test = results.tests("dialogues")["past and future"]
+    assert test["seeds"] == [0, 1, 2, 3, 4]
+    assert max(test["p_bootstrap"], test["p_permutation"]) < 0.01
+
+
 def test_emotions_mean_what_they_mean_in_meld():
     assert measured("transfer", "dialogues to MELD") >= 45
     assert measured("transfer", "dialogues to MELD", "macro_f1") >= 28
