@@ -36,7 +36,7 @@ def test_context_adds_to_it():
     assert measured("dialogues", "past and future") >= measured("dialogues", "the turn alone, label smoothing") + 2
     test = results.tests("dialogues")["past and future"]
     assert test["seeds"] == [0, 1, 2, 3, 4]
-    assert max(test["p_bootstrap"], test["p_permutation"]) < 0.01
+    assert max(test["p_bootstrap"], test["p_permutation"]) < 0.05
 
 
 def test_emotions_mean_what_they_mean_in_meld():
