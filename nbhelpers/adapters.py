@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import peft
+from safetensors import safe_open
 from torch import nn
 
 # Query and value projections (Hu et al. 2021, arXiv 2106.09685) as the architectures name them
@@ -86,6 +88,7 @@ def prefix(model: nn.Module, *, num_tokens: int = 16) -> peft.PeftModel:
     """Freeze the encoder and learn keys and values that every layer sees in front of the text (arXiv 2101.00190).
 
     Raises ValueError for mean pooling: peft 0.21 knows only heads on the first token, `encoders.load(pooling="cls")`.
+    Works with BERT, RoBERTa and ELECTRA; peft refuses DistilBERT and ModernBERT.
     """
     if type(model).__name__ == "MeanPoolingClassifier":
         raise ValueError("peft has prefix tuning only for heads on the first token; load the model with pooling='cls'")
@@ -150,18 +153,40 @@ def num_parameters(model: nn.Module) -> dict[str, int]:
 def load_adapter(model: nn.Module, folder: str | Path) -> peft.PeftModel:
     """Put a saved adapter, with its head, on a freshly loaded model of the same encoder, labels and pooling.
 
-    Raises ValueError when the folder holds no adapter.
+    Raises ValueError when the folder holds no adapter, an adapter without its head, or one trained on another model.
+    (peft loads such adapters, the last with at most a warning, and leaves random weights where it found none.)
     """
-    if not (Path(folder) / "adapter_config.json").is_file():
+    weights = Path(folder) / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise ValueError(f"{folder} holds no adapter ({weights.name}); pass a folder that save_pretrained wrote")
+    with safe_open(weights, framework="pt") as file:
+        saved = set(file.keys())
+    head = heads(model)
+    mismatch = f"{folder} was trained on another model; load the same encoder with the same labels and pooling"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Found missing adapter keys")  # an error below
+        try:
+            adapted = peft.PeftModel.from_pretrained(model, str(folder))
+        except RuntimeError as error:  # sizes differ
+            raise ValueError(mismatch) from error
+    if set(peft.get_peft_model_state_dict(adapted)) - saved:
+        raise ValueError(mismatch)
+    if not any(f".{name}." in key for name in head for key in saved):
         raise ValueError(
-            f"{folder} holds no adapter (no adapter_config.json); pass a folder that save_pretrained wrote"
+            f"{folder} was saved without its head ({', '.join(head)}), and a new one would only guess; "
+            "train it again with the head in modules_to_save, as lora() does"
         )
-    return peft.PeftModel.from_pretrained(model, str(folder))
+    return adapted
 
 
 def merge(model: peft.PeftModel) -> Any:
     """The model with the adapter added into its weights: no peft inside, no extra cost, saved as a plain folder.
 
-    Changes the model in place. Merge in fp32: in bf16 the small updates would be rounded away.
+    Changes the model in place; its encoder stays frozen. Merge in fp32: in bf16 the small updates would be rounded
+    away.
+
+    Raises ValueError for prefix tuning, which adds tokens and changes no weight.
     """
+    if model.active_peft_config.is_prompt_learning:
+        raise ValueError("a prefix has no weights to merge into the encoder; keep the adapter, or train with lora()")
     return model.merge_and_unload()

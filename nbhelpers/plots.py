@@ -388,6 +388,77 @@ def class_probabilities(frame: pd.DataFrame) -> Picture:
         return _finish(picture, f"Bars of class probabilities in percent. {alt}.", summary)
 
 
+def dropout_spread(passes: ArrayLike, texts: Iterable[str], names: Iterable[str]) -> Picture:
+    """What a model answers for each text in several passes with different dropout masks, a dot for each pass.
+
+    `passes`: probabilities [passes, texts, classes]; `names`: the classes.
+
+    >>> passes = [[[0.6, 0.4], [0.9, 0.1]], [[0.4, 0.6], [0.8, 0.2]]]
+    >>> print(dropout_spread(passes, ["Fine.", "Great!"], ["neutral", "joy"]).summary)
+    2 passes: the largest class changes for 1 of 2 texts; neutral of text 1 moves most, from 40 to 60 %.
+    """
+    table, said, classes = 100 * _numbers("passes", passes, ndim=3), _words(texts), _words(names)
+    shape, wanted = (len(said), len(classes)), f"[passes, {len(said)} texts, {len(classes)} names]"
+    _need(table.shape[1:] == shape, f"passes has shape {table.shape}: pass {wanted}")
+    _need(np.allclose(table.sum(axis=2), 100, atol=1), "a pass does not sum to 1 over the classes: use softmax")
+    low, high, count = table.min(axis=0), table.max(axis=0), len(table)  # [texts, classes]
+    apart = np.linspace(-0.3, 0.3, count) if count > 1 else np.zeros(1)  # one height for each pass, so that dots part
+    with style.context(CARD):
+        title = f"Probability of each class (%) in {count} passes with dropout"
+        picture = _picture(8, 0.9 + len(said) * (0.45 + 0.26 * len(classes)), title)
+        panels = picture.subplots(len(said), 1, sharex=True, squeeze=False)[:, 0]
+        for i, panel in enumerate(panels):
+            for j, (a, b) in enumerate(zip(low[i], high[i], strict=True)):
+                panel.plot(table[:, i, j], j + apart, "o", color=BLUE, markersize=4, markerfacecolor="none")
+                panel.text(1.01, j, f"{a:.0f} to {b:.0f}", transform=panel.get_yaxis_transform(), va="center")
+            panel.set_yticks(range(len(classes)), classes)
+            panel.set(xlim=(-1, 101), ylim=(len(classes) - 0.5, -0.5))
+            panel.grid(axis="x", color=PALE)
+            line = f"{i + 1}  {' '.join(said[i].split())}"
+            panel.set_title(line if len(line) <= 90 else line[:88].rstrip() + "…")
+        panels[-1].set_xlabel("%")
+        changed = sum(len(set(table[:, i].argmax(axis=1))) > 1 for i in range(len(said)))
+        text, widest = np.unravel_index((high - low).argmax(), shape)
+        summary = f"{count} passes: the largest class changes for {changed} of {len(said)} texts; {classes[widest]} of "
+        summary += f"text {text + 1} moves most, from {low[text, widest]:.0f} to {high[text, widest]:.0f} %."
+        ranges = [", ".join(f"{name} {low[i, j]:.0f} to {high[i, j]:.0f}" for j, name in enumerate(classes))
+                  for i in range(len(said))]  # fmt: skip
+        listed = "; ".join(f"text {i}: {words}" for i, words in enumerate(ranges, start=1))
+        return _finish(picture, f"Dots of class probabilities in percent, ranges over the passes. {listed}.", summary)
+
+
+def run_curves(frame: pd.DataFrame, measure: str) -> Picture:
+    """One measure over training, a line per run. `frame`: a line per measurement (its index is the x axis, by name), a
+    column per run (up to six), NaN where a run was not measured. `measure` names the y axis.
+
+    >>> frame = pd.DataFrame({"plain": [0.2, 0.4], "R-Drop": [0.2, 0.1]}, pd.Index([10, 20], name="update"))
+    >>> print(run_curves(frame, "KL (nats)").summary)
+    KL (nats) at the end: plain 0.4, R-Drop 0.1. Highest: 0.4 of plain at update 20.
+    """
+    table, x, runs = frame.to_numpy(dtype=float), str(frame.index.name or "step"), _words(frame.columns)
+    _need(0 < len(runs) <= len(LINES), f"frame has {len(runs)} columns: pass one for each run, up to {len(LINES)}")
+    _need(len(table) and (~np.isnan(table)).any(axis=0).all(), "a run in frame has no measurement: leave it out")
+    colours = (BLUE, ORANGE, GREEN, RED, PURPLE, GREY)
+    with style.context(CARD):
+        picture = _picture(8, 3.4, f"{measure[0].upper()}{measure[1:]} over training")
+        axes = picture.subplots()
+        for i, run in enumerate(runs):
+            known = frame.iloc[:, i].dropna()
+            look = {"color": colours[i], "marker": "osD^vX"[i], "linestyle": LINES[i], "markersize": 4}
+            axes.plot(known.index, known, label=run, markevery=len(known) // 15 + 1, **look)
+        axes.set(xlabel=x, ylabel=measure, ylim=(min(0, 1.05 * np.nanmin(table)), None))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        axes.grid(axis="y", color=PALE)
+        columns = int(max(1, 7.5 // (_inches(runs) + 0.7)))
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=columns, handlelength=4)
+        last = ", ".join(f"{run} {frame.iloc[:, i].dropna().iloc[-1]:.3g}" for i, run in enumerate(runs))
+        line, best = divmod(int(np.nanargmax(table)), table.shape[1])
+        summary = f"{measure} at the end: {last}. Highest: {table[line, best]:.3g} of {runs[best]} at {x} "
+        summary += f"{frame.index[line]:g}."
+        listed = "; ".join(f"{run} from {_ends(frame.iloc[:, i])}" for i, run in enumerate(runs))
+        return _finish(picture, f"Lines of {measure} over {x}: {listed}.", summary)
+
+
 def _picture(width: float, height: float, title: str) -> Picture:
     picture = Picture(figsize=(width, height), dpi=100, layout="constrained")
     picture.suptitle(title, x=0.015, ha="left", weight="bold", fontsize=10)

@@ -38,6 +38,7 @@ def fit(
     accumulate: int = 1,
     max_grad_norm: float = 1.0,
     patience: int | None = None,
+    threshold: float = 0.0,
     log: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> list[dict[str, float]]:
     """Train the model in place and leave it with the weights of the epoch that scored best on dev.
@@ -52,6 +53,8 @@ def fit(
             big batch, also when the batches differ in size.
         max_grad_norm: longer gradients are scaled down to this norm; 0 switches it off.
         patience: stop after this many epochs in a row without a better score.
+        threshold: a score counts as better, for patience, when it exceeds the best so far by more than this. The best
+            weights are kept whatever the margin, as in transformers' EarlyStoppingCallback.
         log: called with each row of the history as it comes.
 
     Returns: the history, a dict per update (step, epoch, train_loss, lr of the encoder's last layer) and per epoch
@@ -62,7 +65,7 @@ def fit(
     check_settings(model, optimizer, num_epochs, accumulate, patience is not None and evaluate is None)
     device, step = next(model.parameters()).device, 0
     history: list[dict[str, float]] = []
-    best_epoch, best_score, best_weights = 0, -math.inf, None
+    waited, best_score, best_weights = 0, -math.inf, None
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     for epoch in range(1, num_epochs + 1):
         set_epoch(batches, epoch - 1)
@@ -99,10 +102,11 @@ def fit(
             score = evaluate(model)
             history.append({"step": step, "epoch": epoch, "dev_score": score})
             log(history[-1])
+            waited = 0 if score - best_score > threshold else waited + 1
             if score > best_score:
-                best_epoch, best_score = epoch, score
+                best_score = score
                 best_weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-            elif patience is not None and epoch - best_epoch >= patience:
+            if patience is not None and waited >= patience:
                 break
     if best_weights is not None:
         model.load_state_dict(best_weights)
@@ -263,6 +267,7 @@ class Trainer(transformers.Trainer):
         tokenizer: saved with every checkpoint, so that a checkpoint can be loaded as a model.
         compute_metrics, callbacks: as in transformers.
         patience: stop after this many evaluations without a better score (needs `dev_batches`).
+        threshold: by how much a score must exceed the best so far to count as better for patience, as in `fit`.
         log: called with each row of `trainer.state.log_history` as it comes.
 
     One process drives one device; several devices go through `accelerate launch`, which was not tested.
@@ -283,13 +288,14 @@ class Trainer(transformers.Trainer):
         compute_metrics: Callable[[Any], dict[str, float]] | None = None,
         callbacks: list[transformers.TrainerCallback] | None = None,
         patience: int | None = None,
+        threshold: float = 0.0,
         log: Callable[[dict[str, float]], None] = lambda row: None,
     ) -> None:
         scored = args.metric_for_best_model not in (None, "loss", "eval_loss")
         no_score = (patience is not None and dev_batches is None) or (scored and compute_metrics is None)
         check_settings(model, optimizer, args.num_train_epochs, args.gradient_accumulation_steps, no_score)
         args._n_gpu = min(args.n_gpu, 1)  # nn.DataParallel would split a token-budget batch into uneven parts
-        stop = [] if patience is None else [transformers.EarlyStoppingCallback(patience)]
+        stop = [] if patience is None else [transformers.EarlyStoppingCallback(patience, threshold)]
         super().__init__(
             model=model,
             args=args,

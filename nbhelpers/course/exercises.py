@@ -108,7 +108,7 @@ def lora(answer: Callable[[list[tuple[int, int]], int], Any]) -> str:
         if not isinstance(given, int | float):
             return f"for the layers {layers} your function gives {given!r}; return a number."
         if given != right:
-            hints = {
+            hints: dict[float, str] = {
                 full: "this counts W, which is frozen; count A and B.",
                 full + right: "W is frozen and was there before; count A and B only.",
                 r * full: "A is r x d_in and B is d_out x r: their sizes add up, they are not multiplied.",

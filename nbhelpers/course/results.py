@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
 import yaml
 
 from nbhelpers.course.lessons import ROOT, CourseError
@@ -127,7 +126,7 @@ def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]
                 say(f"{table}, {name}, seed {seed}: test weighted F1 {score:.2f}, {seconds:.0f} s")
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            for child in psutil.Process().children(recursive=True):
+            for child in multiprocessing.active_children():
                 child.kill()
             if isinstance(error, BrokenProcessPool):
                 raise CourseError(f"{table}: the process of a run was killed; out of memory?") from None

@@ -270,7 +270,7 @@ compare = partial(metrics.compare_runs, groups=ids["test"], num_classes=len(name
 found = compare(gold["test"], [alone["test"]], [context["test"]])
 low, high = 100 * found["low"], 100 * found["high"]
 print(f"whole dialogues against single turns: {100 * found['difference']:+.1f} points of weighted F1, "
-      f"95 % interval {low:+.1f} to {high:+.1f}, p = {found['p_permutation']:.3f}")
+      f"95 % interval {low:+.1f} to {high:+.1f}, p = {found['p_permutation']:.4f}")
 
 # %% [markdown]
 # The two models differ in more than context: the second was trained longer. And this is one seed. The tables at the end
@@ -301,7 +301,7 @@ def answer(number, turn, past, future):
     return tokenizer.decode(example["input_ids"]), names[gold["dev"][rows[turn]]], probabilities.tolist()
 
 
-def explore(dialogue_number=0, turn=4, past=5, future=0):
+def explore(dialogue_number=0, turn=4, past=10, future=0):
     text, label, with_context = answer(dialogue_number, turn, past, future)
     _, _, without = answer(dialogue_number, turn, 0, 0)
     print(f"{text}\nlabel: {label}")
@@ -321,7 +321,7 @@ explore(**chosen)
 # input.
 
 # %%
-sliders = {"dialogue_number": (0, len(dev_ids) - 1), "turn": (0, 17), "past": (0, 10), "future": (0, 5)}
+sliders = {"dialogue_number": (0, len(dev_ids) - 1), "turn": (0, 17), "past": (0, 20), "future": (0, 5)}
 _ = ipywidgets.interact(explore, **sliders)
 
 # %% [markdown]

@@ -90,15 +90,21 @@ def test_trains_only_adapter_and_head_and_comes_back_with_both(tmp_path, folder,
     assert (logits(encoders.load_trained(tmp_path / "plain")[1], batch) - expected).abs().max() <= 1e-5
 
 
-def test_prefix_tuning_comes_back_with_its_head(tmp_path, folder):
-    tokenizer, model = fresh(folder, "bert", "cls")
+@pytest.mark.parametrize("name", ["bert", "roberta", "electra"])
+def test_prefix_tuning_comes_back_with_its_head(tmp_path, folder, name):
+    tokenizer, model = fresh(folder, name, "cls")
     batch = a_batch(tokenizer)
     adapted = trained(adapters.prefix(model, num_tokens=4), batch)
     adapted.save_pretrained(tmp_path)
-    again = adapters.load_adapter(fresh(folder, "bert", "cls", seed=1)[1], tmp_path)
+    again = adapters.load_adapter(fresh(folder, name, "cls", seed=1)[1], tmp_path)
     torch.testing.assert_close(logits(again, batch), logits(adapted, batch), atol=1e-6, rtol=1e-5)
+
+
+def test_prefix_tuning_refuses_mean_pooling_and_merging(folder):
     with pytest.raises(ValueError, match="pooling='cls'"):
         adapters.prefix(fresh(folder, "bert", "mean")[1])
+    with pytest.raises(ValueError, match="no weights to merge"):
+        adapters.merge(adapters.prefix(fresh(folder, "bert", "cls")[1]))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -159,3 +165,27 @@ def test_the_optimizer_gives_adapters_the_encoders_rate(folder):
 def test_a_folder_without_an_adapter_is_refused(tmp_path, folder):
     with pytest.raises(ValueError, match="holds no adapter"):
         adapters.load_adapter(fresh(folder, "bert", "mean")[1], tmp_path)
+
+
+@pytest.mark.parametrize("pooling", encoders.POOLINGS)
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_an_adapter_saved_without_its_head_is_refused(tmp_path, folder, name, pooling):
+    config = peft.LoraConfig(target_modules=["query", "value"])  # no task type, no modules_to_save
+    peft.get_peft_model(fresh(folder, name, pooling)[1], config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"saved without its head \(.*classifier"):
+        adapters.load_adapter(fresh(folder, name, pooling)[1], tmp_path)
+
+
+@pytest.mark.parametrize(("name", "pooling", "labels"), [
+    ("bert", "cls", LABELS), ("roberta", "mean", LABELS), ("bert", "mean", LABELS[:2])
+])  # fmt: skip
+def test_an_adapter_of_another_model_is_refused(tmp_path, folder, name, pooling, labels):
+    if name == "roberta":  # same names of layers, other sizes
+        sizes = {"hidden_size": 48, "num_attention_heads": 3}
+        config = transformers.RobertaConfig(**CONFIGS["roberta"].to_dict() | sizes)
+        model = encoders.MeanPoolingClassifier(config)
+    else:
+        model = encoders.load(folder / name, labels, pooling=pooling)[1]
+    adapters.lora(fresh(folder, "bert", "mean")[1]).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="trained on another model"):
+        adapters.load_adapter(model, tmp_path)

@@ -1,9 +1,12 @@
 """Exercises: right answers pass, the usual wrong ones get their hint, and the lessons' own solutions are right."""
 
+import math
 import re
 
 import jupytext
 import pytest
+import torch
+from torch.nn import functional as F
 
 from nbhelpers.course import build, exercises
 
@@ -12,6 +15,12 @@ SOLUTION = re.compile(r"<summary>Solution</summary>\n\n```python\n(.*?)```", re.
 
 def near(i, ids, past, future):
     return list(range(max(0, i - past), min(len(ids), i + future + 1)))
+
+
+def both_ways(first, second):
+    """KL(p || q) and KL(q || p) of two lists of logits, by torch."""
+    p, q = (torch.tensor(logits).log_softmax(-1) for logits in (first, second))
+    return [F.kl_div(b, a, log_target=True, reduction="sum") for a, b in ((p, q), (q, p))]
 
 
 def said(capsys, exercise, answer):
@@ -38,6 +47,21 @@ def said(capsys, exercise, answer):
         ("f1", lambda h, f, m: 2 * h / (2 * h + f + m), "division by 0"),
         ("f1", lambda h, f, m: (h / max(1, h + f) + h / max(1, h + m)) / 2, "harmonic mean"),
         ("f1", lambda h, f, m: 0.8, "should give 0.400"),
+        ("lora", lambda layers, r: sum(r * (a + b) for a, b in layers), "Right."),
+        ("lora", lambda layers, r: sum(a * b for a, b in layers), "this counts W"),
+        ("lora", lambda layers, r: sum(a * b + r * (a + b) for a, b in layers), "count A and B only"),
+        ("lora", lambda layers, r: sum(r * a * b for a, b in layers), "not multiplied"),
+        ("lora", lambda layers, r: sum(r * a for a, b in layers), "B, of d_out x r, is missing"),
+        ("lora", lambda layers, r: sum(r * b for a, b in layers), "A, of r x d_in, is missing"),
+        ("lora", lambda layers, r: [r], "return a number"),
+        ("lora", lambda layers, r: r * (layers[0][0] + layers[0][1]), "should be 12,416, not 12288"),
+        ("kl", lambda a, b: sum(both_ways(a, b)) / 2, "Right."),
+        ("kl", lambda a, b: both_ways(a, b)[0], "this is KL(p || q) alone"),
+        ("kl", lambda a, b: both_ways(a, b)[1], "this is KL(q || p) alone"),
+        ("kl", lambda a, b: sum(both_ways(a, b)).item(), "take half of it"),
+        ("kl", lambda a, b: sum(both_ways(a, b)) / 2 / math.log(2), "this is in bits"),
+        ("kl", lambda a, b: 0.0, "should give 0.5599, not 0.0000; did both pass"),
+        ("kl", lambda a, b: sum(x * math.log(x / y) for x, y in zip(a, b, strict=True)), "ZeroDivisionError"),
         ("window", lambda i, ids, p, f: [j for j in near(i, ids, p, f) if ids[j] == ids[i]], "Right."),
         ("window", lambda i, ids, p, f: near(i, ids, p, f), "a turn of another dialogue"),
         ("window", lambda i, ids, p, f: [j for j in near(i, ids, p, f + 1) if ids[j] == ids[i]], "with a future turn"),

@@ -54,6 +54,18 @@ def shares(lines, columns):
     return table.div(table.sum(axis=1), axis=0)
 
 
+def passes(num_passes, num_texts, num_classes):
+    return np.random.default_rng(0).dirichlet(np.full(num_classes, 0.8), (num_passes, num_texts))
+
+
+def over_updates(runs):
+    index = pd.Index(np.arange(1, 41) * 5, name="update")
+    frame = pd.DataFrame({run: np.linspace(0.02, 0.1 + 0.1 * i, 40) for i, run in enumerate(runs)}, index)
+    if len(runs) > 1:
+        frame.iloc[20:, -1] = np.nan  # the last run stops early
+    return frame
+
+
 SCORES = pd.DataFrame(
     {"score": [31.3, 62.4, 66.5], "low": [29.3, 60.4, np.nan], "high": [33.4, 64.3, np.nan]},
     index=["majority class", "MiniLM, five turns of context before", "published elsewhere"],
@@ -88,6 +100,12 @@ MAKE = {
     "probabilities, 1 line": lambda: plots.class_probabilities(shares(["the turn alone"], ["no", "yes"])),
     "probabilities, 4 lines, 20 long": lambda: plots.class_probabilities(shares(["a", "b", "c", "d"], LONG)),
     "scores, 1 line": lambda: plots.score_bars(SCORES.iloc[:1]),
+    "spread": lambda: plots.dropout_spread(passes(30, 3, 7), ["Oh_no! It costs $5.", "So\nso.", "WELL, " * 40], NAMES),
+    "spread, 1 pass": lambda: plots.dropout_spread(passes(1, 1, 2), ["Fine."], ["no", "yes"]),
+    "spread, 20 long": lambda: plots.dropout_spread(passes(30, 2, 20), ["Fine.", "Not at all."], LONG),
+    "runs": lambda: plots.run_curves(over_updates(["plain", "R-Drop"]), "KL of two passes (nats)"),
+    "runs, 1 point": lambda: plots.run_curves(over_updates(["plain"]).iloc[:1], "KL"),
+    "runs, 6 runs": lambda: plots.run_curves(over_updates([f"distilroberta-base, run {i}" for i in range(6)]), "KL"),
 }
 
 
@@ -270,6 +288,28 @@ def test_reliability_and_scores_state_the_true_numbers():
     assert plots.score_bars(SCORES).axes[0].yaxis_inverted()  # the first line stands on top
 
 
+def test_dropout_spread_states_ranges_and_changes():
+    made = np.array([[[0.61, 0.39], [0.9, 0.1]], [[0.4, 0.6], [0.8, 0.2]], [[0.5, 0.5], [0.95, 0.05]]])
+    picture = plots.dropout_spread(made, pd.Series(["$1 a\nb", "Great!"], index=[4, 5]), ["neutral", "joy"])
+    assert picture.summary == (
+        "3 passes: the largest class changes for 1 of 2 texts; neutral of text 1 moves most, from 40 to 61 %."
+    )
+    assert "text 1: neutral 40 to 61, joy 39 to 60; text 2: neutral 80 to 95, joy 5 to 20." in picture.alt
+    texts = [text.get_text() for text, _ in visible_texts(picture)]
+    assert {"1  $1 a b", "2  Great!", "39 to 60", "neutral", "joy"} <= set(texts)
+    first = picture.axes[0].lines[0]
+    assert sorted(first.get_xdata()) == [40, 50, 61]
+    assert len(set(first.get_ydata())) == 3
+
+
+def test_run_curves_state_the_last_and_the_highest_value():
+    picture = plots.run_curves(over_updates(["plain", "R-Drop"]), "KL")
+    assert picture.summary == "KL at the end: plain 0.1, R-Drop 0.108. Highest: 0.108 of R-Drop at update 100."
+    assert picture.alt == "Lines of KL over update: plain from 0.020 to 0.100; R-Drop from 0.020 to 0.108."
+    looks = [(line.get_color(), line.get_marker(), line.get_linestyle()) for line in picture.axes[0].lines]
+    assert [len(set(look)) for look in zip(*looks, strict=True)] == [2, 2, 2]
+
+
 PAIR = ["neutral", "joy"]
 
 
@@ -296,6 +336,11 @@ PAIR = ["neutral", "joy"]
         (lambda: plots.score_bars(SCORES / 100), "pass percent points"),
         (lambda: plots.score_bars(SCORES.assign(low=50.0)), "outside of its interval"),
         (lambda: plots.score_bars(SCORES[["score"]]), "it needs score, low and high"),
+        (lambda: plots.dropout_spread([[0.5, 0.5]], ["a"], PAIR), "passes has shape \\(1, 2\\): pass 3"),
+        (lambda: plots.dropout_spread(passes(5, 2, 2), ["a"], PAIR), "pass \\[passes, 1 texts, 2 names\\]"),
+        (lambda: plots.dropout_spread(2 * passes(5, 1, 2), ["a"], PAIR), "does not sum to 1"),
+        (lambda: plots.run_curves(over_updates(list("abcdefg")), "KL"), "frame has 7 columns"),
+        (lambda: plots.run_curves(over_updates(PAIR).assign(joy=np.nan), "KL"), "has no measurement: leave it out"),
     ],
 )
 def test_wrong_calls_fail_with_a_reason(call, message):

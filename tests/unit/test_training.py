@@ -47,14 +47,15 @@ def train(model, *, num_epochs=2, objective=objectives.cross_entropy, data=None,
 
 
 def train_by_trainer(model, folder, *, num_epochs=2, objective=objectives.cross_entropy, data=None, resume=False,
-                     callbacks=None, dev=None, patience=None, compute_metrics=None, **options):  # fmt: skip
+                     callbacks=None, dev=None, patience=None, threshold=0.0, compute_metrics=None,
+                     **options):  # fmt: skip
     data = data or batches()
     arguments = training.arguments(
         folder, num_epochs=num_epochs, seed=1, **{"score": None, "logging_steps": 1, **options}
     )
     optimizer = training.make_optimizer(model, 1e-3)
     trainer = training.Trainer(model, arguments, objective, data, dev, optimizer=optimizer, callbacks=callbacks,
-                               patience=patience, compute_metrics=compute_metrics)  # fmt: skip
+                               patience=patience, threshold=threshold, compute_metrics=compute_metrics)  # fmt: skip
     torch.manual_seed(1)
     trainer.train(resume_from_checkpoint=resume)
     return trainer
@@ -206,6 +207,22 @@ def test_trainer_keeps_the_best_checkpoint_stops_early_and_writes_tensorboard(tm
     weights = encoders.MeanPoolingClassifier.from_pretrained(best, config=trainer.model.config)
     assert same_weights(trainer.model, weights)
     assert list(tmp_path.glob("**/events.out.tfevents*"))
+
+
+@pytest.mark.parametrize(("threshold", "epochs"), [(0.0, 6), (0.05, 4), (0.3, 3)])
+def test_small_gains_wear_out_patience_but_the_best_weights_are_kept(tmp_path, threshold, epochs):
+    scores = [0.30, 0.42, 0.44, 0.45, 0.46, 0.47]
+    by_loop, by_trainer, given, scripted = tiny_model(), tiny_model(), iter(scores), iter(scores)
+    settings = dict(num_epochs=6, patience=2, threshold=threshold)
+    history = train(by_loop, evaluate=lambda model: next(given), **settings)
+    trainer = train_by_trainer(
+        by_trainer, tmp_path, dev=batches(shuffle=False), score="accuracy",
+        compute_metrics=lambda _: {"accuracy": next(scripted)}, **settings,
+    )  # fmt: skip
+    assert [row["dev_score"] for row in history if "dev_score" in row] == scores[:epochs]
+    assert [row["eval_accuracy"] for row in trainer.state.log_history if "eval_accuracy" in row] == scores[:epochs]
+    assert trainer.state.best_metric == scores[epochs - 1]  # the last one was the best, by however little
+    assert same_weights(by_loop, by_trainer)
 
 
 def test_resumes_after_a_kill_with_the_same_result(tmp_path):
