@@ -493,8 +493,9 @@ def agreement(reference_logits: Any, logits: Any) -> dict[str, float]:
     Args:
         reference_logits, logits: [items, classes].
 
-    >>> agreement([[0.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 99.0]])
-    {'labels': 1.0, 'probability': 0.2689414213699951}
+    >>> found = agreement([[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]])
+    >>> found["labels"], round(found["probability"], 3)
+    (0.5, 0.462)
     """
     a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (reference_logits, logits))
     if a.shape != b.shape or a.ndim != 2 or len(a) == 0:

@@ -85,7 +85,7 @@ head_lr = 1e-3  # @param {type: "number"}
 # @markdown At most this many texts in a batch.
 max_items = 32  # @param {type: "integer"}
 # @markdown Use only this many rows of each split; 0 uses all.
-num_rows = 0  # @param {type: "integer"}
+num_rows = 3000  # @param {type: "integer"}
 # @markdown The number that random choices start from.
 seed = 0  # @param {type: "integer"}
 

@@ -81,8 +81,6 @@ num_epochs = 3  # @param {type: "integer"}
 lr = 1.5e-4  # @param {type: "number"}
 # @markdown Peak learning rate of the fresh head.
 head_lr = 1e-3  # @param {type: "number"}
-# @markdown At most this many tokens in a training batch.
-max_tokens = 1024  # @param {type: "integer"}
 # @markdown The number that random choices start from.
 seed = 0  # @param {type: "integer"}
 
@@ -220,7 +218,7 @@ wholes = {x: dialogue.whole(turns[x], ids[x], tokenizer, labels=gold[x]) for x i
 
 
 def batches(examples, split):
-    shuffle, tokens = (True, max_tokens) if split == "train" else (False, 4096)
+    shuffle, tokens = (True, 1024) if split == "train" else (False, 4096)
     return batching.loader(examples, tokenizer.pad_token_id, max_tokens=tokens, shuffle=shuffle, seed=seed)
 
 
@@ -309,6 +307,7 @@ def explore(dialogue_number=0, turn=4, past=10, future=0):
     plots.show(plots.class_probabilities(pd.DataFrame(shown, index=names).T))
 
 
+# %%
 dev_ids = list(dict.fromkeys(ids["dev"]))
 changed = np.flatnonzero((alone["dev"] != gold["dev"]) & (context["dev"] == gold["dev"]))
 row = int(changed[0]) if len(changed) else 4  # a turn that context put right
