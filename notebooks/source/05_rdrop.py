@@ -90,7 +90,7 @@ max_items = 8  # @param {type: "integer"}
 # @markdown Longer texts are cut to this many tokens.
 max_length = 128  # @param {type: "integer"}
 # @markdown Use only this many rows of each split; 0 uses all.
-num_rows = 96  # @param {type: "integer"}
+num_rows = 80  # @param {type: "integer"}
 # @markdown The number that random choices start from.
 seed = 0  # @param {type: "integer"}
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -88,6 +89,7 @@ def process(kind, **environment):
 
 if __name__ == "__main__":  # seconds for each token, or "hang": on that text
     kind = sys.argv[1]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores Ctrl-C
 
     def hang(examples):
         if "hang" in texts_of(examples):
