@@ -348,6 +348,7 @@ def write_about(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def digest(folder: Path) -> str:
+    """SHA-256 of model.onnx and, where there is one, of its file of weights."""
     found = hashlib.sha256()
     for path in sorted(folder.glob(f"{MODEL}*")):
         with path.open("rb") as file:
