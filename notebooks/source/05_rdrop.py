@@ -346,8 +346,9 @@ cost = pd.Series({name: seconds_per_step(objective) for name, objective in steps
 cost.assign(times=cost["seconds"] / cost["seconds"]["plain"]).round(2)
 
 # %% [markdown]
-# R-Drop does twice the work. The doubled batch saves one walk through the layers, which counts for small batches and on
-# GPUs that a small batch cannot fill. Both need about twice the memory for activations.
+# R-Drop does twice the work, and needs about twice the memory for activations, in both forms. On a CPU they take
+# about the same time; one pass over the doubled batch is said to be faster where a small batch does not fill a GPU
+# ([issue 33](https://github.com/dropreg/R-Drop/issues/33)).
 #
 # ## Train, at equal updates and at equal time
 #
@@ -389,8 +390,9 @@ for name in ("label smoothing", "R-Drop, equal updates", "R-Drop, equal time"):
           f"95 % interval {low:+.1f} to {high:+.1f}")
 
 # %% [markdown]
-# Look at how wide the intervals are before you look at the differences; another seed would shift them, too. The seconds
-# are those of the updates alone.
+# Look at how wide the intervals are before you look at the differences; another seed would shift them, too. At equal
+# time R-Drop makes half as many updates. With few texts these may be too few to learn the task at all; then its row
+# shows that, and not what agreement is worth. The seconds are those of the updates alone.
 #
 # ## Did they come to agree?
 #
