@@ -1,7 +1,7 @@
 """Adapters: train a few new weights beside a frozen encoder (peft), save them with their head, merge them.
 
 model = lora(model)                      # only the adapter and the head are trainable now
-model.save_pretrained(folder)            # a few hundred kilobytes, head included
+save(model, folder)                      # a few hundred kilobytes, head included
 again = load_adapter(fresh_model, folder)
 plain = merge(again)                     # a model as before, without peft
 """
@@ -148,6 +148,23 @@ def num_parameters(model: nn.Module) -> dict[str, int]:
         "without head": sum(number for name, number in trainable if not of_head(name)),
         "total": sum(p.numel() for _, p in parameters),
     }
+
+
+def save(model: peft.PeftModel, folder: str | Path, *, encoder: str | None = None) -> None:
+    """Write the adapter with its head, and the configuration: labels, pooling, and what else the model knows of itself.
+
+    (`model.save_pretrained` writes the adapter alone, which does not tell what its classes are called.)
+
+    Args:
+        encoder: the name to note for the encoder, such as "roberta-base"; default: where it was loaded from, which may
+            be a path of this machine.
+    """
+    if encoder is not None:
+        model.active_peft_config.base_model_name_or_path = encoder
+    model.save_pretrained(str(folder))
+    base: Any = model.get_base_model()
+    base.config.architectures = [type(base).__name__]
+    base.config.save_pretrained(folder)
 
 
 def load_adapter(model: nn.Module, folder: str | Path) -> peft.PeftModel:

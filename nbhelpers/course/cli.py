@@ -1,12 +1,16 @@
-"""The command `nbhelpers`: run the lessons, list them, look at the machine, measure."""
+"""The command `nbhelpers`: run the lessons, list them, look at the machine, measure, export a model, serve it."""
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
+import os
 import signal
 import time
 from dataclasses import asdict
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -161,6 +165,64 @@ def show_results(
     screen.print(shown)
 
 
+class Format(StrEnum):
+    onnx = "onnx"
+
+
+class Quantize(StrEnum):
+    int8 = "int8"
+
+
+@app.command("export")
+def export_model(
+    model: Annotated[Path, typer.Argument(help="A folder with a fine-tuned model, or with an adapter and its head.")],
+    to: Annotated[Format, typer.Option(help="The format.")] = Format.onnx,
+    quantize: Annotated[Quantize | None, typer.Option(help="Round the weights to 8 bits.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The new folder; default: MODEL_onnx.")] = None,
+    dev: Annotated[str | None, typer.Option(help="A corpus to compare on; default: the model's own.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="What an adapter was trained on, if not as noted.")] = None,
+    force: Annotated[bool, typer.Option(help="Keep what agrees with the original on too few labels.")] = False,
+) -> None:
+    """Export a model for production, and show what each step costs and buys on the dev split."""
+    need("onnxruntime", "deploy")
+    from nbhelpers.course import deploy
+
+    output = output or model.with_name(f"{model.resolve().name}_{to}")
+    with screen.status("exporting and comparing ..."):
+        table = deploy.export_folder(model, output, int8=quantize is not None, corpus=dev, encoder=encoder, force=force)
+    shown = Table("step", *table.columns)
+    for name, row in zip(table.index, table.itertuples(index=False), strict=True):
+        shown.add_row(name, *(f"{value:.4g}" for value in row))
+    screen.print(shown)
+    screen.print(f"Written: {output}", soft_wrap=True)
+
+
+@app.command()
+def serve(
+    model: Annotated[Path | None, typer.Argument(help="A model's folder; default: the course's small model.")] = None,
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; each has its share of the cores.")] = 1,
+) -> None:
+    """Serve a model: page, API and documentation, until Ctrl+C. NBHELPERS_API_KEY sets a key."""
+    need("fastapi", "deploy")
+    from nbhelpers import serving
+    from nbhelpers.course import deploy
+
+    if model is None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=screen, transient=True) as progress:
+            task = progress.add_task("training a small model, once", total=1)
+            model = deploy.small_model(lambda share: progress.update(task, completed=share))
+    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    serving.serve(partial(deploy.load, model, threads), host=host, port=port, workers=workers)
+
+
+def need(package: str, extra: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise CourseError(f'{package} is not installed; run pip install -e ".[{extra}]" in the course\'s folder')
+
+
 def main() -> None:
     """The command's entry: wrong requests end with one sentence and exit code 2, Ctrl-C with 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -170,6 +232,8 @@ def main() -> None:
         if stop.code == 130:  # typer's answer to KeyboardInterrupt
             Console(stderr=True).print("stopped; no process was left behind")
         raise
-    except CourseError as error:
+    except ValueError as error:
+        if not type(error).__module__.startswith("nbhelpers."):  # those of ours tell the user what to do
+            raise
         Console(stderr=True).print(f"nbhelpers: {error}", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(2) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ import psutil
 import torch
 
 from nbhelpers import adapters, batching, corpora, dialogue, encoders, environment, metrics, objectives, training
+
+INPUTS = ("corpus", "form", "speakers", "past", "future", "max_length")  # of a configuration: what inputs follow from
 
 
 class Split(NamedTuple):
@@ -145,8 +148,27 @@ def adapted(model: Any, method: str, **options: Any) -> Any:
     return getattr(adapters, method)(model, **options)  # lora, ia3, prefix
 
 
-def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
-    """The encoder, trained with the visible loop; the epoch with the best weighted F1 on dev is kept."""
+class Trained(NamedTuple):
+    """What training gives: besides the model, `predict(split) -> predictions`, and what it took."""
+
+    tokenizer: Any
+    model: Any
+    predict: Callable[[str], Any]
+    seconds: float
+    tokens: int
+
+
+def train(
+    data: dict[str, Split],
+    names: list[str],
+    config: dict[str, Any],
+    seed: int,
+    log: Callable[[dict[str, float]], None] = lambda row: None,
+) -> Trained:
+    """The encoder, trained with the visible loop; the epoch with the best weighted F1 on dev is kept.
+
+    The model's configuration remembers as "settings" how its inputs are made; `log` is told what `training.fit` tells.
+    """
     environment.set_seed(seed)
     device = environment.best_device()
     precision, _ = environment.best_precision(device)
@@ -154,10 +176,11 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
     classes = [*names, *(f"sentiment {i}" for i in range(3 if "sentiment" in config else 0))]
     tokenizer, model = encoders.load(config["encoder"], classes, pooling=config["pooling"], attention_dropout=dropout)
     model.config.live = config.get("live", False)
+    model.config.settings = {name: config[name] for name in INPUTS if name in config}
     if config.get("speakers") == "id":
         dialogue.add_speaker_tokens(tokenizer, model)
     model = adapted(model, **config.get("tuning", {"method": "full"})).to(device)
-    seconds = tokens = 0.0
+    seconds, tokens = 0.0, 0
 
     def batches(split: str, config: dict[str, Any]) -> Any:
         learn = split == "train"
@@ -166,7 +189,7 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
             max_tokens=config["max_tokens"], max_items=config["max_items"] if learn else 128, shuffle=learn, seed=seed,
         )  # fmt: skip
 
-    evaluated = {split: batches(split, config) for split in ("dev", "test")}
+    evaluated = {split: batches(split, config) for split in data if split != "train"}
 
     def predicted(split: str) -> Any:
         logits = training.predict(model, evaluated[split], precision=precision)
@@ -185,15 +208,21 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
         start = time.perf_counter()
         training.fit(
             model, batch, objective(part), optimizer, scheduler,
-            num_epochs=num_epochs, evaluate=evaluate, precision=precision,
+            num_epochs=num_epochs, evaluate=evaluate, precision=precision, log=log,
         )  # fmt: skip
         seconds += time.perf_counter() - start
         tokens += sum(len(row["input_ids"]) for row in batch.dataset) * num_epochs
+    return Trained(tokenizer, model, predicted, seconds, tokens)
+
+
+def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
+    """`train`, and what it cost."""
+    _, model, predict, seconds, tokens = train(data, names, config, seed)
     with tempfile.TemporaryDirectory() as folder, encoders.quiet():
         model.save_pretrained(folder)
         saved = sum(file.stat().st_size for file in Path(folder).iterdir())
     counted = adapters.num_parameters(model)
-    return {split: predicted(split) for split in ("dev", "test")}, {
+    return {split: predict(split) for split in ("dev", "test")}, {
         "tokens_per_second": round(tokens / seconds),
         "trainable_parameters": counted["trainable"],
         "trainable_without_head": counted["without head"],
