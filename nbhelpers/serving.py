@@ -24,12 +24,14 @@ import re
 import secrets
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from heapq import nsmallest
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,10 +44,12 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.security import HTTPBearer
 from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from uvicorn.supervisors import Multiprocess
 
 API_KEY = "NBHELPERS_API_KEY"  # the environment variable; never an argument, which a list of processes would show
 PAGE = Path(__file__).with_name("page.html")
@@ -332,9 +336,22 @@ class Metrics:
         self.confidence = Histogram("nbhelpers_confidence", "Highest probability", buckets=shares, registry=registry)
         powers = [2**n for n in range(8)]
         batches = Histogram("nbhelpers_batch_items", "Examples in a batch", buckets=powers, registry=registry)
-        batcher.watch = batches.observe
-        waiting = Gauge("nbhelpers_waiting_tokens", "Tokens in the queue", registry=registry)
-        waiting.set_function(lambda: batcher.waiting_tokens)
+        about = "Tokens that waited when the last batch began"
+        waiting = Gauge("nbhelpers_waiting_tokens", about, registry=registry, multiprocess_mode="mostrecent")
+
+        def watch(items: int) -> None:
+            batches.observe(items)
+            waiting.set(batcher.waiting_tokens)
+
+        batcher.watch = watch
+
+    def text(self) -> bytes:
+        """All counts, in Prometheus's format; of several workers their sums."""
+        registry = self.registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)
+        return generate_latest(registry)
 
 
 class Guard:
@@ -615,7 +632,7 @@ def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None =
     @app.get("/metrics", **keyed, response_class=Response, responses={401: problems[401]} if api_key else {})
     async def show_metrics() -> Response:
         """Counts and times for Prometheus."""
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -666,38 +683,80 @@ def probe(model: Model) -> None:
 
 
 def serve(
-    load: Callable[[], Model], *, host: str = "127.0.0.1", port: int = 8000, limits: Limits = DEFAULTS
+    load: Callable[[], Model],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    limits: Limits = DEFAULTS,
+    workers: int = 1,
 ) -> None:
     """Load the model, try it, print the address and serve until SIGTERM or Ctrl+C; then answer what is in flight.
 
     The environment variable NBHELPERS_API_KEY sets a key. What prevents the start is told in a sentence, exit code 1.
 
     Args:
-        load: returns the model; called once.
+        load: returns the model; called in each worker. It decides how many threads a worker's model computes with.
         host: "0.0.0.0" lets other machines in.
         port: 0 takes a free one.
+        limits: of each worker.
+        workers: processes that share the address; one that dies is replaced. Several need a `load` that pickle knows,
+            such as functools.partial(function_of_a_module, folder), and a main module that may be imported twice.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    api_key, began = os.environ.get(API_KEY), time.perf_counter()
+    set_up_logging()
+    began = time.perf_counter()
     print("Loading the model ...", flush=True)
     try:
-        model = load()
-        probe(model)
-        app = create_app(model, limits, api_key=api_key)
+        app = load_app(load, limits)  # of several workers each loads its own; here, what is wrong can be told
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except Exception as error:
         log.debug("start failed", exc_info=True)
         sys.exit(f"The service did not start: {(str(error).strip() or repr(error)).splitlines()[0]}")
-    if host not in ("127.0.0.1", "::1", "localhost") and not api_key:
+    if host not in ("127.0.0.1", "::1", "localhost") and not os.environ.get(API_KEY):
         print(f"Anybody who reaches this machine can use the service; {API_KEY} would ask for a key.")
     address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-    seconds = time.perf_counter() - began
-    print(f"Ready after {seconds:.1f} s: {address} (API: {address}/docs). Ctrl+C ends it.", flush=True)
+
+    def announce() -> None:
+        seconds = time.perf_counter() - began
+        print(f"Ready after {seconds:.1f} s: {address} (API: {address}/docs). Ctrl+C ends it.", flush=True)
+
+    several = workers > 1
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none", lifespan="on",
+        partial(load_app, load, limits) if several else app, factory=several, workers=workers, log_config=None,
+        access_log=False, server_header=False, proxy_headers=False, ws="none", lifespan="on",
         timeout_graceful_shutdown=8,
     )  # fmt: skip
+    if several:
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers count together
+            Workers(config, [listener], announce).run()
+        return
+    announce()
     try:
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         print("Stopped.")
+
+
+def set_up_logging() -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+
+
+def load_app(load: Callable[[], Model], limits: Limits) -> FastAPI:
+    """The application of one process, its model loaded and tried."""
+    set_up_logging()
+    model = load()
+    probe(model)
+    return create_app(model, limits, api_key=os.environ.get(API_KEY))
+
+
+class Workers(Multiprocess):
+    """uvicorn's supervisor, which starts the processes and replaces those that died; it tells when all are ready."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], announce: Callable[[], None]) -> None:
+        super().__init__(config, sockets)
+        self.announce = announce
+
+    def init_processes(self) -> None:
+        super().init_processes()
+        if all(process.wait_until_ready(60) for process in self.processes):
+            self.announce()

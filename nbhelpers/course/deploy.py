@@ -92,6 +92,10 @@ def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
     return tokenizer, adapters.merge(adapters.load_adapter(model, folder))
 
 
+def labels_of(model: Any) -> list[str]:
+    return [model.config.id2label[i] for i in range(model.config.num_labels)]
+
+
 def export_folder(
     folder: Path,
     output: Path,
@@ -119,7 +123,7 @@ def export_folder(
     if corpus is None:
         raise CourseError(f"{folder} does not tell what it was trained on; name a corpus with --dev to compare on")
     data, names = experiments.read(corpus)
-    labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    labels = labels_of(model)
     if labels != names:
         raise CourseError(f"the labels of {corpus} ({', '.join(names)}) are not the model's ({', '.join(labels)})")
 
@@ -155,9 +159,8 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
         tokenizer, model = load_torch(folder)
         if threads:
             torch.set_num_threads(threads)
-        config = model.config
-        run, labels, live = serving.torch_run(model), [config.id2label[i] for i in range(config.num_labels)], config.live
-        settings = config.to_dict().get("settings", {})
+        run, labels, about = serving.torch_run(model), labels_of(model), model.config.to_dict()
+        settings, live = about.get("settings", {}), about.get("live", False)
     form = settings.get("form", "turn")
     future = int(not live) if form == "dialogue" else settings.get("future", 0)
     return serving.adapt(

@@ -9,8 +9,10 @@ import tempfile
 import time
 import zlib
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
+import psutil
 
 from nbhelpers import serving
 
@@ -71,9 +73,9 @@ def right(result, text):
 
 
 @contextmanager
-def process(kind, **environment):
+def process(kind, workers=1, **environment):
     """This file as a process of its own; gives it, its address, and a function that reads its log."""
-    command = [sys.executable, __file__, str(kind)]
+    command = [sys.executable, __file__, str(kind), str(workers)]
     env = {**os.environ, **environment}
     with (
         tempfile.TemporaryFile("w+") as log,  # a pipe would be full after some hundred lines that nobody reads
@@ -84,16 +86,22 @@ def process(kind, **environment):
             line = running.stdout.readline()
             yield running, re.search(r"http://\S+", line)[0], lambda: log.seek(0) or log.read()
         finally:
-            running.kill()
+            if running.poll() is None:
+                for left in (*psutil.Process(running.pid).children(), running):
+                    left.kill()
 
 
-if __name__ == "__main__":  # seconds for each token, or "hang": on that text
-    kind = sys.argv[1]
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores Ctrl-C
+def served(kind):
+    """The model of that process: `kind` is seconds for each token, or "hang": on that text."""
 
     def hang(examples):
         if "hang" in texts_of(examples):
             time.sleep(60)
         return answers(examples)
 
-    serving.serve(lambda: model(hang if kind == "hang" else slow(float(kind))), port=0)
+    return model(hang if kind == "hang" else slow(float(kind)))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores Ctrl-C
+    serving.serve(partial(served, sys.argv[1]), port=0, workers=int(sys.argv[2]))
