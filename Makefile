@@ -21,7 +21,7 @@ clean:
 	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/course-ready: EXTRAS = course
-.venv/test-ready: EXTRAS = course,deploy,test
+.venv/test-ready: EXTRAS = course,test
 .venv/%-ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2> /dev/null || \
 	  { echo "nbhelpers needs Python 3.11 or newer with venv (Debian: apt install python3-venv); for another one: make PYTHON=python3.12"; exit 1; }

@@ -427,9 +427,9 @@ def dropout_spread(passes: ArrayLike, texts: Iterable[str], names: Iterable[str]
         return _finish(picture, f"Dots of class probabilities in percent, ranges over the passes. {listed}.", summary)
 
 
-def run_curves(frame: pd.DataFrame, measure: str) -> Picture:
+def run_curves(frame: pd.DataFrame, measure: str, over: str = "training") -> Picture:
     """One measure over training, a line per run. `frame`: a line per measurement (its index is the x axis, by name), a
-    column per run (up to six), NaN where a run was not measured. `measure` names the y axis.
+    column per run (up to six), NaN where a run was not measured. `measure` names the y axis, `over` what x stands for.
 
     >>> frame = pd.DataFrame({"plain": [0.2, 0.4], "R-Drop": [0.2, 0.1]}, pd.Index([10, 20], name="update"))
     >>> print(run_curves(frame, "KL (nats)").summary)
@@ -440,7 +440,7 @@ def run_curves(frame: pd.DataFrame, measure: str) -> Picture:
     _need(len(table) and (~np.isnan(table)).any(axis=0).all(), "a run in frame has no measurement: leave it out")
     colours = (BLUE, ORANGE, GREEN, RED, PURPLE, GREY)
     with style.context(CARD):
-        picture = _picture(8, 3.4, f"{measure[0].upper()}{measure[1:]} over training")
+        picture = _picture(8, 3.4, f"{measure[0].upper()}{measure[1:]} over {over}")
         axes = picture.subplots()
         for i, run in enumerate(runs):
             known = frame.iloc[:, i].dropna()

@@ -18,10 +18,13 @@ import itertools
 import json
 import logging
 import math
+import multiprocessing
 import os
+import pickle
 import queue
 import re
 import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -49,7 +52,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 API_KEY = "NBHELPERS_API_KEY"  # the environment variable; never an argument, which a list of processes would show
 PAGE = Path(__file__).with_name("page.html")
@@ -695,22 +698,23 @@ def serve(
     The environment variable NBHELPERS_API_KEY sets a key. What prevents the start is told in a sentence, exit code 1.
 
     Args:
-        load: returns the model; called in each worker. It decides how many threads a worker's model computes with.
+        load: returns the model; called in each worker. It decides how many threads a model computes with: workers times
+            threads should not exceed the cores.
         host: "0.0.0.0" lets other machines in.
         port: 0 takes a free one.
         limits: of each worker.
-        workers: processes that share the address; one that dies is replaced. Several need a `load` that pickle knows,
-            such as functools.partial(function_of_a_module, folder), and a main module that may be imported twice.
+        workers: processes that share the address; one that dies is replaced, and /metrics counts for all. They are
+            spawned: more than one need a `load` that pickle knows, such as functools.partial(function_of_a_module,
+            folder), and a main module that does nothing when imported.
     """
     set_up_logging()
-    began = time.perf_counter()
+    began, several = time.perf_counter(), workers > 1
     print("Loading the model ...", flush=True)
     try:
-        app = load_app(load, limits)  # of several workers each loads its own; here, what is wrong can be told
+        app: Any = partial(worker_app, pickle.dumps(load), limits) if several else load_app(load, limits)
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except Exception as error:
-        log.debug("start failed", exc_info=True)
-        sys.exit(f"The service did not start: {(str(error).strip() or repr(error)).splitlines()[0]}")
+        sys.exit(not_started(error))
     if host not in ("127.0.0.1", "::1", "localhost") and not os.environ.get(API_KEY):
         print(f"Anybody who reaches this machine can use the service; {API_KEY} would ask for a key.")
     address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
@@ -719,16 +723,15 @@ def serve(
         seconds = time.perf_counter() - began
         print(f"Ready after {seconds:.1f} s: {address} (API: {address}/docs). Ctrl+C ends it.", flush=True)
 
-    several = workers > 1
     config = uvicorn.Config(
-        partial(load_app, load, limits) if several else app, factory=several, workers=workers, log_config=None,
-        access_log=False, server_header=False, proxy_headers=False, ws="none", lifespan="on",
-        timeout_graceful_shutdown=8,
+        app, factory=several, workers=workers, log_config=None, access_log=False, server_header=False,
+        proxy_headers=False, ws="none", lifespan="on", timeout_graceful_shutdown=8, timeout_worker_healthcheck=60,
     )  # fmt: skip
     if several:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers count together
             Workers(config, [listener], announce).run()
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
         return
     announce()
     try:
@@ -741,22 +744,66 @@ def set_up_logging() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
 
 
+def not_started(error: Exception) -> str:
+    log.debug("start failed", exc_info=error)
+    return f"The service did not start: {(str(error).strip() or repr(error)).splitlines()[0]}"
+
+
 def load_app(load: Callable[[], Model], limits: Limits) -> FastAPI:
-    """The application of one process, its model loaded and tried."""
-    set_up_logging()
+    """The application, its model loaded and tried."""
     model = load()
     probe(model)
     return create_app(model, limits, api_key=os.environ.get(API_KEY))
 
 
+def worker_app(pickled_load: bytes, limits: Limits) -> FastAPI:
+    """The application of a worker, made in its process. It still comes pickled, so that what it imports is loaded here,
+    where uvicorn's supervisor can see that the worker lives."""
+    set_up_logging()
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None
+
+    def end_with_it() -> None:
+        supervisor.join()
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=end_with_it, daemon=True).start()
+    handlers = [(number, signal.signal(number, signal.SIG_DFL)) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        app = load_app(pickle.loads(pickled_load), limits)
+    except Exception as error:
+        sys.exit(not_started(error))
+    for handler in handlers:  # until here a signal ended it at once
+        signal.signal(*handler)
+    return app
+
+
 class Workers(Multiprocess):
-    """uvicorn's supervisor, which starts the processes and replaces those that died; it tells when all are ready."""
+    """uvicorn's supervisor, which starts processes and replaces those that died.
+
+    The first is started alone: when it cannot serve, it says why and all ends.
+    """
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], announce: Callable[[], None]) -> None:
         super().__init__(config, sockets)
         self.announce = announce
 
     def init_processes(self) -> None:
-        super().init_processes()
-        if all(process.wait_until_ready(60) for process in self.processes):
-            self.announce()
+        first = Process(self.config, self.sockets)
+        self.processes.append(first)
+        first.start()
+        while not first.wait_until_ready(0.5):
+            self.handle_signals()
+            if self.should_exit.is_set():
+                return
+            if first.exitcode is not None:
+                sys.exit(1 if first.exitcode == 1 else f"The service did not start: exit code {first.exitcode}")
+        self.announce()
+        for _ in range(self.processes_num - 1):
+            self.processes.append(Process(self.config, self.sockets))
+            self.processes[-1].start()
+
+    def terminate_all(self) -> None:
+        for listener in self.sockets:  # or who connects now would wait until all is over
+            listener.close()
+        super().terminate_all()

@@ -213,7 +213,10 @@ def serve(
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=screen, transient=True) as progress:
             task = progress.add_task("training a small model, once", total=1)
-            model = deploy.small_model(lambda share: progress.update(task, completed=share))
+            small = deploy.small_model(lambda share: progress.update(task, completed=share))
+        model = small.with_name(f"{small.name}_onnx")
+        if not model.is_dir():
+            deploy.export_folder(small, model)
     threads = max(1, len(os.sched_getaffinity(0)) // workers)
     serving.serve(partial(deploy.load, model, threads), host=host, port=port, workers=workers)
 
@@ -237,3 +240,7 @@ def main() -> None:
             raise
         Console(stderr=True).print(f"nbhelpers: {error}", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,7 @@
-"""From a folder with a trained model to an exported one, and to the service: `nbhelpers export`, `nbhelpers serve`."""
+"""From a folder with a trained model to an exported one, and to the service: `nbhelpers export`, `nbhelpers serve`.
+
+What only training and comparing need is imported where it is used: the service should start quickly.
+"""
 
 from __future__ import annotations
 
@@ -12,30 +15,43 @@ from typing import Any
 import pandas as pd
 import torch
 
-from nbhelpers import adapters, batching, dialogue, encoders, export, metrics, serving
-from nbhelpers.course import experiments, results
+from nbhelpers import dialogue, encoders, export, serving
 from nbhelpers.course.lessons import ROOT, CourseError
 
-SMALL = ROOT / "runs" / "small_model"
+RUNS = ROOT / "runs"
 
 
-def small_model(progress: Callable[[float], None] = lambda share: None) -> Path:
-    """The folder of a small model trained on the written dialogues, and exported; built at the first call.
+def small_model(progress: Callable[[float], None] = lambda share: None, num_dialogues: int = 0) -> Path:
+    """The folder of a small model of the written dialogues: trained at the first call, kept for the next.
 
-    It is the row "past and future" of the dialogues' table, with half the epochs. `progress` is told the share done.
+    It is the row "past and future" of the dialogues' table, with half the epochs.
+
+    Args:
+        progress: is told the share of the training that is done.
+        num_dialogues: train on the first of each split only; 0: on all.
     """
-    onnx = SMALL.with_name("small_model_onnx")
-    if not onnx.is_dir():
-        if not SMALL.is_dir():
-            row = results.table_rows("dialogues")["past and future"]
-            train({**row, "single_turns_first": 1, "num_epochs": 3}, SMALL, progress)
-        export_folder(SMALL, onnx)
-    return onnx
+    folder = RUNS / (f"small_model_{num_dialogues}" if num_dialogues else "small_model")
+    if not folder.is_dir():
+        from nbhelpers.course import results
+
+        row = results.table_rows("dialogues")["past and future"]
+        train({**row, "single_turns_first": 1, "num_epochs": 3}, folder, progress, num_dialogues)
+    return folder
 
 
-def train(config: dict[str, Any], folder: Path, progress: Callable[[float], None] = lambda share: None) -> None:
+def train(
+    config: dict[str, Any],
+    folder: Path,
+    progress: Callable[[float], None] = lambda share: None,
+    num_dialogues: int = 0,
+) -> None:
     """Train what a row of a results table describes, and save it with its tokenizer, settings and scores."""
+    from nbhelpers import metrics
+    from nbhelpers.course import experiments
+
     data, names = experiments.read(config["corpus"])
+    if num_dialogues:
+        data = {split: first(part, num_dialogues) for split, part in data.items()}
     epochs = config.get("single_turns_first", 0) + config["num_epochs"]
     passed = last = 0.0
 
@@ -57,6 +73,12 @@ def train(config: dict[str, Any], folder: Path, progress: Callable[[float], None
         trained.tokenizer.save_pretrained(new)
 
 
+def first(part: Any, num_dialogues: int) -> Any:
+    """The turns of the first dialogues of an `experiments.Split`; all when it has fewer."""
+    stop = dialogue.spans(part.dialogue_ids)[:num_dialogues][-1].stop
+    return type(part)(*(column[:stop] for column in part))
+
+
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """A folder to make and fill, that becomes this one when all went well: nobody finds it half written."""
@@ -76,6 +98,8 @@ def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
     """
     if not (folder / "adapter_config.json").is_file():
         return encoders.load_trained(folder)
+    from nbhelpers import adapters
+
     for name, advice in (("config.json", "its labels"), ("tokenizer_config.json", "its tokenizer")):
         if not (folder / name).is_file():
             raise CourseError(f"{folder} has no {name}, so {advice} cannot be known; save it with adapters.save")
@@ -114,6 +138,9 @@ def export_folder(
 
     Returns: the table of `export.compare`. Nothing is written when a step is refused.
     """
+    from nbhelpers import batching, metrics
+    from nbhelpers.course import experiments
+
     if (folder / "config.json").is_file() and "export" in json.loads((folder / "config.json").read_text("utf-8")):
         raise CourseError(f"{folder} is exported already; pass the folder it was made from")
     tokenizer, model = load_torch(folder, encoder)

@@ -138,6 +138,27 @@ def kl(answer: Callable[[list[float], list[float]], Any]) -> str:
     return ""
 
 
+def psi(answer: Callable[[list[int], list[int]], Any]) -> str:
+    """The population stability index of two lists of counts, each at least 0.5, in nats."""
+    cases = ([50, 50], [90, 10]), ([9, 9], [1, 1]), ([300, 20, 80], [250, 60, 90]), ([40, 0], [30, 10])
+    for now, before in cases:
+        p, q = ([max(x, 0.5) / sum(max(x, 0.5) for x in counts) for x in counts] for counts in (now, before))
+        try:
+            given, right = float(answer(now, before)), sum((a - b) * math.log(a / b) for a, b in zip(p, q, strict=True))
+        except (ValueError, ZeroDivisionError):
+            return f"for {now} and {before} your function divides by 0 or takes its logarithm; count at least 0.5."
+        if not math.isclose(given, right, abs_tol=1e-4):
+            hints = {
+                sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)): "this is the KL divergence; use p - q.",
+                -right: "the sign is turned; each term is (p - q) ln(p / q), which is never negative.",
+                right / math.log(2): "this is in bits; take the natural logarithm.",
+            }
+            near = [hint for value, hint in hints.items() if math.isclose(given, value, abs_tol=1e-4)]
+            other = f"{now} and {before} should give {right:.4f}, not {given:.4f}; are the shares those of each list?"
+            return (near or [other])[0]
+    return ""
+
+
 EXERCISES: dict[str, Check] = {
-    "memory": memory, "padding": padding, "f1": f1, "lora": lora, "kl": kl, "window": window,
+    "memory": memory, "padding": padding, "f1": f1, "lora": lora, "kl": kl, "window": window, "psi": psi,
 }  # fmt: skip

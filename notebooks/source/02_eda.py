@@ -43,7 +43,7 @@ except ImportError:  # on Colab or Kaggle, after:  !git clone <the address of th
     checkout = next((folder.resolve() for folder in folders if (folder / "pyproject.toml").exists()), None)
     assert checkout, "first get the course:  !git clone <the address of this course> nbhelpers"
     Path("keep.txt").write_text(f"torch=={version('torch')}\nnumpy=={version('numpy')}\n")
-    pip = [sys.executable, "-m", "pip", "install", "-q", "-c", "keep.txt", "-e", f"{checkout}[embedded]"]
+    pip = [sys.executable, "-m", "pip", "install", "-q", "-c", "keep.txt", "-e", f"{checkout}[embedded,deploy]"]
     subprocess.check_call(pip)
     sys.modules.pop("nbhelpers", None)
     sys.path.insert(0, str(checkout))

@@ -1,5 +1,4 @@
-"""`adapt`: the embedded encoder with a fresh head as texts and as dialogues, and an ONNX graph."""
-
+"""`adapt`, and one service test for three kinds of the same model: torch, ONNX, and ONNX with 8-bit weights."""
 
 import numpy as np
 import onnx
@@ -9,16 +8,50 @@ import torch
 from standins import LABELS
 from starlette.testclient import TestClient
 
-from nbhelpers import dialogue, encoders, serving
+from nbhelpers import batching, dialogue, encoders, export, serving
 
 TEXTS = ["The ferry is cancelled.", "What? No!", "Because of the wind.", "Then it is a holiday after all. Book it!"]
 SPEAKERS = ["Mara", "Jonas", "Mara", "Jonas"]
+NEAR = 1e-5  # how far probabilities of the same model may be apart
+# ... in a batch with others: 8 bits round all of a batch with one scale, so an answer depends a little on its company
+TOGETHER = {"torch": NEAR, "onnx": NEAR, "int8": 0.005}
 
 
 @pytest.fixture(scope="module")
 def pair():
     torch.manual_seed(0)
     return encoders.load("embedded", LABELS)
+
+
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory):
+    """The same weights as "torch", "onnx" and "int8", for "texts" and "dialogues": (`run` of the service, direct run).
+
+    Of the encoder its first two layers, which are exported in a third of the time.
+    """
+    torch.manual_seed(0)
+    tokenizer, classifier = encoders.load("embedded", LABELS)
+    classifier.base_model.encoder.layer = classifier.base_model.encoder.layer[:2]
+    classifier.config.num_hidden_layers, classifier.config.live = 2, False
+    found = {}
+    for form in ("texts", "dialogues"):
+        folder, options = tmp_path_factory.mktemp(form), {"dialogue": form == "dialogues"}
+        train = batching.loader(inputs(tokenizer, form), tokenizer.pad_token_id, shuffle=False)
+        export.export(classifier, tokenizer, folder / "onnx", **options)
+        export.quantize(classifier, tokenizer, folder / "int8", train, **options)
+        found["torch", form] = serving.torch_run(classifier), export.runner(classifier)
+        for kind in ("onnx", "int8"):
+            _, exported = export.load_exported(folder / kind, threads=1)
+            found[kind, form] = serving.onnx_run(exported.session), exported
+    return found
+
+
+def inputs(tokenizer, form):
+    """The examples of `TEXTS`: each by itself, or all as one dialogue."""
+    if form == "texts":
+        return batching.tokenize(TEXTS, tokenizer)
+    turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, style="name")
+    return dialogue.whole(turns, [0] * 4, tokenizer)
 
 
 def ask(model, path, content):
@@ -30,14 +63,13 @@ def ask(model, path, content):
     return np.array([[scores[label] for label in LABELS] for scores in found])
 
 
-def directly(classifier, examples, pad):
+def directly(run, examples):
     """The probabilities without the service, an example at a time."""
     rows = []
-    with torch.inference_mode():
-        for example in examples:
-            batch = {name: torch.tensor([column]) for name, column in example.items()}
-            batch["attention_mask"] = torch.ones_like(batch["input_ids"])
-            rows.append(classifier(**batch).logits.softmax(-1).reshape(-1, len(LABELS)))
+    for example in examples:
+        batch = {name: torch.tensor([column]) for name, column in example.items()}
+        batch["attention_mask"] = torch.ones_like(batch["input_ids"])
+        rows.append(run(batch).softmax(-1).reshape(-1, len(LABELS)))
     return torch.cat(rows).numpy()
 
 
@@ -46,14 +78,47 @@ def asked(*, future=None):
     return {"turns": turns, "future": future}
 
 
-def test_single_texts(pair):
-    tokenizer, classifier = pair
-    model = serving.adapt(serving.torch_run(classifier), tokenizer, LABELS)
+def apart(a, b):
+    return float(np.abs(a - b).max())
+
+
+@pytest.mark.parametrize("kind", TOGETHER)
+def test_single_texts(pair, variants, kind):
+    tokenizer, _ = pair
+    run, same = variants[kind, "texts"]
+    model = serving.adapt(run, tokenizer, LABELS)
     texts = [*TEXTS, "long " * 400]  # 2,000 characters
-    wanted = directly(classifier, [{"input_ids": tokenizer(t, truncation=True)["input_ids"]} for t in texts], 0)
-    assert np.abs(ask(model, "/classify", {"texts": texts}) - wanted).max() < 1e-4
-    alone = ask(model, "/classify/dialogue", asked())  # a model of single texts reads each turn alone
-    assert np.abs(alone - wanted[:4]).max() < 1e-4
+    wanted = directly(same, batching.tokenize(texts, tokenizer))
+    alone = np.concatenate([ask(model, "/classify", {"texts": [text]}) for text in texts])
+    assert apart(alone, wanted) < NEAR
+    assert apart(ask(model, "/classify", {"texts": texts}), wanted) < TOGETHER[kind]
+    turns = ask(model, "/classify/dialogue", asked())  # a model of single texts reads each turn alone
+    assert apart(turns, wanted[:4]) < TOGETHER[kind]
+
+
+@pytest.mark.parametrize("kind", TOGETHER)
+def test_dialogues(pair, variants, kind):
+    tokenizer, _ = pair
+    run, same = variants[kind, "dialogues"]
+    model = serving.adapt(run, tokenizer, LABELS, dialogue=dialogue, style="name", future=1)
+    serving.probe(model)
+    wanted = directly(same, inputs(tokenizer, "dialogues"))
+    assert apart(ask(model, "/classify/dialogue", asked()), wanted) < NEAR
+    turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, style="name")
+    past = directly(same, dialogue.windows(turns, [0] * 4, tokenizer, past=10, future=0))
+    assert apart(ask(model, "/classify/dialogue", asked(future=False)), past) < TOGETHER[kind]
+    assert apart(wanted[0], past[0]) > 0.005  # with the future it saw the later turns
+    plain = dialogue.encode_turns(TEXTS, range(4), tokenizer)
+    alone = directly(same, dialogue.whole(plain, range(4), tokenizer))
+    assert apart(ask(model, "/classify", {"texts": TEXTS}), alone) < TOGETHER[kind]
+
+
+@pytest.mark.parametrize("form", ["texts", "dialogues"])
+def test_the_exports_are_close_to_torch_and_are_not_torch(pair, variants, form):
+    examples = inputs(pair[0], form)
+    by_torch, by_onnx, by_int8 = (directly(variants[kind, form][1], examples) for kind in TOGETHER)
+    assert apart(by_onnx, by_torch) < NEAR
+    assert NEAR < apart(by_int8, by_torch) < 0.02
 
 
 @pytest.mark.parametrize("live", [True, False], ids=["live", "with the future"])
@@ -61,6 +126,7 @@ def test_single_texts(pair):
 def test_whole_dialogues_in_one_pass(pair, live, style):
     tokenizer, classifier = pair
     classifier.config.live = live
+    direct = export.runner(classifier)
     model = serving.adapt(
         serving.torch_run(classifier), tokenizer, LABELS, dialogue=dialogue, style=style, future=0 if live else 1
     )
@@ -68,26 +134,26 @@ def test_whole_dialogues_in_one_pass(pair, live, style):
     turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, style=style)
     (example,) = dialogue.whole(turns, [0] * 4, tokenizer)
     served = ask(model, "/classify/dialogue", asked())
-    assert np.abs(served - directly(classifier, [example], 0)).max() < 1e-4
+    assert np.abs(served - directly(direct, [example])).max() < NEAR
     first = dialogue.whole(turns[:1], [0], tokenizer)
     only_past = ask(model, "/classify/dialogue", asked(future=False))
-    assert np.abs(only_past[0] - directly(classifier, first, 0)[0]).max() < 1e-4  # the first turn sees itself only
+    assert np.abs(only_past[0] - directly(direct, first)[0]).max() < NEAR  # the first turn sees itself only
     assert live or np.abs(served[0] - only_past[0]).max() > 1e-3
     single = ask(model, "/classify", {"texts": TEXTS[:1]})
     plain = dialogue.whole(dialogue.encode_turns(TEXTS[:1], [0], tokenizer), [0], tokenizer)
-    assert np.abs(single - directly(classifier, plain, 0)).max() < 1e-4
+    assert np.abs(single - directly(direct, plain)).max() < NEAR
 
 
 def test_windows(pair):
     tokenizer, classifier = pair
     classifier.config.live = False
-    run = serving.torch_run(classifier)
+    run, direct = serving.torch_run(classifier), export.runner(classifier)
     model = serving.adapt(run, tokenizer, LABELS, dialogue=dialogue, style="name", past=1, future=1)
     turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, style="name")
     for future in (True, False):
         examples = dialogue.windows(turns, [0] * 4, tokenizer, past=1, future=int(future))
         served = ask(model, "/classify/dialogue", asked(future=future))
-        assert np.abs(served - directly(classifier, examples, 0)).max() < 1e-4
+        assert np.abs(served - directly(direct, examples)).max() < NEAR
 
 
 def test_a_model_without_the_speaker_tokens_it_was_trained_with_does_not_start(pair):

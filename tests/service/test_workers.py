@@ -1,25 +1,29 @@
-"""Several workers: one is killed under load, another takes its place; the counts are those of all."""
+"""Several workers: one is killed under load, another takes its place; the counts are those of all; nobody is left."""
 
 import asyncio
 import re
 import signal
-import time
+import subprocess
+import sys
 
 import httpx
 import psutil
+import pytest
 import standins
 
 
 def workers(supervisor):
     """The processes that serve; beside them multiprocessing has one of its own."""
-    return [x for x in psutil.Process(supervisor.pid).children() if "spawn_main" in " ".join(x.cmdline())]
+    children = psutil.Process(supervisor.pid).children()
+    living = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in living if "spawn_main" in " ".join(child.cmdline())]
 
 
 async def client(address, name, until):
     """Ask until then; returns how many answers came, each the right one, and how many connections broke."""
     answered = broken = 0
     async with httpx.AsyncClient(base_url=address, timeout=20) as session:
-        while time.monotonic() < until:
+        while not until.is_set():
             text = f"{name} {answered + broken}"
             try:
                 answer = await session.post("/classify", json={"texts": [text]})
@@ -32,30 +36,90 @@ async def client(address, name, until):
     return answered, broken
 
 
+async def both(running, log):
+    """Wait until two workers serve."""
+    async with asyncio.timeout(60):
+        while True:
+            found = workers(running)
+            if len(found) == 2 and all(f"Started server process [{worker.pid}]" in log() for worker in found):
+                return found
+            await asyncio.sleep(0.1)
+
+
 def test_a_killed_worker_takes_only_its_own_requests_with_it():
-    async def scene(running, address):
-        until = time.monotonic() + 6
+    async def scene(running, address, log):
+        until = asyncio.Event()
+        before = await both(running, log)
         clients = [asyncio.create_task(client(address, f"client {i}", until)) for i in range(16)]
         await asyncio.sleep(1)
-        before = sorted(workers(running), key=lambda worker: len(worker.net_connections()), reverse=True)
-        before[0].kill()  # the one with more clients
-        found = await asyncio.gather(*clients)
-        return before, sum(answered for answered, _ in found), [broken for _, broken in found]
+        before[0].kill()
+        await asyncio.to_thread(before[0].wait, 10)
+        after = await both(running, log)
+        await asyncio.sleep(1)
+        until.set()
+        return before, after, await asyncio.gather(*clients)
 
     with standins.process(1e-5, workers=2) as (running, address, log):
-        before, answered, broken = asyncio.run(scene(running, address))
-        assert len(before) == 2
-        assert answered > 100
-        assert 0 < sum(broken) <= 16
-        assert max(broken) == 1  # the next try of each went to another worker
-        after = workers(running)
-        assert len(after) == 2
+        before, after, found = asyncio.run(scene(running, address, log))
+        answered, broken = zip(*found, strict=True)
         assert before[1] in after
-        assert before[0] not in after
+        assert sum(answered) > 100
+        assert sum(broken) > 0
+        assert max(broken) == 1  # the next try of each went to another worker
         counts = httpx.get(f"{address}/metrics").text
         counted = re.search(r'requests_total\{path="/classify",status="200"\} (\S+)', counts)
-        assert float(counted[1]) >= answered  # both workers', and the dead one's
+        assert float(counted[1]) >= sum(answered)  # of all workers, the dead one, too
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=10) == 0
         assert not [process for process in (*before, *after) if process.is_running()]
         assert "Traceback" not in log()
+
+
+def test_sigterm_answers_what_is_in_flight():
+    async def scene(running, address, log):
+        served = await both(running, log)
+        async with httpx.AsyncClient(base_url=address, timeout=20) as session:
+            texts = [f"{i:0300d}" for i in range(8)]  # 8 x 300 tokens x 1 ms, shared by two
+            flying = [asyncio.create_task(session.post("/classify", json={"texts": [text]})) for text in texts]
+            await asyncio.sleep(0.5)
+            running.send_signal(signal.SIGTERM)
+            for text, answer in zip(texts, await asyncio.gather(*flying), strict=True):
+                assert standins.right(answer.json()["results"][0], text)
+        return served
+
+    with standins.process(0.001, workers=2) as (running, address, log):
+        served = asyncio.run(scene(running, address, log))
+        assert running.wait(timeout=10) == 0
+        assert not [process for process in served if process.is_running()]
+        assert "Traceback" not in log()
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{address}/health")
+
+
+def test_workers_whose_supervisor_was_killed_end():
+    with standins.process(0, workers=2) as (running, address, _):
+        assert httpx.get(f"{address}/health").status_code == 200
+        served = workers(running)
+        running.kill()
+        _, left = psutil.wait_procs(served, timeout=10)
+        assert not left
+
+
+@pytest.mark.parametrize(
+    ("environment", "kind", "sentence"),
+    [({}, "nonsense", "could not convert string to float"), ({"NBHELPERS_API_KEY": " "}, "0", "the API key is blank")],
+)
+def test_what_prevents_the_start_is_told_once(environment, kind, sentence, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    command = [sys.executable, standins.__file__, kind, "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("The service did not start: ") == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_load_that_pickle_does_not_know_is_told():
+    with pytest.raises(SystemExit, match=r"did not start: .*pickle"):
+        standins.serving.serve(lambda: standins.model(), port=0, workers=2)

@@ -23,6 +23,11 @@ def both_ways(first, second):
     return [F.kl_div(b, a, log_target=True, reduction="sum") for a, b in ((p, q), (q, p))]
 
 
+def stability(now, before, factor=lambda a, b: a - b, least=0.5):
+    p, q = ([max(x, least) / sum(max(x, least) for x in counts) for x in counts] for counts in (now, before))
+    return sum(factor(a, b) * math.log(a / b) for a, b in zip(p, q, strict=True))
+
+
 def said(capsys, exercise, answer):
     exercises.check(exercise, answer)
     return capsys.readouterr().out.strip()
@@ -56,6 +61,12 @@ def said(capsys, exercise, answer):
         ("lora", lambda layers, r: [r], "return a number"),
         ("lora", lambda layers, r: r * (layers[0][0] + layers[0][1]), "should be 12,416, not 12288"),
         ("kl", lambda a, b: sum(both_ways(a, b)) / 2, "Right."),
+        ("psi", lambda p, q: stability(p, q), "Right."),
+        ("psi", lambda p, q: -stability(p, q), "the sign is turned"),
+        ("psi", lambda p, q: stability(p, q) / math.log(2), "this is in bits"),
+        ("psi", lambda p, q: stability(p, q, lambda a, b: a), "this is the KL divergence"),
+        ("psi", lambda p, q: stability(p, q, least=0), "count at least 0.5"),
+        ("psi", lambda p, q: 1, "should give 0.8789, not 1.0000"),
         ("kl", lambda a, b: both_ways(a, b)[0], "this is KL(p || q) alone"),
         ("kl", lambda a, b: both_ways(a, b)[1], "this is KL(q || p) alone"),
         ("kl", lambda a, b: sum(both_ways(a, b)).item(), "take half of it"),
