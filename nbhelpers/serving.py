@@ -100,7 +100,7 @@ class Limits:
     waiting_tokens: int = 65_536  # in the queue
     batch_tokens: int = 1024  # padding included; what a short request may have to wait for
     batch_items: int = 32
-    delay: float = 0.001  # seconds an idle service waits for company for the first request
+    delay: float = 0.0  # seconds an idle service waits for company for the first request
 
 
 DEFAULTS = Limits()
@@ -713,6 +713,9 @@ def serve(
     try:
         app: Any = partial(worker_app, pickle.dumps(load), limits) if several else load_app(load, limits)
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        # connections inherit it; asyncio sets it only on sockets that name their protocol, and without it the second
+        # part of a small answer waits 40 ms for the client to confirm the first
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
     except Exception as error:
         sys.exit(not_started(error))
     if host not in ("127.0.0.1", "::1", "localhost") and not os.environ.get(API_KEY):

@@ -190,9 +190,11 @@ def export_model(
     output = output or model.with_name(f"{model.resolve().name}_{to}")
     with screen.status("exporting and comparing ..."):
         table = deploy.export_folder(model, output, int8=quantize is not None, corpus=dev, encoder=encoder, force=force)
+    table = table.rename(columns={"score": "weighted F1"})
     shown = Table("step", *table.columns)
+    forms = ("{:.1f}", "{:.2f}", "{:.0f}", "{:.1%}", "{:.2g}", "{:.4f}")
     for name, row in zip(table.index, table.itertuples(index=False), strict=True):
-        shown.add_row(name, *(f"{value:.4g}" for value in row))
+        shown.add_row(name, *(form.format(value) for form, value in zip(forms, row, strict=True)))
     screen.print(shown)
     screen.print(f"Written: {output}", soft_wrap=True)
 

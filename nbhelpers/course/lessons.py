@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +40,8 @@ def all_lessons(folder: Path = NOTEBOOKS) -> list[Lesson]:
 
 def read_lesson(path: Path) -> Lesson:
     """One lesson. Raises CourseError unless exactly one cell is tagged "parameters"."""
+    import nbformat  # takes longer than all else that `nbhelpers serve` needs of this file
+
     cells = nbformat.read(path, as_version=4).cells
     tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from nbhelpers.course import lessons
@@ -38,7 +39,7 @@ def test_lesson_3_shows_what_its_prose_says():
 
 def test_setup_cell_finds_the_checkout_and_keeps_torch_and_numpy(tmp_path):
     """Run it as on Colab: nbhelpers not importable, the checkout in a folder of that name; pip is recorded, not run."""
-    cell = lessons.nbformat.read(lessons.NOTEBOOKS / "01_environment.ipynb", 4).cells[1].source
+    cell = nbformat.read(lessons.NOTEBOOKS / "01_environment.ipynb", 4).cells[1].source
     (tmp_path / "nbhelpers").symlink_to(lessons.ROOT, target_is_directory=True)
     script = (
         "import subprocess, sys\n"

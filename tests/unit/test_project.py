@@ -42,18 +42,18 @@ def test_every_requirement_is_pinned_within_its_range():
 
 def test_all_means_all():
     named = re.findall(r"[\w]+", EXTRAS["all"][0].partition("[")[2])
-    assert {*named, "embedded"} == {*EXTRAS, "all"} - {"all"} | {"embedded"}
-    assert EXTRAS["course"][0] == "nbhelpers[embedded]"
+    assert {*named, "all", "embedded", "deploy"} == set(EXTRAS)
+    assert EXTRAS["course"][0] == "nbhelpers[embedded,deploy]"  # it brings them
 
 
 def test_conda_takes_the_same_versions_as_make():
     content = yaml.safe_load((ROOT / "environment.yml").read_text())
     python, pip = content["dependencies"][0], content["dependencies"][-1]["pip"]
     assert python.replace("python ", "") == PROJECT["requires-python"]
-    assert pip == ["--constraint constraints.txt", "--editable .[course,deploy,test]"]
+    assert pip == ["--constraint constraints.txt", "--editable .[course,test]"]
     makefile = (ROOT / "Makefile").read_text()
     assert "--constraint constraints.txt" in makefile
-    assert "EXTRAS = course,deploy,test" in makefile
+    assert "EXTRAS = course,test" in makefile
 
 
 def test_the_pins_are_what_is_installed():
