@@ -200,6 +200,8 @@ def service(folder):
 
 async def ask(port, idle, texts):
     """Status and content of the answer to POST /classify, on an idle connection or a new one; status 0: none came."""
+    while idle and idle[-1][0].at_eof():  # the service closes a connection that was idle for 5 s
+        idle.pop()
     try:
         async with asyncio.timeout(30):
             reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
