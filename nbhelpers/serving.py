@@ -339,17 +339,14 @@ class Metrics:
         self.confidence = Histogram("nbhelpers_confidence", "Highest probability", buckets=shares, registry=registry)
         powers = [2**n for n in range(8)]
         batches = Histogram("nbhelpers_batch_items", "Examples in a batch", buckets=powers, registry=registry)
-        about = "Tokens that waited when the last batch began"
-        waiting = Gauge("nbhelpers_waiting_tokens", about, registry=registry, multiprocess_mode="mostrecent")
-
-        def watch(items: int) -> None:
-            batches.observe(items)
-            waiting.set(batcher.waiting_tokens)
-
-        batcher.watch = watch
+        batcher.watch = batches.observe
+        about = "Tokens in the queue (of several workers: of the one asked)"
+        self.waiting = Gauge("nbhelpers_waiting_tokens", about, registry=registry, multiprocess_mode="mostrecent")
+        self.batcher = batcher
 
     def text(self) -> bytes:
         """All counts, in Prometheus's format; of several workers their sums."""
+        self.waiting.set(self.batcher.waiting_tokens)
         registry = self.registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
