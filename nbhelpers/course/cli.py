@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
-import os
 import signal
 import time
 from dataclasses import asdict
@@ -184,7 +182,6 @@ def export_model(
     force: Annotated[bool, typer.Option(help="Keep what agrees with the original on too few labels.")] = False,
 ) -> None:
     """Export a model for production, and show what each step costs and buys on the dev split."""
-    need("onnxruntime", "deploy")
     from nbhelpers.course import deploy
 
     output = output or model.with_name(f"{model.resolve().name}_{to}")
@@ -207,7 +204,8 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Processes; each has its share of the cores.")] = 1,
 ) -> None:
     """Serve a model: page, API and documentation, until Ctrl+C. NBHELPERS_API_KEY sets a key."""
-    need("fastapi", "deploy")
+    import torch
+
     from nbhelpers import serving
     from nbhelpers.course import deploy
 
@@ -219,13 +217,8 @@ def serve(
         model = small.with_name(f"{small.name}_onnx")
         if not model.is_dir():
             deploy.export_folder(small, model)
-    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    threads = max(1, torch.get_num_threads() // workers)
     serving.serve(partial(deploy.load, model, threads), host=host, port=port, workers=workers)
-
-
-def need(package: str, extra: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        raise CourseError(f'{package} is not installed; run pip install -e ".[{extra}]" in the course\'s folder')
 
 
 def main() -> None:

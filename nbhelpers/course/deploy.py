@@ -111,7 +111,7 @@ def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
     for name in ("live", "settings", "scores"):
         if name in config:
             setattr(model.config, name, config[name])
-    if model.config.to_dict().get("settings", {}).get("speakers") == "id":
+    if getattr(model.config, "settings", {}).get("speakers") == "id":
         dialogue.add_speaker_tokens(tokenizer, model)
     return tokenizer, adapters.merge(adapters.load_adapter(model, folder))
 
@@ -141,11 +141,10 @@ def export_folder(
     from nbhelpers import batching, metrics
     from nbhelpers.course import experiments
 
-    if (folder / "config.json").is_file() and "export" in json.loads((folder / "config.json").read_text("utf-8")):
+    if (folder / export.MODEL).is_file():
         raise CourseError(f"{folder} is exported already; pass the folder it was made from")
     tokenizer, model = load_torch(folder, encoder)
-    about = model.config.to_dict()
-    settings = about.get("settings", {})
+    settings = getattr(model.config, "settings", {})
     corpus = corpus or settings.get("corpus")
     if corpus is None:
         raise CourseError(f"{folder} does not tell what it was trained on; name a corpus with --dev to compare on")
@@ -173,7 +172,7 @@ def export_folder(
             steps["int8"] = (export.load_exported(new)[1], new)
         table = export.compare(steps, batches("dev"), score, force=force)
         found = {"dev weighted F1, exported": table["score"].iloc[-1], "same labels": table["same labels"].iloc[-1]}
-        export.add_scores(new, {**about.get("scores", {}), **found})
+        export.add_scores(new, {**getattr(model.config, "scores", {}), **found})
     return table
 
 
@@ -186,8 +185,8 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
         tokenizer, model = load_torch(folder)
         if threads:
             torch.set_num_threads(threads)
-        run, labels, about = serving.torch_run(model), labels_of(model), model.config.to_dict()
-        settings, live = about.get("settings", {}), about.get("live", False)
+        run, labels = serving.torch_run(model), labels_of(model)
+        settings, live = getattr(model.config, "settings", {}), getattr(model.config, "live", False)
     form = settings.get("form", "turn")
     future = int(not live) if form == "dialogue" else settings.get("future", 0)
     return serving.adapt(

@@ -106,12 +106,15 @@ settings = config.get("settings", {})
 data, names = experiments.read(settings["corpus"])
 if num_dialogues:
     data = {split: deploy.first(part, num_dialogues) for split, part in data.items()}
-examples = {split: experiments.inputs(data[split], tokenizer, settings) for split in ("train", "dev")}
-batches = {
-    split: batching.loader(rows, tokenizer.pad_token_id, max_tokens=4096, max_items=32, shuffle=False)
-    for split, rows in examples.items()
-}
-{split: f"{len(rows)} inputs, {len(data[split].labels)} turns" for split, rows in examples.items()}
+
+
+def loader(part):
+    rows = experiments.inputs(part, tokenizer, settings)
+    return batching.loader(rows, tokenizer.pad_token_id, max_tokens=4096, max_items=32, shuffle=False)
+
+
+batches = {split: loader(data[split]) for split in ("train", "dev")}
+{split: f"{len(found.dataset)} inputs, {len(data[split].labels)} turns" for split, found in batches.items()}
 
 # %% [markdown]
 # ## ONNX
@@ -219,8 +222,8 @@ except export.ExportError as error:
     print(error)
 
 # %% [markdown]
-# The same for MELD's texts and a model of single turns, measured in one go on an idle machine
-# (`python tests/benchmarks/service.py`), with what we had set out to reach:
+# The same for MELD's texts and a model of single turns, on an idle machine (`python tests/benchmarks/service.py`), with
+# what we had set out to reach. Of each number, the last measurement:
 
 # %%
 last = {(row["row"], number): row for row in results.read("service") for number in row["targets"]}
@@ -323,9 +326,7 @@ print("ended; lines in its log:", len(Path("service.log").read_text().splitlines
 
 # %%
 def answers_to(split):
-    rows = experiments.inputs(split, tokenizer, settings)
-    loader = batching.loader(rows, tokenizer.pad_token_id, max_tokens=4096, max_items=32, shuffle=False)
-    probabilities = export.predict(onnx_model, loader).softmax(-1)
+    probabilities = export.predict(onnx_model, loader(split)).softmax(-1)
     return [names[i] for i in probabilities.argmax(-1)], probabilities.amax(-1).tolist()
 
 

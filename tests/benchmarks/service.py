@@ -14,7 +14,6 @@ import json
 import logging
 import multiprocessing
 import operator
-import os
 import random
 import re
 import selectors
@@ -29,13 +28,14 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import torch
 import transformers
 
 from nbhelpers import corpora, encoders, export, metrics, serving
 from nbhelpers.course import deploy, results
 from nbhelpers.course.lessons import ROOT, CourseError
 
-THREADS = len(os.sched_getaffinity(0))  # as `nbhelpers serve` takes
+THREADS = torch.get_num_threads()  # as `nbhelpers serve` takes
 MODEL = ROOT / "runs" / "meld_model"
 ROUNDS, CLIENTS, RATE = 3, 64, 50
 transformers.logging.set_verbosity(logging.CRITICAL)  # a pipeline complains of every class that it does not know
