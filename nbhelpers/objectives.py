@@ -117,11 +117,12 @@ def r_drop(
         return cross_entropy(model, batch, class_weights=class_weights, label_smoothing=label_smoothing)
     if not any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules()):
         raise ValueError("the model has no dropout, so R-Drop has nothing to compare; set one, or use cross_entropy")
-    inputs, labels = {name: value for name, value in batch.items() if name != "labels"}, batch["labels"]
     if doubled:
-        first, second = model(**{name: torch.cat([value, value]) for name, value in inputs.items()}).logits.chunk(2)
+        twice = {name: torch.cat([value, value]) for name, value in batch.items()}
+        first, second = answer(model, twice, "labels").chunk(2)
     else:
-        first, second = model(**inputs).logits, model(**inputs).logits
+        first, second = answer(model, batch, "labels"), answer(model, batch, "labels")
+    labels = batch["labels"]
     options = {"class_weights": class_weights, "label_smoothing": label_smoothing}
     loss = mean_loss(first, labels, **options) + mean_loss(second, labels, **options)  # type: ignore[arg-type]
     return loss + alpha * disagreement(first, second, labels)

@@ -204,7 +204,7 @@ def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) 
             row[column] = f"{measured[key].mean() / unit:,.{digits}f}" if key in measured else ""
         row["difference"] = difference(compared[name]) if name in compared else ""
         shown.append({**row, "source": "measured here" if len(measured) else "not measured yet"})
-    return pd.DataFrame(shown).fillna("").drop(columns=[] if compared else "difference")
+    return pd.DataFrame(shown).fillna("").drop(columns=[] if compared else "difference", errors="ignore")
 
 
 def mean_sd(values: pd.Series) -> str:

@@ -1,25 +1,36 @@
-"""Every lesson opens in JupyterLab: title and figures are drawn, and the browser reports no error."""
+"""Lessons in JupyterLab: each opens, its figures are drawn, the browser reports no error; lesson 6's sliders work."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
+import papermill
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from nbhelpers.course import lessons
 
+SHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
+
 
 @pytest.fixture(scope="module")
-def jupyterlab(tmp_path_factory):
+def folder(tmp_path_factory):
+    """A copy of the lessons, to be run and changed."""
+    return shutil.copytree(lessons.NOTEBOOKS, tmp_path_factory.mktemp("course") / "notebooks")
+
+
+@pytest.fixture(scope="module")
+def jupyterlab(folder, tmp_path_factory):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    options = [f"--port={port}", "--IdentityProvider.token=", f"--ServerApp.root_dir={lessons.NOTEBOOKS}"]
+    options = [f"--port={port}", "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"]
     home = tmp_path_factory.mktemp("jupyter")
     server = subprocess.Popen(
         [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *options],
@@ -44,19 +55,50 @@ def answers(address):
         return False
 
 
-@pytest.mark.parametrize("lesson", lessons.all_lessons(), ids=lambda lesson: lesson.path.stem)
-def test_lesson_opens(chromium, jupyterlab, lesson):
-    figures = lesson.path.read_text(encoding="utf-8").count('"image/png": "')
+@pytest.fixture
+def page(chromium):
+    """A page as tall as a lesson, because JupyterLab draws only what is in view; it must report no error."""
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=chromium, args=options)
-        page = browser.new_page(viewport={"width": 1200, "height": 20000})  # JupyterLab draws only what is in view
+        page = browser.new_page(viewport={"width": 1200, "height": 20000})
         errors = []
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.goto(f"{jupyterlab}/doc/tree/{lesson.path.name}")
-        page.wait_for_selector(".jp-Notebook h1", timeout=60_000)
-        assert lesson.title in page.locator(".jp-Notebook h1").first.inner_text()
-        drawn = "() => [...document.querySelectorAll('.jp-OutputArea img')].filter(x => x.naturalWidth > 0).length"
-        page.wait_for_function(f"({drawn})() >= {figures}", timeout=60_000)
+        yield page
         browser.close()
     assert not errors
+
+
+@pytest.mark.parametrize("lesson", lessons.all_lessons(), ids=lambda lesson: lesson.path.stem)
+def test_lesson_opens(page, jupyterlab, lesson):
+    figures = lesson.path.read_text(encoding="utf-8").count('"image/png": "')
+    page.goto(f"{jupyterlab}/doc/tree/{lesson.path.name}")
+    page.wait_for_selector(".jp-Notebook h1", timeout=60_000)
+    assert lesson.title in page.locator(".jp-Notebook h1").first.inner_text()
+    drawn = "() => [...document.querySelectorAll('.jp-OutputArea img')].filter(x => x.naturalWidth > 0).length"
+    page.wait_for_function(f"({drawn})() >= {figures}", timeout=60_000)
+
+
+def test_a_slider_of_lesson_6_changes_what_the_model_reads_and_answers(page, jupyterlab, folder):
+    [lesson] = lessons.select(["6"], lessons.all_lessons())
+    parameters = lessons.profile_parameters("smoke", lesson)
+    options = {"prepare_only": True, "kernel_name": "python3", "language": "python", "progress_bar": False}
+    papermill.execute_notebook(lesson.path, folder / "slider.ipynb", parameters, **options)
+    page.goto(f"{jupyterlab}/doc/tree/slider.ipynb")
+    page.wait_for_selector(".jp-Notebook h1", timeout=60_000)
+    page.get_by_text("Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    past = page.locator(".widget-hslider", has_text="past").get_by_role("slider")
+    output = page.locator(".widget-interact .widget-output")
+    read = {}
+    for key, number in (("Home", 0), ("ArrowRight", 1), ("End", 20)):
+        expect(output).to_contain_text("points.", timeout=180_000)
+        past.press(key)
+        expect(output).to_contain_text(f"; {number} before, 0 after: ", timeout=60_000)
+        read[number] = output.inner_text()
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.locator(".widget-interact").screenshot(path=SHOTS / "lesson_6_sliders.png")
+    assert [text.count("[SEP]") for text in read.values()] == [1, 2, 5]  # turn 4, and what came before it
+    moved = [int(text.rsplit("moves most, by ")[1].split()[0]) for text in read.values()]
+    assert moved[0] == 0
+    assert max(moved) > 0

@@ -76,6 +76,7 @@ def test_bf16_logits_are_summed_in_fp32(draws):
         (lambda: objectives.class_weights([0, 2], 3), "no training item has class 1"),
         (lambda: objectives.class_weights([0, 5], 3), "label 5 is outside the 3 classes"),
         (lambda: objectives.cross_entropy(lambda: SimpleNamespace(), {"input_ids": torch.zeros(1)}), "has no 'labels'"),
+        (lambda: objectives.r_drop(Masked(2).train(), {"items": torch.arange(2)}), "has no 'labels'"),
     ],
 )  # fmt: skip
 def test_wrong_calls_say_what_is_wrong(call, message):
