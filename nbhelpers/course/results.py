@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import platform
+import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -145,36 +146,58 @@ def runs(table: str, row: str) -> list[dict[str, Any]]:
 
 
 def write_tests(table: str) -> None:
-    """Compare each row with the one named as baseline, and keep the outcome in data/results/TABLE.tests.json.
+    """Keep in data/results/TABLE.tests.json what follows from the test predictions of each row's seeds.
 
-    Seed by seed on the same test rows; whole dialogues are drawn where the corpus has them. Lessons read the file, as
-    the labels of MELD may not be at hand there.
+    The majority vote of the seeds, and the comparison with the row named as baseline: seed by seed on the same test
+    rows; whole dialogues are drawn where the corpus has them. Lessons read the file, as the labels of MELD may not be
+    at hand there.
     """
     from nbhelpers import metrics
     from nbhelpers.course import experiments
 
-    against, found = load_table(table).get("baseline"), {}
+    against = load_table(table).get("baseline")
+    found: dict[str, dict[str, Any]] = {}
     for name, config in table_rows(table).items():
-        if against in (None, name) or config["method"] != "fine-tuning":
-            continue
-        a, b = ({run["seed"]: run for run in runs(table, row)} for row in (against, name))
-        seeds = sorted(set(a) & set(b))
-        if not seeds:
+        measured = predictions(table, name)
+        if config["method"] != "fine-tuning" or not measured:
             continue
         data, names = experiments.read(config.get("test", config["corpus"]))
-        groups = data["test"].dialogue_ids or None
-        before, after = ([[int(digit) for digit in x[seed]["predictions"]] for seed in seeds] for x in (a, b))
-        outcome = metrics.compare_runs(data["test"].labels, before, after, groups=groups, num_classes=len(names))
-        found[name] = {"against": against, "seeds": seeds, **{key: round(value, 5) for key, value in outcome.items()}}
+        labels, groups = data["test"].labels, data["test"].dialogue_ids or None
+        vote = [statistics.mode(votes) for votes in zip(*measured.values(), strict=True)]
+        found[name] = {"vote": metrics.scores(labels, vote, len(names))}
+        before = predictions(table, against) if against not in (None, name) else {}
+        seeds = sorted(set(before) & set(measured))
+        if seeds:
+            made = ([x[seed] for seed in seeds] for x in (before, measured))
+            outcome = metrics.compare_runs(labels, *made, groups=groups, num_classes=len(names))
+            outcome = {key: round(value, 5) for key, value in outcome.items()}
+            found[name] |= {"against": against, "seeds": seeds, **outcome}
     if found:
         (RESULTS / f"{table}.tests.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
+def predictions(table: str, row: str) -> dict[int, list[int]]:
+    """Seed -> the labels that the run of this seed gave to the test rows."""
+    return {run["seed"]: [int(digit) for digit in run["predictions"]] for run in runs(table, row)}
+
+
 def tests(table: str) -> dict[str, Any]:
-    """Row -> how it compares with the table's baseline, as `write_tests` left it; {} when nothing was compared."""
+    """What `write_tests` left: row -> "vote", and how it compares with the baseline; {} when nothing was measured."""
     path = RESULTS / f"{table}.tests.json"
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return found
+
+
+def votes(table: str, rows: Sequence[str]) -> pd.DataFrame:
+    """For each row the mean test scores of its seeds, and those of their majority vote, in percent."""
+    kept, shown = tests(table), []
+    for name in rows:
+        scores = 100 * pd.DataFrame([run["test"] for run in runs(table, name)])
+        row = {"row": name, "seeds": len(scores)}
+        for key, column in list(SCORES.items())[:2] if len(scores) else ():
+            row |= {column: mean_sd(scores[key]), f"{column} of their vote": f"{100 * kept[name]['vote'][key]:.1f}"}
+        shown.append(row)
+    return pd.DataFrame(shown).fillna("")
 
 
 def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) -> pd.DataFrame:
@@ -202,9 +225,13 @@ def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) 
             row |= {"seconds": f"{measured['seconds'].mean():.0f}", "threads": str(measured["threads"].max())}
         for column, (key, unit, digits) in COSTS.items() if costs else ():
             row[column] = f"{measured[key].mean() / unit:,.{digits}f}" if key in measured else ""
-        row["difference"] = difference(compared[name]) if name in compared else ""
+        row["difference"] = difference(compared[name]) if "against" in compared.get(name, {}) else ""
         shown.append({**row, "source": "measured here" if len(measured) else "not measured yet"})
-    return pd.DataFrame(shown).fillna("").drop(columns=[] if compared else "difference", errors="ignore")
+    return (
+        pd.DataFrame(shown)
+        .fillna("")
+        .drop(columns=[] if any("against" in x for x in compared.values()) else "difference", errors="ignore")
+    )
 
 
 def mean_sd(values: pd.Series) -> str:

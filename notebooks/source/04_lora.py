@@ -454,8 +454,7 @@ print(f"loss on 16 texts: {history[0]['train_loss']:.2f}, after 14 updates {hist
 # ## Where this stands
 #
 # The same methods on all of MELD, measured with the settings in `nbhelpers/course/tables/meld.yml` and to be had again
-# with `nbhelpers results meld`; "without head" counts what the method itself adds. LoRA and IA3 get six passes there,
-# the others four.
+# with `nbhelpers results meld`; "without head" counts what the method itself adds. Each gets four passes.
 
 # %%
 methods = ["utterance only", "frozen encoder", "LoRA", "LoRA at the rate of full fine-tuning", "IA3"]

@@ -299,9 +299,9 @@ def answer(number, turn, past, future):
     return tokenizer.decode(example["input_ids"]), names[gold["dev"][rows[turn]]], probabilities.tolist()
 
 
-def explore(dialogue_number=0, turn=4, past=10, future=0):
-    text, label, with_context = answer(dialogue_number, turn, past, future)
-    _, _, without = answer(dialogue_number, turn, 0, 0)
+def explore(scene=0, turn=4, past=10, future=0):
+    text, label, with_context = answer(scene, turn, past, future)
+    _, _, without = answer(scene, turn, 0, 0)
     print(f"{text}\nlabel: {label}")
     shown = {"the turn alone": without, f"{past} before, {future} after": with_context}
     plots.show(plots.class_probabilities(pd.DataFrame(shown, index=names).T))
@@ -311,7 +311,7 @@ def explore(dialogue_number=0, turn=4, past=10, future=0):
 dev_ids = list(dict.fromkeys(ids["dev"]))
 changed = np.flatnonzero((alone["dev"] != gold["dev"]) & (context["dev"] == gold["dev"]))
 row = int(changed[0]) if len(changed) else 4  # a turn that context put right
-chosen = {"dialogue_number": dev_ids.index(ids["dev"][row]), "turn": row - ids["dev"].index(ids["dev"][row])}
+chosen = {"scene": dev_ids.index(ids["dev"][row]), "turn": row - ids["dev"].index(ids["dev"][row])}
 explore(**chosen)
 
 # %% [markdown]
@@ -320,7 +320,7 @@ explore(**chosen)
 # input.
 
 # %%
-sliders = {"dialogue_number": (0, len(dev_ids) - 1), "turn": (0, 17), "past": (0, 20), "future": (0, 5)}
+sliders = {"scene": (0, len(dev_ids) - 1), "turn": (0, 17), "past": (0, 20), "future": (0, 5)}
 _ = ipywidgets.interact(explore, **sliders)
 
 # %% [markdown]

@@ -256,13 +256,36 @@ def test_rows_are_compared_with_the_baseline_on_the_seeds_both_have(monkeypatch,
     monkeypatch.setattr(results, "read", lambda _: measured)
     monkeypatch.setattr(experiments, "read", lambda _: ({"test": split}, ["x", "y"]))
     results.write_tests("t")
-    (found,) = json.loads((tmp_path / "t.tests.json").read_text()).items()
-    assert found[0] == "b"
-    assert found[1]["seeds"] == [1, 2]
-    assert found[1]["difference"] == pytest.approx(1 - 1 / 3, abs=1e-4)
+    found = json.loads((tmp_path / "t.tests.json").read_text())
+    assert list(found) == ["a", "b"]
+    assert "against" not in found["a"]
+    assert found["b"]["seeds"] == [1, 2]
+    assert found["b"]["difference"] == pytest.approx(1 - 1 / 3, abs=1e-4)
     shown = results.summary("t").set_index("row")["difference"]
     assert re.fullmatch(r"\+66\.7 \([\d.]+ to [\d.]+\), p 0\.\d{3}, against a", shown["b"])
     assert shown["a"] == ""
+
+
+def test_seeds_vote_on_each_test_row(monkeypatch, tmp_path):
+    from nbhelpers.course import experiments
+
+    (tmp_path / "t.yml").write_text(
+        "defaults: {corpus: c, method: fine-tuning}\nrows: {a: {}, not measured: {lr: 3}}\n", encoding="utf-8"
+    )
+    circumstances = {"device": "cpu", "precision": "fp32", "config": {"corpus": "c", "method": "fine-tuning"}}
+    score = {"weighted_f1": 0.5, "macro_f1": 0.25, "accuracy": 0.5}
+    made = ["0011", "0110", "0101"]  # each is wrong once or twice, their vote 0111 never
+    measured = [{"row": "a", "seed": i, "test": score, "predictions": x, **circumstances} for i, x in enumerate(made)]
+    monkeypatch.setattr(results, "TABLES", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "read", lambda _: measured)
+    split = experiments.Split([], [0, 1, 1, 1], [], [], [])
+    monkeypatch.setattr(experiments, "read", lambda _: ({"test": split}, ["x", "y"]))
+    results.write_tests("t")
+    first, second = results.votes("t", ["a", "not measured"]).to_dict("records")
+    assert (first["seeds"], first["weighted F1"], first["weighted F1 of their vote"]) == (3, "50.0 ± 0.0", "100.0")
+    assert (first["macro F1"], first["macro F1 of their vote"]) == ("25.0 ± 0.0", "100.0")
+    assert (second["seeds"], second["weighted F1"]) == (0, "")
 
 
 def test_doctor_and_list_show_the_course():
