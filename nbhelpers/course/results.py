@@ -168,8 +168,8 @@ def write_tests(table: str) -> None:
         before = predictions(table, against) if against not in (None, name) else {}
         seeds = sorted(set(before) & set(measured))
         if seeds:
-            made = ([x[seed] for seed in seeds] for x in (before, measured))
-            outcome = metrics.compare_runs(labels, *made, groups=groups, num_classes=len(names))
+            a, b = ([x[seed] for seed in seeds] for x in (before, measured))
+            outcome = metrics.compare_runs(labels, a, b, groups=groups, num_classes=len(names))
             outcome = {key: round(value, 5) for key, value in outcome.items()}
             found[name] |= {"against": against, "seeds": seeds, **outcome}
     if found:
