@@ -148,15 +148,14 @@ def runs(table: str, row: str) -> list[dict[str, Any]]:
 def write_tests(table: str) -> None:
     """Keep in data/results/TABLE.tests.json what follows from the test predictions of each row's seeds.
 
-    The majority vote of the seeds, and the comparison with the row named as baseline: seed by seed on the same test
-    rows; whole dialogues are drawn where the corpus has them. Lessons read the file, as the labels of MELD may not be
-    at hand there.
+    The majority vote of the seeds, and the comparison with the baseline, or the row that the table's "against" names:
+    seed by seed on the same test rows; whole dialogues are drawn where the corpus has them. Lessons read the file, as
+    the labels of MELD may not be at hand there.
     """
     from nbhelpers import metrics
     from nbhelpers.course import experiments
 
-    against = load_table(table).get("baseline")
-    found: dict[str, dict[str, Any]] = {}
+    content, found = load_table(table), dict[str, dict[str, Any]]()
     for name, config in table_rows(table).items():
         measured = predictions(table, name)
         if config["method"] != "fine-tuning" or not measured:
@@ -165,6 +164,7 @@ def write_tests(table: str) -> None:
         labels, groups = data["test"].labels, data["test"].dialogue_ids or None
         vote = [statistics.mode(votes) for votes in zip(*measured.values(), strict=True)]
         found[name] = {"vote": metrics.scores(labels, vote, len(names))}
+        against = content.get("against", {}).get(name, content.get("baseline"))
         before = predictions(table, against) if against not in (None, name) else {}
         seeds = sorted(set(before) & set(measured))
         if seeds:

@@ -238,9 +238,9 @@ def test_measuring_runs_beside_each_other_and_keeps_each_row(monkeypatch, tmp_pa
 def test_rows_are_compared_with_the_baseline_on_the_seeds_both_have(monkeypatch, tmp_path):
     from nbhelpers.course import experiments
 
-    rows = "{a: {lr: 1}, b: {lr: 2}, not measured: {lr: 3}, floor: {method: majority}}"
+    rows = "{a: {lr: 1}, b: {lr: 2}, c: {lr: 4}, not measured: {lr: 3}, floor: {method: majority}}"
     (tmp_path / "t.yml").write_text(
-        f"defaults: {{corpus: c, method: fine-tuning}}\nbaseline: a\nrows: {rows}\n", encoding="utf-8"
+        f"defaults: {{corpus: c, method: fine-tuning}}\nbaseline: a\nagainst: {{c: b}}\nrows: {rows}\n", encoding="utf-8"
     )
     gold = [0, 1] * 20
     split = experiments.Split([], gold, [], [row // 4 for row in range(40)], [])
@@ -249,7 +249,9 @@ def test_rows_are_compared_with_the_baseline_on_the_seeds_both_have(monkeypatch,
     measured = [
         {"row": row, "config": {"corpus": "c", "method": "fine-tuning", "lr": lr}, "seed": seed, "test": score,
          "predictions": digits, **circumstances}
-        for row, lr, digits, seeds in (("a", 1, "0" * 40, (0, 1, 2)), ("b", 2, "01" * 20, (1, 2, 5))) for seed in seeds
+        for row, lr, digits, seeds in (
+            ("a", 1, "0" * 40, (0, 1, 2)), ("b", 2, "01" * 20, (1, 2, 5)), ("c", 4, "01" * 20, (5,))
+        ) for seed in seeds
     ]  # fmt: skip
     monkeypatch.setattr(results, "TABLES", tmp_path)
     monkeypatch.setattr(results, "RESULTS", tmp_path)
@@ -257,9 +259,10 @@ def test_rows_are_compared_with_the_baseline_on_the_seeds_both_have(monkeypatch,
     monkeypatch.setattr(experiments, "read", lambda _: ({"test": split}, ["x", "y"]))
     results.write_tests("t")
     found = json.loads((tmp_path / "t.tests.json").read_text())
-    assert list(found) == ["a", "b"]
+    assert list(found) == ["a", "b", "c"]
     assert "against" not in found["a"]
     assert found["b"]["seeds"] == [1, 2]
+    assert (found["c"]["against"], found["c"]["seeds"], found["c"]["difference"]) == ("b", [5], 0)
     assert found["b"]["difference"] == pytest.approx(1 - 1 / 3, abs=1e-4)
     shown = results.summary("t").set_index("row")["difference"]
     assert re.fullmatch(r"\+66\.7 \([\d.]+ to [\d.]+\), p 0\.\d{3}, against a", shown["b"])
