@@ -239,9 +239,8 @@ def test_rows_are_compared_with_the_baseline_on_the_seeds_both_have(monkeypatch,
     from nbhelpers.course import experiments
 
     rows = "{a: {lr: 1}, b: {lr: 2}, c: {lr: 4}, not measured: {lr: 3}, floor: {method: majority}}"
-    (tmp_path / "t.yml").write_text(
-        f"defaults: {{corpus: c, method: fine-tuning}}\nbaseline: a\nagainst: {{c: b}}\nrows: {rows}\n", encoding="utf-8"
-    )
+    table = f"defaults: {{corpus: c, method: fine-tuning}}\nbaseline: a\nagainst: {{c: b}}\nrows: {rows}\n"
+    (tmp_path / "t.yml").write_text(table, encoding="utf-8")
     gold = [0, 1] * 20
     split = experiments.Split([], gold, [], [row // 4 for row in range(40)], [])
     circumstances = {"device": "cpu", "precision": "fp32", "seconds": 1.0, "threads": 1}
