@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -156,11 +157,21 @@ def show_results(
 
     if not show:
         results.measure(table, seeds, only, screen.print, jobs)
-    frame = results.summary(table)
-    shown = Table(*(Column(name, overflow="fold") for name in frame.columns))
-    for row in frame.itertuples(index=False):
-        shown.add_row(*map(str, row))
+    rows = results.summary(table).to_dict("records")
+    there = [row for row in rows if row["source"] != results.NOT_MEASURED]
+    numbers = ["seeds", *results.SCORES.values(), "seconds"]
+    columns = [Column(name, justify="right", no_wrap=True) for name in numbers]
+    shown = Table(Column("row", min_width=18), *columns, box=box.SIMPLE)
+    for row in there:
+        shown.add_row(escape(row["row"]), *(str(row.get(name, "")) for name in numbers))
     screen.print(shown)
+    for title, lines in (
+        ("Weighted F1, 95 % interval", [f"{x['row']}: {x['difference']}" for x in there if x.get("difference")]),
+        ("Published by others", [f"{x['row']}: {x['source']}" for x in there if x["source"] != results.MEASURED]),
+        ("Not measured yet", [row["row"] for row in rows if row not in there]),
+    ):
+        if lines:
+            screen.print("\n  ".join([f"{title}:", *lines]), markup=False, highlight=False)
 
 
 class Format(StrEnum):

@@ -28,6 +28,7 @@ COSTS = {  # column -> what a run measured, its unit, digits after the point
     "GiB": ("peak_gib", 1, 2),
     "MB on disk": ("saved_bytes", 1e6, 1),
 }
+MEASURED, NOT_MEASURED = "measured here", "not measured yet"
 PUBLISHED = ("row", "seeds", "weighted F1", "macro F1", "accuracy", "seconds", "source")
 
 
@@ -226,7 +227,7 @@ def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) 
         for column, (key, unit, digits) in COSTS.items() if costs else ():
             row[column] = f"{measured[key].mean() / unit:,.{digits}f}" if key in measured else ""
         row["difference"] = difference(compared[name]) if "against" in compared.get(name, {}) else ""
-        shown.append({**row, "source": "measured here" if len(measured) else "not measured yet"})
+        shown.append({**row, "source": MEASURED if len(measured) else NOT_MEASURED})
     return (
         pd.DataFrame(shown)
         .fillna("")

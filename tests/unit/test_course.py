@@ -290,6 +290,16 @@ def test_seeds_vote_on_each_test_row(monkeypatch, tmp_path):
     assert (second["seeds"], second["weighted F1"]) == (0, "")
 
 
+def test_a_table_of_results_fits_into_80_columns():
+    tool = Path(sys.executable).with_name("nbhelpers")
+    done = subprocess.run(
+        [tool, "results", "meld", "--show"], capture_output=True, text=True, timeout=120, check=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )  # fmt: skip
+    assert re.search(r"^ +utterance only +5 +\d\d\.\d ± \d\.\d ", done.stdout, re.MULTILINE)
+    assert re.search(r"^ +LoRA: [+-]\d\.\d \(.*\), p 0\.\d+, against utterance only$", done.stdout, re.MULTILINE)
+
+
 def test_doctor_and_list_show_the_course():
     tool = Path(sys.executable).with_name("nbhelpers")
     for arguments, words in ((["doctor"], ["precision", "smoke", "gpu", "torch"]), (["list"], ["03", "num_epochs=2"])):
