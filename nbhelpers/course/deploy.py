@@ -64,10 +64,9 @@ def train(
 
     trained = experiments.train(data, names, config, seed=0, log=log)
     model = trained.model.float().cpu()
-    model.config.scores = {
-        f"{split} weighted F1": metrics.scores(data[split].labels, trained.predict(split), len(names))["weighted_f1"]
-        for split in ("dev", "test")
-    }
+    made = {split: trained.logits(split).argmax(-1).numpy() for split in ("dev", "test")}
+    scored = {split: metrics.scores(data[split].labels, made[split], len(names)) for split in made}
+    model.config.scores = {f"{split} weighted F1": scored[split]["weighted_f1"] for split in scored}
     with new_folder(folder) as new, encoders.quiet():
         model.save_pretrained(new)
         trained.tokenizer.save_pretrained(new)

@@ -75,7 +75,8 @@ def run(config: dict[str, Any], seed: int, threads: int = 0) -> dict[str, Any]:
     data, names = read(config["corpus"])
     if "test" in config:
         data["test"] = read(config["test"])[0]["test"]
-    method = {"majority": majority, "tf-idf": tf_idf, "fine-tuning": fine_tuning}[config["method"]]
+    methods = {"majority": majority, "tf-idf": tf_idf, "fine-tuning": fine_tuning, "average": average}
+    method = methods[config["method"]]
     start = time.perf_counter()
     predictions, extra = method(data, names, config, seed)
     seconds = time.perf_counter() - start
@@ -149,11 +150,11 @@ def adapted(model: Any, method: str, **options: Any) -> Any:
 
 
 class Trained(NamedTuple):
-    """What training gives: besides the model, `predict(split) -> predictions`, and what it took."""
+    """What training gives: besides the model, `logits(split)` [items, classes], and what it took."""
 
     tokenizer: Any
     model: Any
-    predict: Callable[[str], Any]
+    logits: Callable[[str], torch.Tensor]
     seconds: float
     tokens: int
 
@@ -191,12 +192,11 @@ def train(
 
     evaluated = {split: batches(split, config) for split in data if split != "train"}
 
-    def predicted(split: str) -> Any:
-        logits = training.predict(model, evaluated[split], precision=precision)
-        return logits[:, : len(names)].argmax(-1).numpy()
+    def logits(split: str) -> torch.Tensor:
+        return training.predict(model, evaluated[split], precision=precision)[:, : len(names)]
 
     def dev_score(_: Any) -> float:
-        return metrics.scores(data["dev"].labels, predicted("dev"), len(names))["weighted_f1"]
+        return metrics.scores(data["dev"].labels, logits("dev").argmax(-1).numpy(), len(names))["weighted_f1"]
 
     first = config.get("single_turns_first", 0)  # epochs; these have a schedule of their own and are not evaluated
     alone = {**config, "form": "window", "past": 0, "num_epochs": first, "shift": 0}
@@ -212,22 +212,29 @@ def train(
         )  # fmt: skip
         seconds += time.perf_counter() - start
         tokens += sum(len(row["input_ids"]) for row in batch.dataset) * num_epochs
-    return Trained(tokenizer, model, predicted, seconds, tokens)
+    return Trained(tokenizer, model, logits, seconds, tokens)
 
 
 def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
     """`train`, and what it cost."""
-    _, model, predict, seconds, tokens = train(data, names, config, seed)
-    with tempfile.TemporaryDirectory() as folder, encoders.quiet():
-        model.save_pretrained(folder)
-        saved = sum(file.stat().st_size for file in Path(folder).iterdir())
-    counted = adapters.num_parameters(model)
-    return {split: predict(split) for split in ("dev", "test")}, {
-        "tokens_per_second": round(tokens / seconds),
-        "trainable_parameters": counted["trainable"],
-        "trainable_without_head": counted["without head"],
-        "saved_bytes": saved,
-    }
+    return average(data, names, {"corpus": config["corpus"], "members": [config]}, seed)
+
+
+def average(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
+    """The mean of the probabilities that several models give, each trained by itself; their costs add up."""
+    members = [train(data, names, {"corpus": config["corpus"], **member}, seed) for member in config["members"]]
+    seconds, tokens = sum(x.seconds for x in members), sum(x.tokens for x in members)
+    costs = {"tokens_per_second": round(tokens / seconds), "saved_bytes": 0}
+    costs |= {"trainable_parameters": 0, "trainable_without_head": 0}
+    for member in members:
+        with tempfile.TemporaryDirectory() as folder, encoders.quiet():
+            member.model.save_pretrained(folder)
+            costs["saved_bytes"] += sum(file.stat().st_size for file in Path(folder).iterdir())
+        counted = adapters.num_parameters(member.model)
+        costs["trainable_parameters"] += counted["trainable"]
+        costs["trainable_without_head"] += counted["without head"]
+    probabilities = {x: torch.stack([m.logits(x).softmax(-1) for m in members]).mean(0) for x in ("dev", "test")}
+    return {split: rows.argmax(-1).numpy() for split, rows in probabilities.items()}, costs
 
 
 def objective(config: dict[str, Any]) -> training.Objective:

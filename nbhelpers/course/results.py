@@ -28,6 +28,7 @@ COSTS = {  # column -> what a run measured, its unit, digits after the point
     "GiB": ("peak_gib", 1, 2),
     "MB on disk": ("saved_bytes", 1e6, 1),
 }
+SEEDED = ("fine-tuning", "average")  # methods whose result depends on the seed
 MEASURED, NOT_MEASURED = "measured here", "not measured yet"
 PUBLISHED = ("row", "seeds", "weighted F1", "macro F1", "accuracy", "seconds", "source")
 
@@ -103,7 +104,7 @@ def missing_runs(table: str, seeds: int, only: str | None) -> Iterator[tuple[str
         raise CourseError(f"table {table} has no row {only!r}; there are {', '.join(rows)}")
     there = [(x["row"], x["config"], x["seed"]) for x in read(table)]
     for name, config in rows.items():
-        for seed in range(seeds if config["method"] == "fine-tuning" else 1):  # the others do not depend on a seed
+        for seed in range(seeds if config["method"] in SEEDED else 1):
             if only in (None, name) and (name, config, seed) not in there:
                 yield name, config, seed
 
@@ -159,7 +160,7 @@ def write_tests(table: str) -> None:
     content, found = load_table(table), dict[str, dict[str, Any]]()
     for name, config in table_rows(table).items():
         measured = predictions(table, name)
-        if config["method"] != "fine-tuning" or not measured:
+        if config["method"] not in SEEDED or not measured:
             continue
         data, names = experiments.read(config.get("test", config["corpus"]))
         labels, groups = data["test"].labels, data["test"].dialogue_ids or None

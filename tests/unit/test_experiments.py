@@ -44,6 +44,18 @@ def test_a_run_measures_what_a_row_needs(few, extra):
     assert (row["trainable_parameters"] < 1e6) == ("tuning" in extra)
 
 
+def test_an_average_is_that_of_what_its_members_give_by_themselves(few):
+    members = [PLAIN, {**PLAIN, "form": "dialogue"}]
+    row = experiments.run({"corpus": "dialogues", "method": "average", "members": members}, seed=0)
+    data, names = experiments.read("dialogues")
+    trained = [experiments.train(data, names, member, seed=0) for member in members]
+    mean = sum(one.logits("test").softmax(-1) for one in trained) / 2
+    assert row["predictions"] == "".join(str(i) for i in mean.argmax(-1).tolist())
+    single = experiments.run(PLAIN, seed=0)
+    assert row["trainable_parameters"] == 2 * single["trainable_parameters"]
+    assert row["saved_bytes"] == pytest.approx(2 * single["saved_bytes"], rel=0.01)
+
+
 def test_sentiments_and_labels_belong_to_the_same_turns(few):
     tokenizer = AutoTokenizer.from_pretrained(encoders.embedded_folder())
     for form in ({"form": "dialogue"}, {"form": "window", "past": 1}):
