@@ -150,9 +150,9 @@ def runs(table: str, row: str) -> list[dict[str, Any]]:
 def write_tests(table: str) -> None:
     """Keep in data/results/TABLE.tests.json what follows from the test predictions of each row's seeds.
 
-    The majority vote of the seeds (of labels with equally many votes, the one of the lowest seed), and the comparison with the baseline, or the row that the table's "against" names:
-    seed by seed on the same test rows; whole dialogues are drawn where the corpus has them. Lessons read the file, as
-    the labels of MELD may not be at hand there.
+    The majority vote of the seeds (a tie goes to the label of the lowest seed), and the comparison with the baseline,
+    or the row that the table's "against" names: seed by seed on the same test rows; whole dialogues are drawn where the
+    corpus has them. Lessons read the file, as the labels of MELD may not be at hand there.
     """
     from nbhelpers import metrics
     from nbhelpers.course import experiments
