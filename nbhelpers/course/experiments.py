@@ -221,8 +221,14 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
 
 
 def average(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
-    """The mean of the probabilities that several models give, each trained by itself; their costs add up."""
-    members = [train(data, names, {"corpus": config["corpus"], **member}, seed) for member in config["members"]]
+    """The mean of the probabilities that several models give, each trained by itself; their costs add up.
+
+    A member may ask for another seed by "add_to_seed".
+    """
+    members = [
+        train(data, names, {"corpus": config["corpus"], **member}, seed + member.get("add_to_seed", 0))
+        for member in config["members"]
+    ]
     seconds, tokens = sum(x.seconds for x in members), sum(x.tokens for x in members)
     costs = {"tokens_per_second": round(tokens / seconds), "saved_bytes": 0}
     costs |= {"trainable_parameters": 0, "trainable_without_head": 0}

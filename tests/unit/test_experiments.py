@@ -45,10 +45,10 @@ def test_a_run_measures_what_a_row_needs(few, extra):
 
 
 def test_an_average_is_that_of_what_its_members_give_by_themselves(few):
-    members = [PLAIN, {**PLAIN, "form": "dialogue"}]
+    members = [PLAIN, {**PLAIN, "form": "dialogue", "add_to_seed": 3}]
     row = experiments.run({"corpus": "dialogues", "method": "average", "members": members}, seed=0)
     data, names = experiments.read("dialogues")
-    trained = [experiments.train(data, names, member, seed=0) for member in members]
+    trained = [experiments.train(data, names, member, seed) for member, seed in zip(members, (0, 3), strict=True)]
     mean = sum(one.logits("test").softmax(-1) for one in trained) / 2
     assert row["predictions"] == "".join(str(i) for i in mean.argmax(-1).tolist())
     single = experiments.run(PLAIN, seed=0)
