@@ -374,7 +374,7 @@ print(f"chosen on test instead of dev: {100 * picked:+.1f} points from {len(scor
 #
 # ## What was measured
 #
-# The written dialogues, then MELD, five seeds a row where the column says so; each row against the turn alone, with a
+# The written dialogues, then MELD, five seeds a row where the column says so; each row against the one it names, with a
 # paired test that draws whole dialogues. "Past" rows may run live; the others need the whole transcript. All can be had
 # again with `nbhelpers results dialogues` and `nbhelpers results meld`.
 
@@ -398,12 +398,14 @@ others = ["roberta-large without context", "roberta-large with past and future a
 results.summary("meld", rows=[*ours, *averaged, *others])
 
 # %% [markdown]
-# On MELD, one pass over the dialogue by itself brings this small encoder nothing: both rows are no better than the
-# utterance only. (The settings of the written dialogues brought less, 59.3 and 60.0 with one seed: what was chosen on
-# one corpus is a guess on another.) But the model that reads the dialogue errs on other turns. Let it and the
-# utterance-only model of the same seed answer together, by the mean of their probabilities. Two models may be better
-# than one for no other reason than that they are two, so these rows stand against two averaged seeds *without* context.
-# PLACEHOLDER
+# On MELD's test split, reading the dialogue brings this small encoder nothing: both sides in view are no better than
+# the utterance only, the past alone is worse. On dev the same models (both sides) were one point better than without
+# context. A gain on dev that test does not confirm is no gain, however plausible it is; and what helped on one corpus
+# is a guess on another.
+#
+# A model that reads the dialogue errs on other turns, so let it and the utterance-only model of the same seed answer
+# together, by the mean of their probabilities. That scores above either alone. But two models may be better than one
+# only because they are two: against two averaged seeds *without* context, nothing is left (column "difference").
 #
 # EmoBERTa's row with context reads the future as well. Its own files also hold rows with the past only (64.6 ± 0.9) and
 # with names but no context (63.5 ± 0.6, no better than without names); five seeds each.
@@ -436,7 +438,7 @@ check("window", window if window(0, [0], 0, 0) is not None else None)
 # - A window never crosses into another dialogue, and never shows the future unless the task has it.
 # - One pass per dialogue reads each turn once; a mask makes it fit for a live talk, and a test can prove it.
 # - Say with every score whether future turns were visible.
-# - Context is worth a few points at most: it takes several seeds and a paired test to show them.
+# - Context is worth a few points or nothing: it takes several seeds and a paired test to tell.
 
 # %%
 headline("test weighted F1", score(context["test"], "test"))

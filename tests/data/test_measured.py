@@ -51,12 +51,10 @@ def test_reviews_teach_what_real_reviews_mean(target):
     assert measured("reviews", f"two classes, tested on {target}", "accuracy") >= 78
 
 
-TWO = "averaged with the utterance only"
 FLOORS = {
     "utterance only": (59.5, 37),
     "LoRA": (59.5, 37),
-    f"past only, {TWO}": (61.0, 41),
-    f"past and future, {TWO}": (62.0, 42),
+    "past only, averaged with the utterance only": (61.0, 41),
 }
 
 
