@@ -165,8 +165,9 @@ def show_results(
     for row in there:
         shown.add_row(escape(row["row"]), *(str(row.get(name, "")) for name in numbers))
     screen.print(shown)
+    compared = [row for row in there if row.get("against")]
     for title, lines in (
-        ("Weighted F1, 95 % interval", [f"{x['row']}: {x['difference']}" for x in there if x.get("difference")]),
+        ("Weighted F1, 95 % interval", [f"{x['row']}: {x['difference']}, against {x['against']}" for x in compared]),
         ("Published by others", [f"{x['row']}: {x['source']}" for x in there if x["source"] != results.MEASURED]),
         ("Not measured yet", [row["row"] for row in rows if row not in there]),
     ):

@@ -227,13 +227,12 @@ def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) 
             row |= {"seconds": f"{measured['seconds'].mean():.0f}", "threads": str(measured["threads"].max())}
         for column, (key, unit, digits) in COSTS.items() if costs else ():
             row[column] = f"{measured[key].mean() / unit:,.{digits}f}" if key in measured else ""
-        row["difference"] = difference(compared[name]) if "against" in compared.get(name, {}) else ""
+        if "against" in compared.get(name, {}):
+            row |= {"difference": difference(compared[name]), "against": compared[name]["against"]}
         shown.append({**row, "source": MEASURED if len(measured) else NOT_MEASURED})
-    return (
-        pd.DataFrame(shown)
-        .fillna("")
-        .drop(columns=[] if any("against" in x for x in compared.values()) else "difference", errors="ignore")
-    )
+    frame = pd.DataFrame(shown).fillna("")
+    last = [column for column in ("difference", "against", "source") if column in frame]
+    return frame[[*frame.columns.drop(last), *last]]
 
 
 def mean_sd(values: pd.Series) -> str:
@@ -242,6 +241,6 @@ def mean_sd(values: pd.Series) -> str:
 
 
 def difference(test: dict[str, Any]) -> str:
-    """For instance "+2.1 (1.0 to 3.2), p 0.001, against the turn alone": 95 % interval, larger p of the two tests."""
+    """For instance "+2.1 (1.0 to 3.2), p 0.001": 95 % interval, larger p of the two tests."""
     interval = f"{100 * test['difference']:+.1f} ({100 * test['low']:.1f} to {100 * test['high']:.1f})"
-    return f"{interval}, p {max(test['p_bootstrap'], test['p_permutation']):.3f}, against {test['against']}"
+    return f"{interval}, p {max(test['p_bootstrap'], test['p_permutation']):.3f}"
