@@ -20,7 +20,7 @@
 # - recognise, by a number, the faults that R-Drop code often has.
 #
 # <!-- facts -->
-# Minutes and memory: not measured yet.
+# Measured: default profile 1.5 min, 2.4 GiB on 2 CPU threads. Not measured: MELD, GPU.
 # <!-- /facts -->
 #
 # In training, dropout switches off other units in every pass, so one text gets a different answer each time. R-Drop
