@@ -36,11 +36,14 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 from torch.nn.utils import prune
 from torch.utils.data import DataLoader
-from transformers import AutoTokenizer
+from transformers import AttentionInterface, AttentionMaskInterface, AutoTokenizer, masking_utils
 
 MIN_AGREEMENT = 0.98  # of labels with the original; a step below it is refused
 MODEL = "model.onnx"
 NUM_CALIBRATION = 200  # examples that show how large each activation gets
+UNEVEN = 4  # tokens get a scale each where the largest is this many times as large as their median
+ATTENTION = "onnx_attention"  # the name under which transformers knows `attend` and `visible`
+OPSET = 23  # the first with Attention
 PROTOBUF_LIMIT = 2_000_000_000  # bytes; larger weights go into a file of their own, model.onnx.data
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime")
 # the two linear layers of a feed-forward block, as BERT and its relatives, and as DistilBERT names them
@@ -87,15 +90,18 @@ def export(
         settings: how inputs are to be made, for instance {"speakers": "name", "past": 5}; anything json can hold.
         scores: what was measured, for instance {"dev weighted F1": 0.61}.
 
-    The graph comes from torch.export (`dynamo=True`). Attention is "eager", whatever the model was loaded with: every
-    architecture has it, its graph has fewer nodes than SDPA's, and what it adds to the scores of padding is finite.
+    The graph comes from torch.export (`dynamo=True`). Attention is one operation of ONNX (opset 23) where transformers
+    lets it be replaced, as in BERT and RoBERTa; elsewhere, as in DeBERTa, it is "eager", which every architecture has.
 
     Raises ExportError for an adapter that is not merged, for `dialogue=True` with a model that cannot read turns, and
     when torch cannot trace the model.
     """
     check_exportable(model, dialogue)
     plain: Any = copy.deepcopy(model).eval().float().cpu()
-    plain.set_attn_implementation("eager")
+    # where positions are rotations, torch also makes one operation of those, which onnxruntime 1.31 refuses to run
+    rotary = getattr(plain.config, "rope_parameters", None) is not None
+    fused = plain.base_model._can_set_attn_implementation() and not rotary
+    plain.set_attn_implementation(ATTENTION if fused else "eager")
     # sizes of 2 and more, and all different: torch.export takes a size of 1, or two equal ones, for fixed
     inputs = {"input_ids": torch.ones(2, 9, dtype=torch.long), "attention_mask": torch.ones(2, 9, dtype=torch.long)}
     axes = {name: {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")} for name in inputs}
@@ -106,7 +112,7 @@ def export(
         with quiet():
             program: Any = torch.onnx.export(
                 Graph(plain).eval(), (), kwargs=inputs, dynamic_shapes=axes, output_names=["logits"],
-                dynamo=True, verbose=False,
+                dynamo=True, opset_version=OPSET if fused else None, verbose=False,
             )  # fmt: skip
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
@@ -132,6 +138,29 @@ def export(
     }
     write_about(folder, about)
     return folder
+
+
+def attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float | None = None, **_: Any
+) -> tuple[Tensor, None]:
+    """transformers' attention, [batch, heads, tokens, size] in, [batch, tokens, heads, size] out, as one operation."""
+    heads = query.shape[1]
+    flat = [x.transpose(1, 2).flatten(2) for x in (query, key, value)]  # the exporter drops what undoes itself
+    attention: Any = torch.onnx.ops.attention
+    y = attention(*flat, mask, q_num_heads=heads, kv_num_heads=key.shape[1], scale=scaling)[0]
+    return y.unflatten(2, (heads, -1)), None
+
+
+def visible(*, q_length: int, attention_mask: Tensor, mask_function: Any, **options: Any) -> Tensor | None:
+    """transformers' mask of what each token may attend to, [batch, 1, tokens, tokens], in as few operations as go."""
+    if mask_function is masking_utils.bidirectional_mask_function:
+        return attention_mask[:, None, None, :].bool().expand(-1, 1, q_length, -1)
+    options |= {"q_length": q_length, "attention_mask": attention_mask, "mask_function": mask_function}
+    return masking_utils.sdpa_mask(**options)
+
+
+AttentionInterface.register(ATTENTION, attend)
+AttentionMaskInterface.register(ATTENTION, visible)
 
 
 def check_exportable(model: nn.Module, dialogue: bool) -> None:
@@ -196,53 +225,68 @@ def quantize(
 def ease(model: nn.Module, batches: DataLoader[Any]) -> nn.Module:
     """A copy that loses less when it is rounded to 8 bits: the same answers, up to rounding of the word embeddings.
 
-    Each token's input to a linear layer is divided by its largest value, so that it has a scale of its own. Channels
-    that are large are divided by a fixed factor first, and the weights multiplied by it (SmoothQuant; Xiao et al. 2022,
-    arXiv 2211.10438, alpha 0.5). Word embeddings get a scale per word.
+    Channels that are large are divided by a fixed factor before a linear layer, and its weights multiplied by it
+    (SmoothQuant; Xiao et al. 2022, arXiv 2211.10438, alpha 0.5). Where tokens still differ much in size, each is
+    divided by its own largest value, too. Word embeddings get a scale per word.
     """
     model = copy.deepcopy(model).eval()
-    seen: dict[nn.Linear, Tensor] = {}  # largest absolute value of each input channel
+    largest: dict[Any, Tensor] = {}  # absolute value of each input channel
 
-    def watch(linear: nn.Linear, inputs: tuple[Tensor], _: Tensor) -> None:
-        largest = inputs[0].abs().flatten(0, -2).amax(0)
-        seen[linear] = torch.maximum(seen.get(linear, largest), largest)
+    def watch_channels(linear: Any, x: Tensor) -> None:
+        found = x.abs().flatten(0, -2).amax(0)
+        largest[linear] = torch.maximum(largest.get(linear, found), found)
 
-    hooks = [m.register_forward_hook(watch) for m in model.modules() if isinstance(m, nn.Linear)]
-    run, dataset = runner(model), batches.dataset
-    for i in range(min(NUM_CALIBRATION, len(dataset))):  # type: ignore[arg-type]
-        answers(run, batches.collate_fn([dataset[i]]))  # one by one: no padding
-    for hook in hooks:
-        hook.remove()
+    watch(model, nn.Linear, watch_channels, batches)
     together = defaultdict(list)  # layers that read the same tensor, as query, key and value do: their factors are one
-    for linear, largest in seen.items():
-        together[largest.cpu().numpy().tobytes()].append(linear)
+    for linear, found in largest.items():
+        together[found.cpu().numpy().tobytes()].append(linear)
     eased: dict[nn.Module, nn.Module] = {}
     for linears in together.values():
         weights = torch.stack([linear.weight.detach().abs().amax(0) for linear in linears]).amax(0)
-        factor = (seen[linears[0]].clamp(min=1e-5) / weights.clamp(min=1e-5)).sqrt()
+        factor = (largest[linears[0]].clamp(min=1e-5) / weights.clamp(min=1e-5)).sqrt()
         eased |= {linear: EasedLinear(linear, factor) for linear in linears}
     for name, module in list(model.named_modules()):
         if module in eased:
             model.set_submodule(name, eased[module])
+
+    sizes = defaultdict(list)  # of each token that a layer reads
+    watch(model, EasedLinear, lambda linear, x: sizes[linear].append((x / linear.factor).abs().amax(-1)), batches)
+    for linear, each in sizes.items():
+        size = torch.cat([found.flatten() for found in each])
+        linear.by_token = bool(size.max() > UNEVEN * size.median())
     whole: Any = model
     whole.set_input_embeddings(ByteEmbedding(whole.get_input_embeddings()))
     return model
 
 
+def watch(model: nn.Module, kind: type, see: Callable[[Any, Tensor], Any], batches: DataLoader[Any]) -> None:
+    """Call `see(layer, input)` for all layers of this kind while the model answers the first examples."""
+    layers = [layer for layer in model.modules() if isinstance(layer, kind)]
+    hooks = [layer.register_forward_pre_hook(lambda layer, inputs: see(layer, inputs[0])) for layer in layers]
+    run, dataset = runner(model), batches.dataset
+    for i in range(min(NUM_CALIBRATION, len(dataset))):  # type: ignore[arg-type]
+        answers(run, batches.collate_fn([dataset[i]]))  # one by one: no padding
+    for hook in hooks:
+        hook.remove()
+
+
 class EasedLinear(nn.Module):
-    """A linear layer whose matrix product sees inputs within -1 to 1, every token filling that range."""
+    """A linear layer whose matrix product sees inputs of even size: across channels, and, `by_token`, across tokens."""
 
     factor: Tensor  # [in channels]
 
-    def __init__(self, linear: nn.Linear, factor: Tensor) -> None:
+    def __init__(self, linear: Any, factor: Tensor) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(linear.weight.detach() * factor), linear.bias
         self.register_buffer("factor", factor)
+        self.by_token = False
 
     def forward(self, x: Tensor) -> Tensor:
         x = x / self.factor
-        largest = x.abs().amax(-1, keepdim=True).clamp(min=1e-9)
-        y = nn.functional.linear(x / largest, self.weight) * largest
+        if not self.by_token:  # onnxruntime makes one operation of the product, the rounding before and the bias after
+            return nn.functional.linear(x, self.weight, self.bias)
+        size = x.abs().amax(-1, keepdim=True).clamp(min=1e-9)
+        y = nn.functional.linear(x / size, self.weight) * size
         return y if self.bias is None else y + self.bias
 
 
@@ -317,7 +361,10 @@ def load_exported(folder: str | Path, *, threads: int = 0) -> tuple[Any, OnnxMod
         if not (folder / "tokenizer_config.json").is_file():  # transformers would make up an empty tokenizer
             raise FileNotFoundError("tokenizer_config.json is not there")
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        session = onnxruntime.InferenceSession(folder / MODEL, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            folder / MODEL, options, providers=["CPUExecutionProvider"],
+            disabled_optimizers=["SkipLayerNormFusion"],  # the fused operation is slower than the two it replaces
+        )  # fmt: skip
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
         raise ExportError(f"cannot load {folder} ({reason}); export the model again") from error
