@@ -41,6 +41,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, AutoTokeniz
 MIN_AGREEMENT = 0.98  # of labels with the original; a step below it is refused
 MODEL = "model.onnx"
 NUM_CALIBRATION = 200  # examples that show how large each activation gets
+SMOOTHING = 0.6  # how much of the difference between channels moves from activations to weights, 0 to 1
 UNEVEN = 4  # tokens get a scale each where the largest is this many times as large as their median
 ATTENTION = "onnx_attention"  # the name under which transformers knows `attend` and `visible`
 OPSET = 23  # the first with Attention
@@ -225,9 +226,9 @@ def quantize(
 def ease(model: nn.Module, batches: DataLoader[Any]) -> nn.Module:
     """A copy that loses less when it is rounded to 8 bits: the same answers, up to rounding of the word embeddings.
 
-    Channels that are large are divided by a fixed factor before a linear layer, and its weights multiplied by it
-    (SmoothQuant; Xiao et al. 2022, arXiv 2211.10438, alpha 0.5). Where tokens still differ much in size, each is
-    divided by its own largest value, too. Word embeddings get a scale per word.
+    Channels that are large are scaled down before a linear layer, and its weights scaled up by as much (SmoothQuant;
+    Xiao et al. 2022, arXiv 2211.10438, alpha 0.6). Where tokens still differ much in size, each is divided by its own
+    largest value, too. Word embeddings get a scale per word.
     """
     model = copy.deepcopy(model).eval()
     largest: dict[Any, Tensor] = {}  # absolute value of each input channel
@@ -237,20 +238,20 @@ def ease(model: nn.Module, batches: DataLoader[Any]) -> nn.Module:
         largest[linear] = torch.maximum(largest.get(linear, found), found)
 
     watch(model, nn.Linear, watch_channels, batches)
-    together = defaultdict(list)  # layers that read the same tensor, as query, key and value do: their factors are one
+    together = defaultdict(list)  # layers that read the same tensor, as query, key and value do, share a scale
     for linear, found in largest.items():
         together[found.cpu().numpy().tobytes()].append(linear)
     eased: dict[nn.Module, nn.Module] = {}
     for linears in together.values():
         weights = torch.stack([linear.weight.detach().abs().amax(0) for linear in linears]).amax(0)
-        factor = (largest[linears[0]].clamp(min=1e-5) / weights.clamp(min=1e-5)).sqrt()
-        eased |= {linear: EasedLinear(linear, factor) for linear in linears}
+        scale = weights.clamp(min=1e-5) ** (1 - SMOOTHING) / largest[linears[0]].clamp(min=1e-5) ** SMOOTHING
+        eased |= {linear: EasedLinear(linear, scale) for linear in linears}
     for name, module in list(model.named_modules()):
         if module in eased:
             model.set_submodule(name, eased[module])
 
     sizes = defaultdict(list)  # of each token that a layer reads
-    watch(model, EasedLinear, lambda linear, x: sizes[linear].append((x / linear.factor).abs().amax(-1)), batches)
+    watch(model, EasedLinear, lambda linear, x: sizes[linear].append((x * linear.scale).abs().amax(-1)), batches)
     for linear, each in sizes.items():
         size = torch.cat([found.flatten() for found in each])
         linear.by_token = bool(size.max() > UNEVEN * size.median())
@@ -273,20 +274,20 @@ def watch(model: nn.Module, kind: type, see: Callable[[Any, Tensor], Any], batch
 class EasedLinear(nn.Module):
     """A linear layer whose matrix product sees inputs of even size: across channels, and, `by_token`, across tokens."""
 
-    factor: Tensor  # [in channels]
+    scale: Tensor  # [in channels]
 
-    def __init__(self, linear: Any, factor: Tensor) -> None:
+    def __init__(self, linear: Any, scale: Tensor) -> None:
         super().__init__()
-        self.weight, self.bias = nn.Parameter(linear.weight.detach() * factor), linear.bias
-        self.register_buffer("factor", factor)
+        self.weight, self.bias = nn.Parameter(linear.weight.detach() / scale), linear.bias
+        self.register_buffer("scale", scale)
         self.by_token = False
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x / self.factor
+        x = x * self.scale
         if not self.by_token:  # onnxruntime makes one operation of the product, the rounding before and the bias after
             return nn.functional.linear(x, self.weight, self.bias)
         size = x.abs().amax(-1, keepdim=True).clamp(min=1e-9)
-        y = nn.functional.linear(x / size, self.weight) * size
+        y = nn.functional.linear(x * size.reciprocal(), self.weight) * size  # a product takes less time than a quotient
         return y if self.bias is None else y + self.bias
 
 
