@@ -134,8 +134,8 @@ graph.save("by_hand.onnx")
 print(f"{Path('by_hand.onnx').stat().st_size / 2**20:.0f} MiB, {len(list(graph.model.graph))} operations")
 
 # %% [markdown]
-# The helper adds the turns of a dialogue as inputs, and writes tokenizer, labels, settings, versions, scores and a
-# model card into the same folder:
+# The helper adds the turns of a dialogue as inputs, makes each attention one operation, and writes tokenizer,
+# labels, settings, versions, scores and a model card into the same folder:
 
 # %%
 form = {"dialogue": settings.get("form", "turn") != "turn", "settings": settings}
@@ -163,7 +163,8 @@ print(f"rounding changes a weight by {share:.1%} on average")
 # Weights take that well. Activations do not: in encoders a few channels are many times larger than the rest, and one
 # scale for all leaves the small ones few steps. `export.quantize` divides large channels by a factor and multiplies the
 # weights by it, which changes nothing but the rounding
-# (SmoothQuant, [Xiao et al. 2022](https://arxiv.org/abs/2211.10438)), and gives each token its own scale.
+# (SmoothQuant, [Xiao et al. 2022](https://arxiv.org/abs/2211.10438)). Where tokens differ much in size, each gets a
+# scale of its own.
 
 # %%
 export.quantize(model, tokenizer, "int8", batches["train"], **form)
@@ -223,13 +224,13 @@ except export.ExportError as error:
 
 # %% [markdown]
 # The same for MELD's texts and a model of single turns, on an idle machine (`python tests/benchmarks/service.py`), with
-# what we had set out to reach. Of each number, the last measurement:
+# what we had set out to reach. Of each row, the last measurement:
 
 # %%
-last = {(row["row"], number): row for row in results.read("service") for number in row["targets"]}
+last = {row["row"]: row for row in results.read("service")}
 pd.DataFrame([
-    {"measured": row, "number": number, "value": x[number], "wanted": x["targets"][number], "holds": x["holds"][number]}
-    for (row, number), x in last.items()
+    {"measured": name, "number": number, "value": row[number], "wanted": wanted, "holds": row["holds"][number]}
+    for name, row in last.items() for number, wanted in row["targets"].items()
 ])
 
 # %% [markdown]
