@@ -41,7 +41,6 @@ from transformers import AttentionInterface, AttentionMaskInterface, AutoTokeniz
 MIN_AGREEMENT = 0.98  # of labels with the original; a step below it is refused
 MODEL = "model.onnx"
 NUM_CALIBRATION = 200  # examples that show how large each activation gets
-SMOOTHING = 0.6  # how much of the difference between channels moves from activations to weights, 0 to 1
 UNEVEN = 4  # tokens get a scale each where the largest is this many times as large as their median
 ATTENTION = "onnx_attention"  # the name under which transformers knows `attend` and `visible`
 OPSET = 23  # the first with Attention
@@ -227,7 +226,7 @@ def ease(model: nn.Module, batches: DataLoader[Any]) -> nn.Module:
     """A copy that loses less when it is rounded to 8 bits: the same answers, up to rounding of the word embeddings.
 
     Channels that are large are scaled down before a linear layer, and its weights scaled up by as much (SmoothQuant;
-    Xiao et al. 2022, arXiv 2211.10438, alpha 0.6). Where tokens still differ much in size, each is divided by its own
+    Xiao et al. 2022, arXiv 2211.10438, alpha 0.5). Where tokens still differ much in size, each is divided by its own
     largest value, too. Word embeddings get a scale per word.
     """
     model = copy.deepcopy(model).eval()
@@ -244,7 +243,7 @@ def ease(model: nn.Module, batches: DataLoader[Any]) -> nn.Module:
     eased: dict[nn.Module, nn.Module] = {}
     for linears in together.values():
         weights = torch.stack([linear.weight.detach().abs().amax(0) for linear in linears]).amax(0)
-        scale = weights.clamp(min=1e-5) ** (1 - SMOOTHING) / largest[linears[0]].clamp(min=1e-5) ** SMOOTHING
+        scale = (weights.clamp(min=1e-5) / largest[linears[0]].clamp(min=1e-5)).sqrt()
         eased |= {linear: EasedLinear(linear, scale) for linear in linears}
     for name, module in list(model.named_modules()):
         if module in eased:

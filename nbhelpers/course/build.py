@@ -7,8 +7,8 @@ It also writes the fact line of each lesson and the lesson table of README.md fr
 
 from __future__ import annotations
 
+import argparse
 import re
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -111,12 +111,20 @@ def build(path: Path) -> runner.Result:
     return result
 
 
-def main(arguments: list[str]) -> None:
-    wanted = [name for name in arguments if not name.startswith("-")]
-    for path in sorted(SOURCE.glob("*.py")):
-        if "--facts-only" in arguments:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    sources = {path.stem[:2]: path for path in sorted(SOURCE.glob("*.py"))}
+    parser.add_argument("lessons", nargs="*", metavar="NUMBER", help=f"{', '.join(sources)}; default: all")
+    parser.add_argument(
+        "--facts-only", action="store_true", help="execute nothing, bring minutes and scores up to date"
+    )
+    options = parser.parse_args()
+    if unknown := set(options.lessons) - set(sources):
+        parser.error(f"there is no lesson {', '.join(sorted(unknown))}; choose from {', '.join(sources)}")
+    for path in [sources[number] for number in options.lessons or sources]:
+        if options.facts_only:
             refresh(path)
-        elif not wanted or path.stem[:2] in wanted:
+        else:
             result = build(path)
             print(f"{path.stem}: {60 * result.minutes:.0f} s, {result.peak_gib:.1f} GiB, {result.headline}")
     write_table()
@@ -135,4 +143,4 @@ def refresh(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
