@@ -803,6 +803,11 @@ class Workers(Multiprocess):
             self.processes.append(Process(self.config, self.sockets))
             self.processes[-1].start()
 
+    def keep_subprocess_alive(self) -> None:
+        for process in self.processes:  # or nobody would notice for a minute that one died before it answered
+            process.child_conn.close()  # the worker has its own
+        super().keep_subprocess_alive()
+
     def terminate_all(self) -> None:
         for listener in self.sockets:  # or who connects now would wait until all is over
             listener.close()

@@ -96,6 +96,23 @@ def test_sigterm_answers_what_is_in_flight():
             httpx.get(f"{address}/health")
 
 
+def test_a_worker_that_dies_as_it_starts_is_replaced_at_once():
+    async def scene(running, log):
+        while len(found := workers(running)) < 2:
+            await asyncio.sleep(0.05)
+        (starting,) = [worker for worker in found if f"Started server process [{worker.pid}]" not in log()]
+        starting.suspend()
+        await asyncio.sleep(1)  # by now the supervisor has asked it whether it lives, and waits
+        starting.kill()
+        async with asyncio.timeout(30):
+            assert starting not in await both(running, log)
+
+    with standins.process(0, workers=2) as (running, _, log):
+        asyncio.run(scene(running, log))
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=10) == 0
+
+
 def test_workers_whose_supervisor_was_killed_end():
     with standins.process(0, workers=2) as (running, address, _):
         assert httpx.get(f"{address}/health").status_code == 200
