@@ -207,8 +207,8 @@ print(f"{len(of_first)} turns, largest difference: {(at_once - torch.stack(stepw
 # ## Training
 #
 # A turn's own words carry most of what there is to learn, so learn them first: two passes over single turns, as in
-# lesson 3. The same model then goes on with whole dialogues. Attention dropout is off: it costs time on a CPU, and
-# dropout elsewhere remains.
+# lesson 3. The same model then goes on with whole dialogues. Attention dropout is off: with whole dialogues it
+# costs time on a CPU, and dropout elsewhere remains.
 
 # %%
 model.config.live = live
