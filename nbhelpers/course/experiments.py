@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import psutil
 import torch
 
@@ -61,50 +63,77 @@ def real(*parts: str) -> Path:
     return path
 
 
-def run(config: dict[str, Any], seed: int, threads: int = 0) -> dict[str, Any]:
+class Outcome(NamedTuple):
+    """What one training gives: the probabilities of dev and test [items, classes], and what it cost."""
+
+    probabilities: dict[str, np.ndarray]
+    costs: dict[str, float]
+
+
+def run(config: dict[str, Any], seed: int, threads: int = 0) -> Outcome:
     """Train on train, choose on dev, read test once (the test split of config["test"], if that is named).
 
     Args:
         threads: how many to compute with; 0: as many as torch takes by itself.
-
-    Returns: dev and test scores, F1 per class, test predictions (a string with one digit per row), seconds, tokens per
-    second in training, peak memory of this process, trainable parameters, bytes on disk, threads.
     """
     if threads:
         torch.set_num_threads(threads)
-    data, names = read(config["corpus"])
-    if "test" in config:
-        data["test"] = read(config["test"])[0]["test"]
-    methods = {"majority": majority, "tf-idf": tf_idf, "fine-tuning": fine_tuning, "average": average}
-    method = methods[config["method"]]
+    data, names = read_for(config)
+    method = {"majority": majority, "tf-idf": tf_idf, "fine-tuning": fine_tuning}[config["method"]]
     start = time.perf_counter()
-    predictions, extra = method(data, names, config, seed)
-    seconds = time.perf_counter() - start
-    memory = psutil.Process().memory_info()
-    return {
+    probabilities, costs = method(data, names, config, seed)
+    costs |= {"seconds": time.perf_counter() - start, "peak_gib": peak_bytes() / 2**30}
+    return Outcome(probabilities, {**costs, "threads": torch.get_num_threads()})
+
+
+def read_for(config: dict[str, Any]) -> tuple[dict[str, Split], list[str]]:
+    """What `read` gives, the test split from the corpus that the configuration names for it."""
+    data, names = read(config["corpus"])
+    return (data | {"test": read(config["test"])[0]["test"]} if "test" in config else data), names
+
+
+def scored(config: dict[str, Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """A table's row: the scores of the mean of the outcomes' probabilities, their costs added up.
+
+    Returns: dev and test scores, F1 per class, test predictions (a string with one digit per row), seconds, tokens per
+    second in training, peak memory (of the GPU where there is one, else of the process), trainable parameters, bytes
+    on disk, threads.
+    """
+    data, names = read_for(config)
+    predictions = {x: np.mean([o.probabilities[x] for o in outcomes], axis=0).argmax(-1) for x in ("dev", "test")}
+    costs = pd.DataFrame([outcome.costs for outcome in outcomes])
+    row = {
         **{x: metrics.scores(data[x].labels, predictions[x], len(names)) for x in ("dev", "test")},
         "per_class": metrics.per_class(data["test"].labels, predictions["test"], names)["f1"].round(4).to_dict(),
         "predictions": "".join(str(p) for p in predictions["test"]),
-        "seconds": round(seconds, 1),
-        "peak_gib": round(getattr(memory, "peak_wset", peak_bytes()) / 2**30, 2),
-        "threads": torch.get_num_threads(),
-        **extra,
+        "seconds": round(costs["seconds"].sum(), 1),
+        "peak_gib": round(costs["peak_gib"].max(), 2),
+        "threads": int(costs["threads"].max()),
     }
+    if "tokens" in costs:
+        row["tokens_per_second"] = round(costs["tokens"].sum() / costs["training_seconds"].sum())
+        added = ("trainable_parameters", "trainable_without_head", "saved_bytes")
+        row |= {name: int(costs[name].sum()) for name in added}
+    return row
 
 
 def peak_bytes() -> int:
-    """Peak resident memory of this process; 0 where the system has no getrusage (Windows tells it otherwise)."""
+    """Peak memory of this process: on the GPU if there is one, else resident."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
     try:
         import resource
-    except ImportError:
-        return 0
+    except ImportError:  # Windows
+        memory: Any = psutil.Process().memory_info()
+        return memory.peak_wset
     unit = 1 if psutil.MACOS else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def majority(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
     """The most frequent class of train, for every row."""
-    return {split: metrics.majority(data["train"].labels, len(data[split].labels)) for split in ("dev", "test")}, {}
+    sure = {x: metrics.majority(data["train"].labels, len(data[x].labels)) for x in ("dev", "test")}
+    return {split: np.eye(len(names))[labels] for split, labels in sure.items()}, {}
 
 
 def tf_idf(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
@@ -117,7 +146,7 @@ def tf_idf(data: Any, names: list[str], config: dict[str, Any], seed: int) -> An
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
     model = make_pipeline(make_union(words, characters), LogisticRegression(C=config["C"], max_iter=2000))
     model.fit(data["train"].texts, data["train"].labels)
-    return {split: model.predict(data[split].texts) for split in ("dev", "test")}, {}
+    return {split: model.predict_proba(data[split].texts) for split in ("dev", "test")}, {}
 
 
 def inputs(split: Split, tokenizer: Any, config: dict[str, Any], sentiments: bool = False) -> list[dict[str, Any]]:
@@ -217,30 +246,19 @@ def train(
 
 def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
     """`train`, and what it cost."""
-    return average(data, names, {"corpus": config["corpus"], "members": [config]}, seed)
-
-
-def average(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
-    """The mean of the probabilities that several models give, each trained by itself; their costs add up.
-
-    A member may ask for another seed by "add_to_seed".
-    """
-    members = [
-        train(data, names, {"corpus": config["corpus"], **member}, seed + member.get("add_to_seed", 0))
-        for member in config["members"]
-    ]
-    seconds, tokens = sum(x.seconds for x in members), sum(x.tokens for x in members)
-    costs = {"tokens_per_second": round(tokens / seconds), "saved_bytes": 0}
-    costs |= {"trainable_parameters": 0, "trainable_without_head": 0}
-    for member in members:
-        with tempfile.TemporaryDirectory() as folder, encoders.quiet():
-            member.model.save_pretrained(folder)
-            costs["saved_bytes"] += sum(file.stat().st_size for file in Path(folder).iterdir())
-        counted = adapters.num_parameters(member.model)
-        costs["trainable_parameters"] += counted["trainable"]
-        costs["trainable_without_head"] += counted["without head"]
-    probabilities = {x: torch.stack([m.logits(x).softmax(-1) for m in members]).mean(0) for x in ("dev", "test")}
-    return {split: rows.argmax(-1).numpy() for split, rows in probabilities.items()}, costs
+    trained = train(data, names, config, seed)
+    with tempfile.TemporaryDirectory() as folder, encoders.quiet():
+        trained.model.save_pretrained(folder)
+        saved = sum(file.stat().st_size for file in Path(folder).iterdir())
+    counted = adapters.num_parameters(trained.model)
+    costs = {
+        "tokens": trained.tokens,
+        "training_seconds": trained.seconds,
+        "trainable_parameters": counted["trainable"],
+        "trainable_without_head": counted["without head"],
+        "saved_bytes": saved,
+    }
+    return {split: trained.logits(split).softmax(-1).numpy() for split in ("dev", "test")}, costs
 
 
 def objective(config: dict[str, Any]) -> training.Objective:

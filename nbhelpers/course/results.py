@@ -110,23 +110,31 @@ def missing_runs(table: str, seeds: int, only: str | None) -> Iterator[tuple[str
 
 
 def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None], jobs: int = 1) -> None:
-    """Run what is missing, `jobs` runs at a time on equal shares of the threads, and append each row as it is done."""
+    """Run what is missing, `jobs` runs at a time on equal shares of the threads, and append each row as it is done.
+
+    A training that several rows need, as an average does, is done once.
+    """
     import torch
 
     from nbhelpers import corpora, encoders
     from nbhelpers.course import experiments
 
+    left = list(missing_runs(table, seeds, only))
     threads = max(1, torch.get_num_threads() // jobs)
     fresh = multiprocessing.get_context("spawn")  # a process for each run: its peak memory is this run's
     with ProcessPoolExecutor(jobs, mp_context=fresh, max_tasks_per_child=1) as pool:
-        waiting = {pool.submit(experiments.run, *run[1:], threads): run for run in missing_runs(table, seeds, only)}
+        parts = {key(part): part for _, config, seed in left for part in trainings(config, seed)}
+        waiting = {name: pool.submit(experiments.run, *part, threads) for name, part in parts.items()}
         try:
-            for done in as_completed(waiting):
-                name, config, seed = waiting[done]
-                row = done.result()
-                append(table, {"row": name, "config": config, "seed": seed, "jobs": jobs, **row})
-                score, seconds = 100 * row["test"]["weighted_f1"], row["seconds"]
-                say(f"{table}, {name}, seed {seed}: test weighted F1 {score:.2f}, {seconds:.0f} s")
+            for _ in as_completed(waiting.values()):
+                ready = [run for run in left if all(waiting[key(part)].done() for part in trainings(*run[1:]))]
+                left = [run for run in left if run not in ready]
+                for name, config, seed in ready:
+                    outcomes = [waiting[key(part)].result() for part in trainings(config, seed)]
+                    row = experiments.scored(config, outcomes)
+                    append(table, {"row": name, "config": config, "seed": seed, "jobs": jobs, **row})
+                    score, seconds = 100 * row["test"]["weighted_f1"], row["seconds"]
+                    say(f"{table}, {name}, seed {seed}: test weighted F1 {score:.2f}, {seconds:.0f} s")
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
@@ -137,6 +145,21 @@ def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]
                 raise CourseError(f"{table}, {name}: {error}") from None
             raise
     write_tests(table)
+
+
+def key(training: tuple[dict[str, Any], int]) -> str:
+    return json.dumps(training, sort_keys=True)
+
+
+def trainings(config: dict[str, Any], seed: int) -> list[tuple[dict[str, Any], int]]:
+    """(configuration, seed) of what a run trains: itself, or the members of an average.
+
+    A member may ask for another seed by "add_to_seed".
+    """
+    if config["method"] != "average":
+        return [(config, seed)]
+    members = [{"corpus": config["corpus"], **member} for member in config["members"]]
+    return [(member, seed + member.pop("add_to_seed", 0)) for member in members]
 
 
 def runs(table: str, row: str) -> list[dict[str, Any]]:

@@ -98,7 +98,7 @@ def test_a_profile_sets_what_lessons_have_and_a_passing_run_ends_with_0(course):
         (["run", "-p", "rate=nan"], "the value must be a number"),
         (["run", "-p", "seed=1", "--record"], "--record measures a profile as it is"),
         (["run", "-p", "fast=perhaps"], "the value must be true or false"),
-        (["results", "nothing"], "there is no table 'nothing'; there are dialogues, meld, reviews, transfer"),
+        (["results", "nothing"], "there is no table 'nothing'; there are context, dialogues, meld, reviews, transfer"),
         (["results", "meld", "--only", "magic"], "no row 'magic'"),
         (["run", "--output", "notebooks/profiles.yml"], "it cannot hold a new folder (Not a directory)"),
         (["walk"], "No such command 'walk'"),
@@ -212,9 +212,10 @@ def test_measuring_skips_what_is_there(monkeypatch, tmp_path):
 
 
 def test_measuring_runs_beside_each_other_and_keeps_each_row(monkeypatch, tmp_path):
-    """Two cheap rows for real, each in a process of its own."""
+    """Cheap rows for real, each in a process of its own; an average finds its members there."""
     (tmp_path / "t.yml").write_text(
-        "defaults: {corpus: reviews}\nrows: {majority: {method: majority}, bag: {method: tf-idf, C: 1}}\n"
+        "defaults: {corpus: reviews}\nrows: {majority: {method: majority}, bag: {method: tf-idf, C: 1},\n"
+        "  both: {method: average, members: [{method: tf-idf, C: 1}, {method: tf-idf, C: 1}]}}\n"
         "published: [[theirs, 5, '63.7', '', '', '', somewhere]]\n"
     )
     monkeypatch.setattr(results, "TABLES", tmp_path)
@@ -222,16 +223,18 @@ def test_measuring_runs_beside_each_other_and_keeps_each_row(monkeypatch, tmp_pa
     monkeypatch.setattr(results, "read", lambda table, read=results.read: read(table, tmp_path))
     monkeypatch.setattr(results, "append", lambda table, row, append=results.append: append(table, row, tmp_path))
     said = []
-    results.measure("t", 5, None, said.append, jobs=2)
+    results.measure("t", 1, None, said.append, jobs=2)
     rows = {row["row"]: row for row in results.read("t")}
-    assert sorted(rows) == ["bag", "majority"]
+    assert sorted(rows) == ["bag", "both", "majority"]
+    assert rows["both"]["predictions"] == rows["bag"]["predictions"] != rows["majority"]["predictions"]
+    assert rows["both"]["seconds"] == pytest.approx(2 * rows["bag"]["seconds"], abs=0.11)  # trained once, counted twice
     assert all(row["jobs"] == 2 and row["threads"] == 1 and row["device"] for row in rows.values())
-    assert len(said) == 2
-    results.measure("t", 5, None, said.append)
-    assert len(said) == 2  # nothing is measured twice
-    assert list(results.summary("t")["row"]) == ["majority", "bag", "theirs"]
+    assert len(said) == 3
+    results.measure("t", 1, None, said.append)
+    assert len(said) == 3  # nothing is measured twice
+    assert list(results.summary("t")["row"]) == ["majority", "bag", "both", "theirs"]
     assert list(results.summary("t", rows=["theirs", "bag"], costs=True)["weighted F1"].str.len()) == [4, 4]
-    with pytest.raises(lessons.CourseError, match="no row 'sack'; there are majority, bag, theirs"):
+    with pytest.raises(lessons.CourseError, match="no row 'sack'; there are majority, bag, both, theirs"):
         results.summary("t", rows=["sack"])
 
 

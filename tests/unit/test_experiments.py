@@ -6,7 +6,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from nbhelpers import encoders, objectives
-from nbhelpers.course import experiments
+from nbhelpers.course import experiments, results
 
 PLAIN = {"corpus": "dialogues", "method": "fine-tuning", "encoder": "embedded", "pooling": "mean", "num_epochs": 1}
 PLAIN |= {"lr": 1e-4, "head_lr": 1e-3, "schedule": "linear", "warmup": 0.1, "label_smoothing": 0.0}
@@ -36,7 +36,8 @@ def few(monkeypatch):
     ids=lambda extra: " ".join(extra),
 )
 def test_a_run_measures_what_a_row_needs(few, extra):
-    row = experiments.run({**PLAIN, **extra}, seed=0)
+    config = {**PLAIN, **extra}
+    row = experiments.scored(config, [experiments.run(config, seed=0)])
     assert len(row["predictions"]) == len(few["test"].texts)
     assert set(row["predictions"]) <= set("0123456")  # never a sentiment
     assert {"dev", "test", "per_class", "seconds", "peak_gib", "threads", "tokens_per_second"} <= set(row)
@@ -46,14 +47,17 @@ def test_a_run_measures_what_a_row_needs(few, extra):
 
 def test_an_average_is_that_of_what_its_members_give_by_themselves(few):
     members = [PLAIN, {**PLAIN, "form": "dialogue", "add_to_seed": 3}]
-    row = experiments.run({"corpus": "dialogues", "method": "average", "members": members}, seed=0)
-    data, names = experiments.read("dialogues")
-    trained = [experiments.train(data, names, member, seed) for member, seed in zip(members, (0, 3), strict=True)]
-    mean = sum(one.logits("test").softmax(-1) for one in trained) / 2
-    assert row["predictions"] == "".join(str(i) for i in mean.argmax(-1).tolist())
-    single = experiments.run(PLAIN, seed=0)
+    config = {"corpus": "dialogues", "method": "average", "members": members}
+    parts = results.trainings(config, seed=1)
+    assert parts == [(PLAIN, 1), ({**PLAIN, "form": "dialogue"}, 4)]
+    outcomes = [experiments.run(*part) for part in parts]
+    row = experiments.scored(config, outcomes)
+    mean = sum(outcome.probabilities["test"] for outcome in outcomes) / 2
+    assert row["predictions"] == "".join(str(i) for i in mean.argmax(-1))
+    single = experiments.scored(PLAIN, outcomes[:1])
     assert row["trainable_parameters"] == 2 * single["trainable_parameters"]
     assert row["saved_bytes"] == pytest.approx(2 * single["saved_bytes"], rel=0.01)
+    assert row["seconds"] > single["seconds"]
 
 
 def test_sentiments_and_labels_belong_to_the_same_turns(few):
