@@ -1,4 +1,4 @@
-"""Training steps on a GPU: milliseconds, tokens per second and peak memory beside `environment.training_memory`.
+"""Training steps on a GPU: milliseconds, tokens per second and peak memory.
 
     python tests/benchmarks/gpu.py [--steps 20]
 
@@ -45,7 +45,7 @@ WAYS = {  # name -> encoder, shape, what it does
 def measure(
     config, shape, device, precision, steps, *, objective=objectives.cross_entropy, lora=False, checkpointing=False
 ):
-    """Milliseconds of each step after three for warming up, peak GiB, estimated GiB."""
+    """Milliseconds of each step after three for warming up, peak GiB."""
     environment.set_seed(0)
     model = encoders.MeanPoolingClassifier(config())
     if lora:
@@ -71,7 +71,7 @@ def measure(
         optimizer.zero_grad()
         torch.cuda.synchronize()
         times.append(1000 * (time.perf_counter() - start))
-    return times[3:], torch.cuda.max_memory_allocated() / 2**30, environment.training_memory(model, ids.numel())
+    return times[3:], torch.cuda.max_memory_allocated() / 2**30
 
 
 def main():
@@ -84,7 +84,7 @@ def main():
     precision, _ = environment.best_precision(device)
     for name, (config, shape, how) in WAYS.items():
         try:
-            times, peak, estimate = measure(config, SHAPES[shape], device, precision, options.steps, **how)
+            times, peak = measure(config, SHAPES[shape], device, precision, options.steps, **how)
         except torch.OutOfMemoryError:
             print(f"{name}: out of memory", flush=True)
             continue
@@ -94,7 +94,6 @@ def main():
         row = {
             "row": name, "batch": [size, tokens], "step_ms": round(step, 1),
             "tokens_per_second": round(1000 * size * tokens / step), "gpu_gib": round(peak, 2),
-            "estimated_gib": round(estimate, 2),
         }  # fmt: skip
         results.append("gpu", row)
         print(row, flush=True)

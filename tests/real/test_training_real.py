@@ -78,8 +78,9 @@ def test_recorded_scores_on_meld_reach_the_aim():
     assert majority["test"]["weighted_f1"] == pytest.approx(0.3127, abs=1e-4)
 
 
-def test_recorded_scores_follow_from_the_recorded_predictions(real_data):
+@pytest.mark.parametrize("table", ["meld", "context"])
+def test_recorded_scores_follow_from_the_recorded_predictions(real_data, table):
     test = corpora.load_meld(real_data / "meld")["test"]
-    for row in results.read("meld"):
+    for row in results.read(table):
         predictions = [int(digit) for digit in row["predictions"]]
         assert metrics.scores(test["emotion"][:], predictions, 7) == pytest.approx(row["test"])
