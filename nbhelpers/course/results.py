@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing
 import platform
@@ -180,12 +181,12 @@ def write_tests(table: str) -> None:
     from nbhelpers import metrics
     from nbhelpers.course import experiments
 
-    content, found = load_table(table), dict[str, dict[str, Any]]()
+    content, found, read_once = load_table(table), dict[str, dict[str, Any]](), functools.cache(experiments.read)
     for name, config in table_rows(table).items():
         measured = predictions(table, name)
         if config["method"] not in SEEDED or not measured:
             continue
-        data, names = experiments.read(config.get("test", config["corpus"]))
+        data, names = read_once(config.get("test", config["corpus"]))
         labels, groups = data["test"].labels, data["test"].dialogue_ids or None
         vote = [statistics.mode(votes) for votes in zip(*measured.values(), strict=True)]
         found[name] = {"vote": metrics.scores(labels, vote, len(names))}

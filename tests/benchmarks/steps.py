@@ -2,8 +2,9 @@
 
     python tests/benchmarks/steps.py [--rounds 3] [--dialogues 100]
 
-An epoch is one over the first dialogues of MELD's train split, with the loop, the losses and the batch sizes of
-nbhelpers/course/tables/meld.yml; tokenizing is outside the clock. Adds a row per way to data/results/steps.jsonl.
+An epoch is one over the first dialogues of MELD's train split, in batches of at most 4,096 tokens if nothing else is
+said; tokenizing is outside the clock. Whole dialogues also in the smaller batches of nbhelpers/course/tables/context.yml,
+and both forms without attention dropout, which CPUs compute slowly. Adds a row per way to data/results/steps.jsonl.
 """
 
 import argparse
@@ -15,10 +16,10 @@ from nbhelpers import batching, corpora, dialogue, encoders, environment, object
 from nbhelpers.course import results
 
 
-def epoch(examples, tokenizer, names, objective, max_tokens):
+def epoch(examples, tokenizer, names, objective=objectives.cross_entropy, max_tokens=4096, attention_dropout=None):
     """Seconds of one epoch after the first batches, scaled up to all of them."""
     environment.set_seed(0)
-    _, model = encoders.load("embedded", names, attention_dropout=0.0 if "starts" in examples[0] else None)
+    _, model = encoders.load("embedded", names, attention_dropout=attention_dropout)
     batches = batching.loader(examples, tokenizer.pad_token_id, max_tokens=max_tokens, max_items=64)
     optimizer = training.make_optimizer(model, 1e-4)
     scheduler = training.make_scheduler(optimizer, len(batches))
@@ -57,20 +58,24 @@ def main():
     turns = dialogue.encode_turns(columns["text"], ids, tokenizer, speakers=columns["speaker"], style="name")
     windows = dialogue.windows(turns, ids, tokenizer, past=5, labels=labels)
     single = batching.tokenize(columns["text"], tokenizer, labels=labels)
-    cross_entropy, r_drop = objectives.cross_entropy, objectives.r_drop
+    wholes = dialogue.whole(turns, ids, tokenizer, labels=labels)
+    twice = partial(objectives.r_drop, doubled=False)
     ways = {
-        "epoch of past-5 windows": (windows, cross_entropy, 4096),
-        "epoch of whole dialogues": (dialogue.whole(turns, ids, tokenizer, labels=labels), cross_entropy, 1024),
-        "epoch of single turns": (single, cross_entropy, 4096),
-        "epoch of single turns, R-Drop in one doubled pass": (single, r_drop, 4096),
-        "epoch of single turns, R-Drop in two passes": (single, partial(r_drop, doubled=False), 4096),
+        "epoch of past-5 windows": (windows, {}),
+        "epoch of whole dialogues": (wholes, {}),
+        "epoch of whole dialogues, batches of 1,024 tokens": (wholes, {"max_tokens": 1024}),
+        "epoch of past-5 windows, no attention dropout": (windows, {"attention_dropout": 0.0}),
+        "epoch of whole dialogues, no attention dropout": (wholes, {"attention_dropout": 0.0}),
+        "epoch of single turns": (single, {}),
+        "epoch of single turns, R-Drop in one doubled pass": (single, {"objective": objectives.r_drop}),
+        "epoch of single turns, R-Drop in two passes": (single, {"objective": twice}),
     }
     seconds = {name: [] for name in ways}
     for _ in range(options.rounds):
-        for name, (examples, objective, max_tokens) in ways.items():
-            seconds[name].append(epoch(examples, tokenizer, names, objective, max_tokens))
+        for name, (examples, how) in ways.items():
+            seconds[name].append(epoch(examples, tokenizer, names, **how))
             print(f"{name}: {seconds[name][-1]:.1f} s", flush=True)
-    for name, (examples, _, _) in ways.items():
+    for name, (examples, _) in ways.items():
         tokens = sum(len(example["input_ids"]) for example in examples)
         rows.append({"row": name, "inputs": len(examples), "tokens": tokens, "rounds": seconds[name]})
     for row in rows:
