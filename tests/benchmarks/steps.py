@@ -3,8 +3,8 @@
     python tests/benchmarks/steps.py [--rounds 3] [--dialogues 100]
 
 An epoch is one over the first dialogues of MELD's train split, in batches of at most 4,096 tokens if nothing else is
-said; tokenizing is outside the clock. Whole dialogues also in the smaller batches of nbhelpers/course/tables/context.yml,
-and both forms without attention dropout, which CPUs compute slowly. Adds a row per way to data/results/steps.jsonl.
+said; tokenizing is outside the clock. Whole dialogues also in the batches of nbhelpers/course/tables/context.yml, and
+both forms without attention dropout, which CPUs compute slowly. Adds a row per way to data/results/steps.jsonl.
 """
 
 import argparse
