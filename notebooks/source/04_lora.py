@@ -471,10 +471,10 @@ print("on", *gpu["device"].unique())
 gpu[["row", "batch", "step_ms", "tokens_per_second", "gpu_gib"]]
 
 # %% [markdown]
-# LoRA needs no gradients and means of the frozen weights, but keeps activations of its own: it saves most where batches
-# are small. *Gradient checkpointing* computes activations again instead of keeping them, and saves most where batches
-# are large. Neither saves time: on a GPU this fast, steps this small mostly wait for Python to start one small operation
-# after another (1,024 tokens take as long as 4,096), and both add operations.
+# LoRA needs no gradients and means of the frozen weights, but keeps activations of its own: it saves most where
+# batches are small. *Gradient checkpointing* computes activations again instead of keeping them, and saves most where
+# batches are large. Neither saves time: on a GPU this fast, steps this small mostly wait for Python to start one small
+# operation after another (1,024 tokens take as long as 4,096), and both add operations.
 #
 # What the authors of LoRA report for RoBERTa-base on GLUE's dev sets, full fine-tuning against LoRA on queries and
 # values ([their repository](https://github.com/microsoft/LoRA)): MNLI 87.6 and 87.5 ± 0.3, SST-2 94.8 and 95.1 ± 0.2,
