@@ -87,10 +87,11 @@ class MeanPoolingClassifier(PreTrainedModel):
         visible = attention_mask
         if starts is not None and ends is not None:
             position = torch.arange(input_ids.shape[1], device=input_ids.device)
-            begun = (position >= starts.unsqueeze(-1)) & (ends > 0).unsqueeze(-1)  # [batch, turns, tokens]
-            own = begun & (position < ends.unsqueeze(-1))
+            own = (position >= starts.unsqueeze(-1)) & (position < ends.unsqueeze(-1))  # [batch, turns, tokens]
             if self.config.live:
-                visible = self.visible(begun.sum(1), attention_mask)
+                # a turn keeps the one separator after it that it has as the last; RoBERTa's second is the next turn's
+                over = (position > ends.unsqueeze(-1)) & (ends > 0).unsqueeze(-1)
+                visible = self.visible((position >= starts[:, :1]).long() + over.sum(1), attention_mask)
         hidden = self.encoder(input_ids=input_ids, attention_mask=visible, **inputs).last_hidden_state
         if starts is None or ends is None:
             mask = attention_mask.unsqueeze(-1).to(hidden.dtype)  # [batch, tokens, 1]

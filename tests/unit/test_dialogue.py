@@ -198,18 +198,47 @@ def logits(tokenizer, model, examples):
         return model(**batching.Collate(tokenizer.pad_token_id)(examples)).logits
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_live_mode_answers_as_if_each_turn_were_the_last(attention):
-    tokenizer, model = encoders.load("embedded", ("a", "b", "c"), attn_implementation=attention)
+def of_kind(kind, attention):
+    """A live model of this kind: the embedded BERT, or a small RoBERTa, which has two separators between turns."""
+    if kind == "bert":
+        tokenizer, model = encoders.load("embedded", ("a", "b", "c"), attn_implementation=attention)
+    else:
+        torch.manual_seed(0)
+        config = transformers.RobertaConfig(
+            vocab_size=500, hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64,
+            initializer_range=0.5, num_labels=3, pad_token_id=3, attn_implementation=attention,
+        )  # fmt: skip
+        tokenizer, model = tokenizer_of("roberta"), encoders.MeanPoolingClassifier(config)
     model.eval().config.live = True
-    turns = dialogue.encode_turns(TEXTS, [0] * 5, tokenizer)
+    return tokenizer, model
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_live_mode_answers_as_if_each_turn_were_the_last(kind, attention):
+    tokenizer, model = of_kind(kind, attention)
+    texts = TEXTS if kind == "bert" else ["w1 w2 w3", "w4 w5", "w6", "w7 w8 w9 w10", "w11"]
+    turns = dialogue.encode_turns(texts, [0] * 5, tokenizer)
     (example,) = dialogue.whole(turns, [0] * 5, tokenizer)
-    together = logits(tokenizer, model, [example])[0]
+    longer = dialogue.whole(turns * 2, [0] * 10, tokenizer)
+    together = logits(tokenizer, model, [example, *longer])[0, :5]  # padded, with turns that are not there
     for n in range(1, 6):
         cut = dialogue.whole(turns[:n], [0] * n, tokenizer)
         torch.testing.assert_close(logits(tokenizer, model, cut)[0], together[:n], atol=1e-5, rtol=1e-4)
     model.config.live = False
     assert (logits(tokenizer, model, [example])[0] - together)[:4].abs().max() > 1e-3  # otherwise the future is seen
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_live_mode_hides_the_future_of_a_window(kind):
+    tokenizer, model = of_kind(kind, "sdpa")
+    turns = dialogue.encode_turns(["w1 w2", "w3", "w4 w5"], [0] * 3, tokenizer)
+    without, with_future = (dialogue.windows(turns, [0] * 3, tokenizer, past=1, future=m)[1:2] for m in (0, 1))
+    assert len(with_future[0]["input_ids"]) > len(without[0]["input_ids"])
+    expected = logits(tokenizer, model, without)
+    torch.testing.assert_close(logits(tokenizer, model, with_future), expected, atol=1e-5, rtol=1e-4)
+    model.config.live = False
+    assert (logits(tokenizer, model, with_future) - expected).abs().max() > 1e-3
 
 
 def test_a_turn_alone_is_the_mean_over_its_own_tokens(embedded):
