@@ -75,9 +75,12 @@ def ia3(model: nn.Module, *, targets: Sequence[str] | None = None) -> peft.PeftM
     """Freeze the encoder and learn one factor per unit of some linear layers (Liu et al. 2022, arXiv 2205.05638).
 
     The factors multiply the outputs of the attention layers among `targets` and the inputs of the others. Default: key,
-    value and the feed-forward block's second layer.
+    value and the feed-forward block's second layer, as in the paper (peft's own default takes BERT's attention output,
+    too).
     """
     chosen = pattern(model, targets, KEY_VALUE_OUTPUT)
+    if targets is None:
+        chosen = r"(?!.*\.attention\.output\.)" + chosen  # its name, too, ends in "output.dense"
     names = [name for name in matching(model, chosen) if "attention" not in name]
     feedforward = "|".join(re.escape(name) for name in names)
     config = peft.IA3Config(modules_to_save=heads(model), target_modules=chosen, feedforward_modules=feedforward)

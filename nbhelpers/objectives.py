@@ -95,8 +95,9 @@ def r_drop(
     gradients are clipped.
 
     `alpha` is the paper's. Elsewhere the same letter means something else: a loss written as (CE_1 + CE_2) / 2 +
-    a * (KL + KL) / 2 (the README of dropreg/R-Drop) has a = alpha / 2. Its RoBERTa code trains on CE_1 alone and sums
-    the KL over the batch, so that its weight grows with the batch size; no alpha makes that equal to the paper.
+    a * (KL + KL) / 2 (the README of dropreg/R-Drop) has a = alpha / 2. Its copy of transformers' RoBERTa trains on
+    CE_1 alone and sums the KL over the batch, so that its weight grows with the batch size; no alpha makes that equal
+    to the paper.
 
     Args:
         model, batch, class_weights, label_smoothing: as in `cross_entropy`; both passes get the same.

@@ -45,7 +45,7 @@ def fact_line(lesson: str) -> str:
             )
             parts.append(f"{name} profile {minutes(row['minutes'])}, {row['peak_gib']:.1f} GiB on {where}")
     absent = [name for profile, name in PROFILES.items() if profile not in known]
-    return "Measured: " + "; ".join(parts) + "." + (f" Not measured: {', '.join(absent)}." if absent else "")
+    return "Measured: " + "; ".join(parts) + "." + (f" Not run with: {', '.join(absent)}." if absent else "")
 
 
 def minutes(value: float) -> str:

@@ -16,19 +16,19 @@
 # After this lesson you can
 #
 # - train with R-Drop by one formula, and convert the alpha of other code to it,
-# - compare a method that costs twice as much fairly: at equal updates and at equal time,
+# - compare a method that computes twice as much fairly: at equal updates and at equal time,
 # - recognise, by a number, the faults that R-Drop code often has.
 #
 # <!-- facts -->
 # Measured: default profile 1.5 min, 2.4 GiB on 2 CPU threads. Not measured: MELD, GPU.
 # <!-- /facts -->
 #
-# In training, dropout switches off other units in every pass, so one text gets a different answer each time. R-Drop
+# In training, dropout switches off different units in every pass, so one text gets a different answer each time. R-Drop
 # ([Liang et al. 2021](https://arxiv.org/abs/2106.14448)) passes each text through the model twice and adds to the loss
 # how far the two answers are apart. It needs no change to the model, and twice the computing. Is it worth that?
 #
 # The lesson trains four small models on a few written reviews. One seed on so few texts proves nothing about the
-# method; it shows how each part works. The table at the end, on MELD, does the proving.
+# method; it shows how each part works. The tables at the end show what was measured on MELD.
 #
 # The setup cell does nothing where the course is installed.
 
@@ -270,8 +270,9 @@ Code(inspect.getsource(objectives.r_drop) + "\n\n" + inspect.getsource(objective
 # - The Keras form of [bojone](https://github.com/bojone/r-drop) takes the mean cross-entropy of all 2N rows and adds b
 #   (KL + KL) / 4. Twice that is CE_1 + CE_2 + b (KL + KL) / 2, so **alpha = b**; its default is 4.
 # - The authors' BERT code adds 0.5 (KL + KL) / 2 *summed* over the n texts of a batch: **alpha = 0.5 n**.
-# - Their RoBERTa code has CE_1 / 2 + 0.7 (KL + KL) / 2, summed too, without CE_2. If both CE were equal, four times
-#   that would give alpha = 2.8 n. They are not, so **no alpha** makes it the paper's loss.
+# - Their copy of transformers' RoBERTa has CE_1 / 2 + 0.7 (KL + KL) / 2, summed too, without CE_2. If both CE were
+#   equal, four times that would give alpha = 2.8 n. They are not, so **no alpha** makes it the paper's loss. (Their
+#   fairseq code for RoBERTa has the paper's formula.)
 #
 # Computed from the two answers above:
 
@@ -346,15 +347,18 @@ cost = pd.Series({name: seconds_per_step(objective) for name, objective in steps
 cost.assign(times=cost["seconds"] / cost["seconds"]["plain"]).round(2)
 
 # %% [markdown]
-# R-Drop does twice the work, and needs about twice the memory for activations, in both forms. On a CPU they take
-# about the same time; one pass over the doubled batch is said to be faster where a small batch does not fill a GPU
-# ([issue 33](https://github.com/dropreg/R-Drop/issues/33)).
+# R-Drop does twice the work, and needs about twice the memory for activations, in both forms. Twice the work need not
+# take twice the time. On an H200, with roberta-large's architecture, a doubled batch of 64 turns took as long as a
+# plain one, because the GPU was not full:
+
+# %%
+pd.DataFrame(results.read("gpu")).query("row.str.endswith(('turns', 'R-Drop'))")[["row", "batch", "step_ms", "gpu_gib"]]
 #
 # ## Train, at equal updates and at equal time
 #
 # *Label smoothing* joins as a cheap rival: it spreads a tenth of the target over all classes, which also restrains sure
-# answers, and costs nothing. R-Drop runs twice: with as many updates as plain, and with half the epochs, which is about
-# the same time. Each run has its whole cosine.
+# answers, and costs nothing. R-Drop runs twice: with as many updates as plain, and with half the epochs, which is what
+# takes the same time if a step takes twice as long (here it takes a little less). Each run has its whole cosine.
 
 # %%
 smoothing = partial(objectives.cross_entropy, label_smoothing=0.1)
@@ -404,7 +408,9 @@ plots.run_curves(kl_curves, "KL of two passes (nats)")
 
 # %% [markdown]
 # A fresh head answers every text alike, so the KL starts near zero without any R-Drop. As a model learns to tell
-# classes apart, its two passes part as well; R-Drop should hold them together. Read off whether it did, and how hard
+# classes apart, its two passes part as well; R-Drop should hold them together. Compare with label smoothing, which has
+# no such term: less sure answers also lie closer together, so a low KL alone does not show that the agreement term did
+# it. Read off what you can, and how hard
 # it could pull: alpha times this KL stands in the loss beside two cross-entropies, which start near 2 ln 3 = 2.2 for
 # three classes. With few updates, a small alpha and 16 texts, the curves may cross by chance; run it again with
 # `alpha = 5` or with all rows and compare. A low KL alone is no success: a model that always gives the same answer
@@ -449,6 +455,7 @@ def weighted_f1(prediction):
 rows = {split: part[:24] for split, part in examples.items()}
 small = {split: batching.loader(part, tokenizer.pad_token_id, max_items=max_items) for split, part in rows.items()}
 settings = {"num_epochs": 2, "precision": precision, "schedule": "cosine", "seed": seed, "tensorboard": True}
+shutil.rmtree("board", ignore_errors=True)  # of an earlier run
 arguments = training.arguments("board", score=None, eval_strategy="epoch", logging_steps=1, **settings)
 model = fresh_model()
 optimizer = training.make_optimizer(model, lr, head_lr=10 * lr)
@@ -460,22 +467,21 @@ _ = trainer.train()
 (events,) = Path("board").glob("**/events.out.tfevents*")
 log = EventAccumulator(str(events)).Reload()
 logged = {name: [event.value for event in log.Scalars(name)] for name in log.Tags()["scalars"]}
-shutil.rmtree("board")
 curve_ends = {name: {"points": len(y), "first": y[0], "last": y[-1]} for name, y in logged.items()}
 pd.DataFrame(curve_ends).T.map("{:.4g}".format)
 
 # %% [markdown]
-# In JupyterLab, `%load_ext tensorboard` and `%tensorboard --logdir board` show such a folder while training runs. Mind
-# that `train/loss` is R-Drop's whole loss, two cross-entropies and the KL, while `eval/loss` is the plain cross-entropy
-# of one pass: the two curves are not on one scale. The Trainer takes `patience` and `threshold`, too.
+# In JupyterLab, `%load_ext tensorboard` and `%tensorboard --logdir board` show the folder, also while training runs.
+# Mind that `train/loss` is R-Drop's whole loss, two cross-entropies and the KL, while `eval/loss` is the plain
+# cross-entropy of one pass: the two curves are not on one scale. The Trainer takes `patience` and `threshold`, too.
 #
 # ## What goes wrong
 #
 # ### Two passes at evaluation
 #
-# The authors' BERT and RoBERTa code makes both passes inside `forward`, at evaluation as well. With dropout off they
-# agree exactly: evaluation costs twice as much for nothing. And where dropout is left on, because `model.eval()` was
-# forgotten, one text has two answers:
+# The authors' copies of transformers' BERT and RoBERTa make both passes inside `forward`, at evaluation as well. With
+# dropout off they agree exactly: evaluation costs twice as much for nothing. And where dropout is left on, because
+# `model.eval()` was forgotten, one text has two answers:
 
 # %%
 several = first_texts(32)
@@ -490,16 +496,16 @@ for mode in ("eval", "train"):
 #
 # ### KL summed over the batch
 #
-# `.sum()` over all of [texts, classes] is in the README and in the authors' code. The mean stays what it is; the sum,
-# and with it the weight of the agreement, grows with the batch, so that the batch size tunes alpha behind your back.
-# The two answers with dropout from the cell above:
+# `.sum()` over all of [texts, classes] is in the README and in the authors' copies of transformers (their fairseq code
+# divides in the end). A mean depends on which texts are in the batch; a sum also on how many, so that the batch size
+# tunes alpha behind your back. Four of the answers with dropout from the cell above, over and over:
 
 # %%
 both = ((first - second) * (first.log() - second.log())).sum(-1).cpu()  # KL(p || q) + KL(q || p) of each text
 sizes = [4, 8, 16, 32]
 pd.DataFrame({
-    "mean": [both[:size].mean().item() for size in sizes],
-    "sum": [both[:size].sum().item() for size in sizes],
+    "mean": [both[:4].repeat(size // 4).mean().item() for size in sizes],
+    "sum": [both[:4].repeat(size // 4).sum().item() for size in sizes],
     "alpha that 0.5 * sum / 2 amounts to": [0.5 * size for size in sizes],
 }, index=pd.Index(sizes, name="texts in the batch")).round(4)
 
@@ -525,15 +531,16 @@ except ValueError as error:
 # %% [markdown]
 # ### An alpha from another definition
 #
-# "We used alpha = 1" means little without the formula. By the table above, 1 in the README is 2 here. And with the
-# paper's formula at alpha 1, the authors' BERT code at batch 32 weighs the KL sixteen times as much. Convert first,
-# then tune.
+# "We used alpha = 1" means little without the formula. By the table above, 1 in the README is 2 here. And at batch 32
+# the authors' BERT code weighs the KL sixteen times as much as the paper's formula with alpha 1. Convert first, then
+# tune.
 #
 # ### Equal epochs, double compute
 #
 # At equal epochs R-Drop has computed about twice as much. Plain training with twice the epochs, or a larger encoder,
 # might have used the time better. Two comparisons are fair and answer different questions: equal updates asks whether
-# the term helps, equal time whether it pays.
+# the term helps, equal time whether it pays. The authors say that R-Drop needs more epochs than plain training
+# ([issue 12](https://github.com/dropreg/R-Drop/issues/12)); with half of them it is judged hard.
 
 # %%
 ratio = seconds["R-Drop, equal updates"] / seconds["plain"]
@@ -558,8 +565,15 @@ print(f"in equal epochs R-Drop took {ratio:.1f} times as long as plain training;
 results.summary("meld", rows=["utterance only", "R-Drop, equal updates", "R-Drop, equal time", "label smoothing"])
 
 # %% [markdown]
-# Compare each row with the first, with its spread in mind: at least five seeds, and a paired test on the same test
-# rows, before you call a difference an improvement. "No difference" would be a result, too.
+# Column "difference" compares each row with the first, seed by seed on the same test rows, with a 95 % interval: look
+# for zero in it before you call a difference an improvement. "No difference" is a result, too. With dialogue context
+# (lesson 6), again five seeds:
+
+# %%
+results.summary("context", rows=["past and future, R-Drop", "past only, R-Drop"])
+
+# %% [markdown]
+# A small encoder and one corpus: no verdict on R-Drop in general.
 #
 # ## Exercise
 #
@@ -593,9 +607,11 @@ check("kl", symmetric_kl if symmetric_kl([1.0, 0.0], [0.0, 1.0]) is not None els
 # - R-Drop: two passes with different dropout, both cross-entropies, and alpha times the mean of both KL.
 # - One formula, every alpha converted to it; KL summed over classes, averaged over texts; nothing at evaluation.
 # - One pass over the doubled batch is the same loss as two passes.
-# - It costs twice as much per update: compare at equal updates and at equal time, over several seeds.
+# - It computes twice as much per update: measure what that takes, then compare at equal updates and at equal time,
+#   over several seeds.
 #
-# The value this lesson is known by in the course's table: how much of the plain model's disagreement is left.
+# The value this lesson is known by in the course's table: how much of the plain model's disagreement is left, on
+# sixteen texts with one seed.
 
 # %%
 last = kl_curves.ffill().iloc[-1]

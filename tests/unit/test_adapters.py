@@ -189,3 +189,10 @@ def test_an_adapter_of_another_model_is_refused(tmp_path, folder, name, pooling,
     adapters.lora(fresh(folder, "bert", "mean")[1]).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="trained on another model"):
         adapters.load_adapter(model, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "electra", "distilbert"])
+def test_ia3_learns_a_factor_per_key_value_and_feed_forward_unit(folder, name):
+    """Liu et al. 2022: nothing in the attention's output layer, whose name ends like the feed-forward block's."""
+    _, model = fresh(folder, name, "mean")
+    assert adapters.num_parameters(adapters.ia3(model))["without head"] == 2 * (32 + 32 + 64)
