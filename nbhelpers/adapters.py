@@ -21,7 +21,8 @@ from torch import nn
 
 # Query and value projections (Hu et al. 2021, arXiv 2106.09685) as the architectures name them
 QUERY_VALUE = (("query", "value"), ("q_lin", "v_lin"), ("query_proj", "value_proj"), ("q", "v"), ("Wqkv",))
-KEY_VALUE_OUTPUT = (("key", "value", "output.dense"), ("k_lin", "v_lin", "lin2"), ("Wqkv", "mlp.Wo"))
+KEY_VALUE_OUTPUT = (("key", "value", "output.dense"), ("k_lin", "v_lin", "lin2"), ("Wqkv", "mlp.Wo"),
+                    ("key_proj", "value_proj", "output.dense"), ("k", "v", "output.dense"))  # fmt: skip
 LAYER = r".*\.(?:layers?|block|h)\.\d+\."  # a layer of the encoder; the head and the pooler lie outside
 
 
@@ -81,7 +82,7 @@ def ia3(model: nn.Module, *, targets: Sequence[str] | None = None) -> peft.PeftM
     chosen = pattern(model, targets, KEY_VALUE_OUTPUT)
     if targets is None:
         chosen = r"(?!.*\.attention\.output\.)" + chosen  # its name, too, ends in "output.dense"
-    names = [name for name in matching(model, chosen) if "attention" not in name]
+    names = [name for name in matching(model, chosen) if not re.search(r"\.att(entio)?n\.", name)]
     feedforward = "|".join(re.escape(name) for name in names)
     config = peft.IA3Config(modules_to_save=heads(model), target_modules=chosen, feedforward_modules=feedforward)
     return peft.get_peft_model(model, config)

@@ -152,6 +152,7 @@ def loader(
     """A DataLoader of padded token-budget batches over the examples that `tokenize` gives.
 
     It draws from a generator of its own: reading the dev set does not change the dropout of the training that follows.
+    Call `loader.batch_sampler.set_epoch(epoch)` before each pass (`training.fit` does); else all have the same order.
 
     >>> batches = loader([{"input_ids": [5] * n, "labels": 0} for n in (2, 3, 9)], pad_token_id=0, max_tokens=10)
     >>> sorted(tuple(batch["input_ids"].shape) for batch in batches)

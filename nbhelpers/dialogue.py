@@ -143,7 +143,7 @@ def whole(
     """One example per dialogue, in which every turn is classified. Arguments as in `windows`.
 
     A dialogue longer than `max_length` tokens goes into several examples. Each starts with the turns before it, as
-    many as fit into half of the length, so that every turn is classified once, and none without its past.
+    many as fit into half of the length, at least one if it fits at all. So every turn is classified once.
 
     Returns: a dict per example with "input_ids", and "starts", "ends", "labels" of the turns to classify in it.
     """
@@ -152,6 +152,8 @@ def whole(
         i = dialogue.start
         while i < dialogue.stop:
             past = layout.grow(turns, range(i, i + 1), range(dialogue.start, i + 1), layout.room // 2)
+            if len(past) == 1:  # half has no room for the turn before it; all may have
+                past = layout.grow(turns, past, range(max(dialogue.start, i - 1), i + 1))
             shown = layout.grow(turns, past, range(past.start, dialogue.stop))
             examples.append(layout.example(turns, shown, range(i, shown.stop), labels))
             i = shown.stop

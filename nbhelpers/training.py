@@ -60,12 +60,13 @@ def fit(
     Returns: the history, a dict per update (step, epoch, train_loss, lr of the encoder's last layer) and per epoch
     (step, epoch, dev_score).
 
-    Raises FloatingPointError when the loss is not finite, ValueError for settings that could not train.
+    Raises FloatingPointError when the loss is not finite (in fp16: eleven times in a row), ValueError for settings that
+    could not train.
     """
     check_settings(model, optimizer, num_epochs, accumulate, patience is not None and evaluate is None)
     device, step = next(model.parameters()).device, 0
     history: list[dict[str, float]] = []
-    waited, best_score, best_weights = 0, -math.inf, None
+    waited, skipped, best_score, best_weights = 0, 0, -math.inf, None
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     for epoch in range(1, num_epochs + 1):
         set_epoch(batches, epoch - 1)
@@ -80,11 +81,14 @@ def fit(
                 scaler.scale(loss).backward()
                 total += loss.detach()
             train_loss = total.item()
-            if not math.isfinite(train_loss) and precision != "fp16":  # in fp16 the scaler skips such an update
+            skipped = 0 if math.isfinite(train_loss) else skipped + 1  # in fp16 the scaler skips such an update
+            if skipped > (10 if precision == "fp16" else 0):
                 raise FloatingPointError(f"update {step + 1}: the loss is {train_loss}; lower lr, or use fp32")
             scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm or math.inf)
-            step, lr = step + 1, optimizer.defaults["lr"] * scheduler.get_last_lr()[0] / scheduler.base_lrs[0]
+            rates = zip(scheduler.get_last_lr(), scheduler.base_lrs, strict=True)
+            factor = max((now / base for now, base in rates if base), default=0.0)  # a group may have the rate 0
+            step, lr = step + 1, optimizer.defaults["lr"] * factor
             scaler.step(optimizer)
             scaler.update()
             scheduler.step()
@@ -105,7 +109,7 @@ def fit(
             waited = 0 if score - best_score > threshold else waited + 1
             if score > best_score:
                 best_score = score
-                best_weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+                best_weights = {x: tensor.detach().to("cpu", copy=True) for x, tensor in model.state_dict().items()}
             if patience is not None and waited >= patience:
                 break
     if best_weights is not None:
@@ -160,7 +164,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 @torch.no_grad()
 def predict(model: nn.Module, batches: DataLoader[Any], *, precision: str = "fp32") -> Tensor:
-    """Logits for every item, in the order of the data set, whatever the order of the batches.
+    """Logits for every item, in the order of the data set, whatever the order of the batches; leaves eval() mode on.
 
     Returns: [items, classes], fp32, on the CPU. Where an example has a label per token or per turn, its items are those
     with a label (not -100).
@@ -183,7 +187,12 @@ def predict(model: nn.Module, batches: DataLoader[Any], *, precision: str = "fp3
 
 
 def is_encoder(model: nn.Module, name: str) -> bool:
-    """Whether the parameter of this name belongs to the pre-trained encoder (else: to the head)."""
+    """Whether the parameter of this name belongs to the pre-trained encoder (else: to the head).
+
+    Raises ValueError when the model does not say which part is its encoder, as transformers' models do.
+    """
+    if not hasattr(model, "base_model_prefix"):
+        raise ValueError(f"a {type(model).__name__} has no base_model_prefix; pass a transformers model with a head")
     inner = re.sub(r"^(module\.|_orig_mod\.|base_model\.model\.)+", "", name)  # added by DDP, compile, peft
     return inner.startswith(f"{model.base_model_prefix}.")
 

@@ -49,6 +49,8 @@ def train(
     from nbhelpers import metrics
     from nbhelpers.course import experiments
 
+    if "sentiment" in config or "tuning" in config:
+        raise CourseError("a row with an adapter or with sentiment as a second task is not deployed; take another")
     data, names = experiments.read(config["corpus"])
     if num_dialogues:
         data = {split: first(part, num_dialogues) for split, part in data.items()}
@@ -186,6 +188,7 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
             torch.set_num_threads(threads)
         run, labels = serving.torch_run(model), labels_of(model)
         settings, live = getattr(model.config, "settings", {}), getattr(model.config, "live", False)
+    tokenizer.model_max_length = settings.get("max_length") or tokenizer.model_max_length
     form = settings.get("form", "turn")
     future = int(not live) if form == "dialogue" else settings.get("future", 0)
     return serving.adapt(

@@ -11,8 +11,14 @@ from typing import Any
 Check = Callable[[Any], str]  # an answer -> a hint, or "" when it is right
 
 
+class NotBegun(Exception):
+    """The learner's function still is as the lesson gave it."""
+
+
 def check(exercise: str, answer: Any) -> None:
-    """Say whether an answer is right; if not, give a hint. An answer of None is a task not begun, and no error.
+    """Say whether an answer is right; if not, give a hint.
+
+    An answer of None, or a function that gives None when first called, is a task not begun, and no error.
 
     >>> check("memory", None)
     No answer yet: replace None and run the cell again.
@@ -21,14 +27,30 @@ def check(exercise: str, answer: Any) -> None:
     >>> check("memory", 363.2)
     Right.
     """
-    if answer is None:
-        print("No answer yet: replace None and run the cell again.")
-        return
     try:
-        hint = EXERCISES[exercise](answer)
+        if answer is None:
+            raise NotBegun
+        hint = EXERCISES[exercise](begun(answer) if callable(answer) else answer)
+        print(f"Not yet: {hint}" if hint else "Right.")
+    except NotBegun:
+        print("No answer yet: replace None and run the cell again.")
     except Exception as error:  # whatever a learner's function may raise
-        hint = f"your function stopped with {type(error).__name__}: {error}."
-    print(f"Not yet: {hint}" if hint else "Right.")
+        print(f"Not yet: your function stopped with {type(error).__name__}: {error}.")
+
+
+def begun(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function; it raises NotBegun when its first answer is None."""
+    answers = 0
+
+    def watched(*inputs: Any) -> Any:
+        nonlocal answers
+        given = function(*inputs)
+        if given is None and not answers:
+            raise NotBegun
+        answers += 1
+        return given
+
+    return watched
 
 
 def memory(answer: float) -> str:

@@ -16,6 +16,7 @@ import psutil
 import torch
 
 from nbhelpers import adapters, batching, corpora, dialogue, encoders, environment, metrics, objectives, training
+from nbhelpers.course import results
 
 INPUTS = ("corpus", "form", "speakers", "past", "future", "max_length")  # of a configuration: what inputs follow from
 
@@ -64,10 +65,11 @@ def real(*parts: str) -> Path:
 
 
 class Outcome(NamedTuple):
-    """What one training gives: the probabilities of dev and test [items, classes], and what it cost."""
+    """What one training gives: the probabilities of dev and test [items, classes], what it cost, the code's commit."""
 
     probabilities: dict[str, np.ndarray]
     costs: dict[str, float]
+    commit: str
 
 
 def run(config: dict[str, Any], seed: int, threads: int = 0) -> Outcome:
@@ -76,6 +78,7 @@ def run(config: dict[str, Any], seed: int, threads: int = 0) -> Outcome:
     Args:
         threads: how many to compute with; 0: as many as torch takes by itself.
     """
+    commit = results.commit()  # now: files may change while it runs
     if threads:
         torch.set_num_threads(threads)
     data, names = read_for(config)
@@ -83,7 +86,7 @@ def run(config: dict[str, Any], seed: int, threads: int = 0) -> Outcome:
     start = time.perf_counter()
     probabilities, costs = method(data, names, config, seed)
     costs |= {"seconds": time.perf_counter() - start, "peak_gib": peak_bytes() / 2**30}
-    return Outcome(probabilities, {**costs, "threads": torch.get_num_threads()})
+    return Outcome(probabilities, {**costs, "threads": torch.get_num_threads()}, commit)
 
 
 def read_for(config: dict[str, Any]) -> tuple[dict[str, Split], list[str]]:
@@ -96,8 +99,8 @@ def scored(config: dict[str, Any], outcomes: Sequence[Outcome]) -> dict[str, Any
     """A table's row: the scores of the mean of the outcomes' probabilities, their costs added up.
 
     Returns: dev and test scores, F1 per class, test predictions (a string with one digit per row), seconds, tokens per
-    second in training, peak memory (of the GPU where there is one, else of the process), trainable parameters, bytes
-    on disk, threads.
+    second in training (R-Drop reads each twice), peak memory (of the GPU where there is one, else of the process),
+    trainable parameters, bytes on disk, threads, commit.
     """
     data, names = read_for(config)
     predictions = {x: np.mean([o.probabilities[x] for o in outcomes], axis=0).argmax(-1) for x in ("dev", "test")}
@@ -109,6 +112,7 @@ def scored(config: dict[str, Any], outcomes: Sequence[Outcome]) -> dict[str, Any
         "seconds": round(costs["seconds"].sum(), 1),
         "peak_gib": round(costs["peak_gib"].max(), 2),
         "threads": int(costs["threads"].max()),
+        "commit": ", ".join(dict.fromkeys(outcome.commit for outcome in outcomes)),
     }
     if "tokens" in costs:
         row["tokens_per_second"] = round(costs["tokens"].sum() / costs["training_seconds"].sum())
@@ -121,13 +125,15 @@ def peak_bytes() -> int:
     """Peak memory of this process: on the GPU if there is one, else resident."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")  # on Linux getrusage also knows the peak of the program that started this one
+    if status.exists():
+        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
     try:
         import resource
     except ImportError:  # Windows
         memory: Any = psutil.Process().memory_info()
         return memory.peak_wset
-    unit = 1 if psutil.MACOS else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if psutil.MACOS else 1024)
 
 
 def majority(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
@@ -137,14 +143,15 @@ def majority(data: Any, names: list[str], config: dict[str, Any], seed: int) -> 
 
 
 def tf_idf(data: Any, names: list[str], config: dict[str, Any], seed: int) -> Any:
-    """TF-IDF of words and of character n-grams, logistic regression."""
+    """TF-IDF of words and punctuation marks, and of character n-grams; logistic regression."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline, make_union
 
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
-    model = make_pipeline(make_union(words, characters), LogisticRegression(C=config["C"], max_iter=2000))
+    words = TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True)
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, lowercase=False)
+    regression = LogisticRegression(C=config["C"], class_weight=config.get("class_weight"), max_iter=2000)
+    model = make_pipeline(make_union(words, characters), regression)
     model.fit(data["train"].texts, data["train"].labels)
     return {split: model.predict_proba(data[split].texts) for split in ("dev", "test")}, {}
 
@@ -155,7 +162,8 @@ def inputs(split: Split, tokenizer: Any, config: dict[str, Any], sentiments: boo
     if form == "turn":
         return batching.tokenize(split.texts, tokenizer, labels=split.labels, max_length=config.get("max_length"))
     turns = dialogue.encode_turns(split.texts, split.dialogue_ids, tokenizer, speakers=split.speakers, style=style)
-    place = {"turns": turns, "dialogue_ids": split.dialogue_ids, "tokenizer": tokenizer}
+    place: dict[str, Any] = {"turns": turns, "dialogue_ids": split.dialogue_ids, "tokenizer": tokenizer}
+    place["max_length"] = config.get("max_length")
     numbers = range(len(turns))  # which turns an example classifies; replaced by their labels below
     if form == "dialogue":
         examples = dialogue.whole(**place, labels=numbers)
@@ -179,7 +187,7 @@ def adapted(model: Any, method: str, **options: Any) -> Any:
 
 
 class Trained(NamedTuple):
-    """What training gives: besides the model, `logits(split)` [items, classes], and what it took."""
+    """What training gives: besides the model, `logits(split)` [items, classes], seconds in training, tokens read."""
 
     tokenizer: Any
     model: Any
@@ -225,7 +233,11 @@ def train(
         return training.predict(model, evaluated[split], precision=precision)[:, : len(names)]
 
     def dev_score(_: Any) -> float:
-        return metrics.scores(data["dev"].labels, logits("dev").argmax(-1).numpy(), len(names))["weighted_f1"]
+        nonlocal seconds
+        start = time.perf_counter()
+        score = metrics.scores(data["dev"].labels, logits("dev").argmax(-1).numpy(), len(names))["weighted_f1"]
+        seconds -= time.perf_counter() - start
+        return score
 
     first = config.get("single_turns_first", 0)  # epochs; these have a schedule of their own and are not evaluated
     alone = {**config, "form": "window", "past": 0, "num_epochs": first, "shift": 0}
@@ -240,7 +252,7 @@ def train(
             num_epochs=num_epochs, evaluate=evaluate, precision=precision, log=log,
         )  # fmt: skip
         seconds += time.perf_counter() - start
-        tokens += sum(len(row["input_ids"]) for row in batch.dataset) * num_epochs
+        tokens += sum(len(row["input_ids"]) for row in batch.dataset) * num_epochs * (2 if "r_drop" in part else 1)
     return Trained(tokenizer, model, logits, seconds, tokens)
 
 

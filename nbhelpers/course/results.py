@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import multiprocessing
+import os
 import platform
 import statistics
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,19 @@ COSTS = {  # column -> what a run measured, its unit, digits after the point
     "MB on disk": ("saved_bytes", 1e6, 1),
 }
 SEEDED = ("fine-tuning", "average")  # methods whose result depends on the seed
+INPUT = {"corpus", "test", "method"}
+NEEDED = {  # method -> what its configuration must say
+    "majority": set(),
+    "tf-idf": {"C"},
+    "fine-tuning": {"encoder", "pooling", "num_epochs", "lr", "head_lr", "schedule", "warmup", "label_smoothing"}
+    | {"max_items", "max_tokens"},
+    "average": {"members"},
+}
+OPTIONAL = {  # and what it may say
+    "tf-idf": {"class_weight"},
+    "fine-tuning": {"form", "past", "future", "speakers", "max_length", "live", "single_turns_first", "tuning"}
+    | {"attention_dropout", "r_drop", "shift", "sentiment", "add_to_seed"},
+}
 MEASURED, NOT_MEASURED = "measured here", "not measured yet"
 PUBLISHED = ("row", "seeds", "weighted F1", "macro F1", "accuracy", "seconds", "source")
 
@@ -74,12 +89,16 @@ def circumstances() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit of the checkout, or "unknown" where git cannot tell."""
+    """The commit of the checkout, "-dirty" if a file differs that is not a result; "unknown" where git cannot tell."""
     try:
-        command = ["git", "describe", "--always", "--dirty"]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!data/results")
+        return git("rev-parse", "--short", "HEAD") + "-dirty" * bool(changed)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def load_table(table: str) -> dict[str, Any]:
@@ -98,54 +117,100 @@ def table_rows(table: str) -> dict[str, dict[str, Any]]:
     return {name: {**content["defaults"], **(changes or {})} for name, changes in content["rows"].items()}
 
 
+def check_rows(table: str) -> None:
+    """Raise CourseError for a configuration that says something unknown or lacks something: it would be misnamed."""
+    for name, config in table_rows(table).items():
+        for part in (config, *config.get("members", ())):
+            method = part.get("method")
+            if method not in NEEDED:
+                raise CourseError(f"{table}, {name}: method {method!r} is not one of {', '.join(NEEDED)}")
+            known = INPUT | NEEDED[method] | OPTIONAL.get(method, set())
+            faults = [f"{x} is unknown" for x in sorted(set(part) - known)]
+            faults += [f"{x} is missing" for x in sorted(NEEDED[method] - set(part))]
+            if faults:
+                raise CourseError(f"{table}, {name}: {', '.join(faults)}; mend nbhelpers/course/tables/{table}.yml")
+
+
 def missing_runs(table: str, seeds: int, only: str | None) -> Iterator[tuple[str, dict[str, Any], int]]:
-    """(row, configuration, seed) of the runs that are not there yet."""
+    """(row, configuration, seed) of the runs that are not there yet.
+
+    A row's runs belong on one kind of device: what another one left incomplete is begun anew.
+    """
+    check_rows(table)
     rows = table_rows(table)
     if only is not None and only not in rows:
         raise CourseError(f"table {table} has no row {only!r}; there are {', '.join(rows)}")
-    there = [(x["row"], x["config"], x["seed"]) for x in read(table)]
+    facts = circumstances()
     for name, config in rows.items():
-        for seed in range(seeds if config["method"] in SEEDED else 1):
-            if only in (None, name) and (name, config, seed) not in there:
+        wanted = set(range(seeds if config["method"] in SEEDED else 1))
+        if only in (None, name):
+            there = {run["seed"] for run in runs(table, name)}
+            if not wanted <= there:
+                there = set(measured(table, name).get((facts["device"], facts["precision"]), ()))
+            for seed in sorted(wanted - there):
                 yield name, config, seed
 
 
 def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None], jobs: int = 1) -> None:
     """Run what is missing, `jobs` runs at a time on equal shares of the threads, and append each row as it is done.
 
-    A training that several rows need, as an average does, is done once.
+    A training that several rows need, as an average does, is done once. A run that fails does not keep others from
+    being measured; raises CourseError, in the end, for the first that did.
     """
     import torch
 
     from nbhelpers import corpora, encoders
     from nbhelpers.course import experiments
 
-    left = list(missing_runs(table, seeds, only))
+    left, before, failed = list(missing_runs(table, seeds, only)), len(read(table)), dict[str, BaseException]()
     threads = max(1, torch.get_num_threads() // jobs)
-    fresh = multiprocessing.get_context("spawn")  # a process for each run: its peak memory is this run's
-    with ProcessPoolExecutor(jobs, mp_context=fresh, max_tasks_per_child=1) as pool:
+    with ThreadPoolExecutor(jobs) as pool:
         parts = {key(part): part for _, config, seed in left for part in trainings(config, seed)}
-        waiting = {name: pool.submit(experiments.run, *part, threads) for name, part in parts.items()}
+        waiting = {name: pool.submit(alone, experiments.run, *part, threads) for name, part in parts.items()}
         try:
             for _ in as_completed(waiting.values()):
                 ready = [run for run in left if all(waiting[key(part)].done() for part in trainings(*run[1:]))]
                 left = [run for run in left if run not in ready]
                 for name, config, seed in ready:
-                    outcomes = [waiting[key(part)].result() for part in trainings(config, seed)]
-                    row = experiments.scored(config, outcomes)
+                    futures = [waiting[key(part)] for part in trainings(config, seed)]
+                    if errors := [error for future in futures if (error := future.exception())]:
+                        failed[name] = errors[0]
+                        continue
+                    row = experiments.scored(config, [future.result() for future in futures])
                     append(table, {"row": name, "config": config, "seed": seed, "jobs": jobs, **row})
                     score, seconds = 100 * row["test"]["weighted_f1"], row["seconds"]
                     say(f"{table}, {name}, seed {seed}: test weighted F1 {score:.2f}, {seconds:.0f} s")
-        except BaseException as error:
+        finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                child.kill()
-            if isinstance(error, BrokenProcessPool):
-                raise CourseError(f"{table}: the process of a run was killed; out of memory?") from None
-            if isinstance(error, corpora.CorpusError | encoders.EncoderError):
-                raise CourseError(f"{table}, {name}: {error}") from None
-            raise
-    write_tests(table)
+            while not all(future.done() for future in waiting.values()):  # only where something was raised
+                for child in multiprocessing.active_children():
+                    child.kill()
+                time.sleep(0.05)
+            if len(read(table)) > before:
+                write_tests(table)
+    for name, error in failed.items():
+        if isinstance(error, BrokenProcessPool):
+            raise CourseError(f"{table}, {name}: the process of a run was killed; out of memory?")
+        if isinstance(error, corpora.CorpusError | encoders.EncoderError | ValueError | FloatingPointError):
+            raise CourseError(f"{table}, {name}: {error}")
+        raise error
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function gives in a process of its own: its peak memory is this run's, its death harms no other."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=end_with_parent) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def end_with_parent() -> None:
+    """Let no process of a run outlive the program that started it."""
+
+    def watch(parent: Any) -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, args=(multiprocessing.parent_process(),), daemon=True).start()
 
 
 def key(training: tuple[dict[str, Any], int]) -> str:
@@ -159,16 +224,25 @@ def trainings(config: dict[str, Any], seed: int) -> list[tuple[dict[str, Any], i
     """
     if config["method"] != "average":
         return [(config, seed)]
-    members = [{"corpus": config["corpus"], **member} for member in config["members"]]
+    shared = {name: config[name] for name in ("corpus", "test") if name in config}
+    members = [shared | member for member in config["members"]]
     return [(member, seed + member.pop("add_to_seed", 0)) for member in members]
 
 
+def measured(table: str, row: str) -> dict[tuple[str, str], dict[int, dict[str, Any]]]:
+    """(device, precision) -> seed -> the run of a row's present configuration; the device measured last comes last."""
+    config, found = table_rows(table)[row], dict[tuple[str, str], dict[int, dict[str, Any]]]()
+    for run in read(table):
+        if run["row"] == row and run["config"] == config:
+            where = run["device"], run["precision"]
+            found[where] = found.pop(where, {}) | {run["seed"]: run}
+    return found
+
+
 def runs(table: str, row: str) -> list[dict[str, Any]]:
-    """What was measured for a row with its present configuration on the kind of device measured last, one per seed."""
-    config = table_rows(table)[row]
-    measured = [x for x in read(table) if x["row"] == row and x["config"] == config]
-    device = [(x["device"], x["precision"]) for x in measured][-1:]
-    return list({x["seed"]: x for x in measured if [(x["device"], x["precision"])] == device}.values())
+    """What was measured for a row with its present configuration on the kind of device measured last, seed by seed."""
+    last = list(measured(table, row).values())[-1:]
+    return [run for found in last for _, run in sorted(found.items())]
 
 
 def write_tests(table: str) -> None:
@@ -183,18 +257,18 @@ def write_tests(table: str) -> None:
 
     content, found, read_once = load_table(table), dict[str, dict[str, Any]](), functools.cache(experiments.read)
     for name, config in table_rows(table).items():
-        measured = predictions(table, name)
-        if config["method"] not in SEEDED or not measured:
+        made = predictions(table, name)
+        if config["method"] not in SEEDED or not made:
             continue
         data, names = read_once(config.get("test", config["corpus"]))
         labels, groups = data["test"].labels, data["test"].dialogue_ids or None
-        vote = [statistics.mode(votes) for votes in zip(*measured.values(), strict=True)]
+        vote = [statistics.mode(votes) for votes in zip(*made.values(), strict=True)]
         found[name] = {"vote": metrics.scores(labels, vote, len(names))}
         against = content.get("against", {}).get(name, content.get("baseline"))
         before = predictions(table, against) if against not in (None, name) else {}
-        seeds = sorted(set(before) & set(measured))
+        seeds = sorted(set(before) & set(made))
         if seeds:
-            a, b = ([x[seed] for seed in seeds] for x in (before, measured))
+            a, b = ([x[seed] for seed in seeds] for x in (before, made))
             outcome = metrics.compare_runs(labels, a, b, groups=groups, num_classes=len(names))
             outcome = {key: round(value, 5) for key, value in outcome.items()}
             found[name] |= {"against": against, "seeds": seeds, **outcome}
@@ -220,7 +294,7 @@ def votes(table: str, rows: Sequence[str]) -> pd.DataFrame:
     for name in rows:
         scores = 100 * pd.DataFrame([run["test"] for run in runs(table, name)])
         row = {"row": name, "seeds": len(scores)}
-        for key, column in list(SCORES.items())[:2] if len(scores) else ():
+        for key, column in list(SCORES.items())[:2] if len(scores) and name in kept else ():
             row |= {column: mean_sd(scores[key]), f"{column} of their vote": f"{100 * kept[name]['vote'][key]:.1f}"}
         shown.append(row)
     return pd.DataFrame(shown).fillna("")
@@ -243,17 +317,18 @@ def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) 
             continue
         if name not in known:
             raise CourseError(f"table {table} has no row {name!r}; there are {', '.join([*known, *published])}")
-        measured = pd.DataFrame(runs(table, name))
-        row = {"row": name, "seeds": len(measured)}
-        if len(measured):
-            scores = 100 * pd.DataFrame(list(measured["test"]))
+        made = pd.DataFrame(runs(table, name))
+        row = {"row": name, "seeds": len(made)}
+        if len(made):
+            scores = 100 * pd.DataFrame(list(made["test"]))
             row |= {column: mean_sd(scores[key]) for key, column in SCORES.items()}
-            row |= {"seconds": f"{measured['seconds'].mean():.0f}", "threads": str(measured["threads"].max())}
+            if made["threads"].nunique() == 1:  # else their seconds do not compare
+                row |= {"seconds": f"{made['seconds'].mean():.0f}", "threads": str(made["threads"].max())}
         for column, (key, unit, digits) in COSTS.items() if costs else ():
-            row[column] = f"{measured[key].mean() / unit:,.{digits}f}" if key in measured else ""
-        if "against" in compared.get(name, {}):
+            row[column] = f"{made[key].mean() / unit:,.{digits}f}" if key in made else ""
+        if len(made) and "against" in compared.get(name, {}):
             row |= {"difference": difference(compared[name]), "against": compared[name]["against"]}
-        shown.append({**row, "source": MEASURED if len(measured) else NOT_MEASURED})
+        shown.append({**row, "source": MEASURED if len(made) else NOT_MEASURED})
     frame = pd.DataFrame(shown).fillna("")
     last = [column for column in ("difference", "against", "source") if column in frame]
     return frame[[*frame.columns.drop(last), *last]]

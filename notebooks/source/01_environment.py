@@ -117,7 +117,7 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# The gap after 1 is the least by which a weight near 1 can change; near 0.1 it is about a tenth of that. At a learning
+# The gap after 1 is the least by which a weight near 1 can change; near 0.1 it is a sixteenth of that. At a learning
 # rate of 0.00001, usual for large encoders, AdamW changes a weight by about 0.00001 per step. Take a thousand such
 # steps, down from 0.1:
 
@@ -178,7 +178,7 @@ print(f"{len(f1)} seeds: weighted F1 {f1.mean():.1f} on average, from {f1.min():
       f"standard deviation {f1.std():.2f}")
 
 # %% [markdown]
-# One run is one draw from that range. A smaller difference, seen once, may be the seed alone. Where the course says
+# One run is one draw from that range. Two runs that differ by less may differ by the seed alone. Where the course says
 # that one method beats another, it has five seeds and a test.
 #
 # ## The encoder
@@ -228,10 +228,12 @@ with torch.inference_mode():
 # Many tutorials set `HF_ENDPOINT` in the middle of a notebook. By then the library has read it:
 
 # %%
-before = huggingface_hub.constants.ENDPOINT
+before = os.environ.pop("HF_ENDPOINT", None)
 os.environ["HF_ENDPOINT"] = "https://mirror.example"
 print("asked for the mirror, will use", huggingface_hub.constants.ENDPOINT)
-os.environ["HF_ENDPOINT"] = before
+del os.environ["HF_ENDPOINT"]
+if before is not None:
+    os.environ["HF_ENDPOINT"] = before
 
 # %% [markdown]
 # No error, no effect. Set such variables before Python starts; or restart the kernel and set them in the first cell,
@@ -256,8 +258,8 @@ pd.Series(environment.versions(), name="version").to_frame()
 # %% [markdown]
 # ## Exercise
 #
-# For each parameter AdamW keeps four fp32 numbers: weight, gradient, two running means. How many megabytes (10⁶ bytes)
-# do 22.7 million parameters need?
+# For each parameter, training with AdamW keeps four fp32 numbers: weight, gradient, two running means. How many
+# megabytes (10⁶ bytes) do 22.7 million parameters need?
 
 # %%
 megabytes = None  # your answer

@@ -112,8 +112,8 @@ counts = counts.sort_index().set_axis(names).astype(int)
 plots.label_distribution(counts.sort_values("train", ascending=False))
 
 # %% [markdown]
-# Nearly half of the turns are neutral. A model that always says "neutral" is right that often, and useless. So accuracy
-# alone will not do.
+# More than two in five turns are neutral. A model that always says "neutral" is right that often, and useless. So
+# accuracy alone will not do.
 #
 # Of the turns that a model calls joy, *precision* is the share that is joy; of the joyful turns, *recall* is the share
 # that it finds; *F1* is their harmonic mean. The course reports **weighted F1** (classes count by their size; the usual
@@ -130,7 +130,7 @@ lengths = [len(example["input_ids"]) for example in batching.tokenize(turns["tra
 plots.length_histogram(lengths, padded_to=128, max_tokens=4096)
 
 # %% [markdown]
-# Three ways to fill the same rectangles. A batch holds at most 32 texts, and at most 4,096 tokens with padding; for
+# Three ways to form batches. A batch holds at most 32 texts, and at most 4,096 tokens with padding; for
 # short texts only the first limit counts.
 
 # %%
@@ -187,7 +187,8 @@ expected = (pairs.sum(axis=1) * pairs.sum()).sum() / total**2
 print(f"same emotion in the next turn: {100 * observed:.1f} %; expected without dependence: {100 * expected:.1f} %")
 
 # %% [markdown]
-# The distance between the two is what context offers at least; the lesson on dialogue context uses it.
+# Neighbouring turns go together. How much of that a model can use beyond the turn's own words is another question;
+# lesson 6 measures it.
 #
 # ## What leaks between the splits
 #
@@ -307,7 +308,7 @@ def padding(lengths):
     return None  # your code
 
 
-check("padding", padding if padding([1, 2]) is not None else None)
+check("padding", padding)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -320,9 +321,10 @@ check("padding", padding if padding([1, 2]) is not None else None)
 #
 # ## Recap
 #
-# - Nearly half of all turns are neutral: look at weighted *and* macro F1, and at each class.
+# - More than two in five turns are neutral: look at weighted *and* macro F1, and at each class.
 # - Turns are short: padding to a fixed length wastes most of the work.
-# - Transitions show what context offers; repeated texts with different labels, what one turn alone cannot tell.
+# - Transitions show that neighbouring turns depend on each other; repeated texts with different labels, what one turn
+#   alone cannot tell.
 # - Know what your splits share before you believe a score, and do not clean away the signal.
 #
 # Next: [3. An honest baseline](03_baseline.ipynb). The value this lesson is known by in the course's table:

@@ -461,7 +461,7 @@ def window(i, dialogue_ids, past, future):
     return None  # your code: a list of row numbers, in order
 
 
-check("window", window if window(0, [0], 0, 0) is not None else None)
+check("window", window)
 
 # %% [markdown]
 # <details><summary>Solution</summary>

@@ -443,7 +443,7 @@ def psi(now, before):
     return None  # your code: a number, 0 for equal shares
 
 
-check("psi", psi if psi([1, 1], [1, 1]) is not None else None)
+check("psi", psi)
 
 # %% [markdown]
 # <details><summary>Solution</summary>

@@ -17,19 +17,21 @@ from nbhelpers.course import results
 
 
 def epoch(examples, tokenizer, names, objective=objectives.cross_entropy, max_tokens=4096, attention_dropout=None):
-    """Seconds of one epoch after the first batches, scaled up to all of them."""
+    """Seconds of one epoch, after one batch to warm up."""
     environment.set_seed(0)
-    _, model = encoders.load("embedded", names, attention_dropout=attention_dropout)
+    device = environment.best_device()
+    model = encoders.load("embedded", names, attention_dropout=attention_dropout)[1].to(device)
     batches = batching.loader(examples, tokenizer.pad_token_id, max_tokens=max_tokens, max_items=64)
     optimizer = training.make_optimizer(model, 1e-4)
     scheduler = training.make_scheduler(optimizer, len(batches))
-    precision, _ = environment.best_precision(environment.best_device())
-    times = []
-    training.fit(
-        model, batches, objective, optimizer, scheduler, num_epochs=1, precision=precision,
-        log=lambda row: times.append(time.perf_counter()),
-    )  # fmt: skip
-    return (times[-1] - times[1]) * len(times) / (len(times) - 2)
+    precision, _ = environment.best_precision(device)
+    with training.autocast(device, precision):
+        loss = objective(model.train(), {name: tensor.to(device) for name, tensor in next(iter(batches)).items()})
+    loss.backward()
+    optimizer.zero_grad()
+    start = time.perf_counter()
+    training.fit(model, batches, objective, optimizer, scheduler, num_epochs=1, precision=precision)
+    return time.perf_counter() - start
 
 
 def main():

@@ -56,7 +56,7 @@ def stock(rows, tokenizer, names, folder, *, precision, padding, grouped):
 
 def ours(rows, tokenizer, names, folder, *, precision, by_trainer):
     """The course's loop or Trainer over token-budget batches of at most 32."""
-    _, model = encoders.load("embedded", names)
+    model = encoders.load("embedded", names)[1].to(environment.best_device())
     batches = batching.loader(rows, tokenizer.pad_token_id, max_items=32)
     optimizer = training.make_optimizer(model, 1e-4)
     if by_trainer:

@@ -196,3 +196,9 @@ def test_ia3_learns_a_factor_per_key_value_and_feed_forward_unit(folder, name):
     """Liu et al. 2022: nothing in the attention's output layer, whose name ends like the feed-forward block's."""
     _, model = fresh(folder, name, "mean")
     assert adapters.num_parameters(adapters.ia3(model))["without head"] == 2 * (32 + 32 + 64)
+
+
+def test_ia3_multiplies_what_attention_gives_and_what_the_feed_forward_block_gets(folder):
+    _, model = fresh(folder, "modernbert", "mean")
+    layers = [m for m in adapters.ia3(model).modules() if hasattr(m, "is_feedforward")]
+    assert {(m.in_features, m.out_features, m.is_feedforward) for m in layers} == {(32, 96, False), (64, 32, True)}

@@ -204,11 +204,49 @@ def test_an_unfinished_line_is_not_a_result_and_does_not_spoil_the_next(tmp_path
 def test_measuring_skips_what_is_there(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     rows = results.table_rows("dialogues")
-    there = {"row": "the turn alone", "config": rows["the turn alone"], "seed": 0}
-    monkeypatch.setattr(results, "read", lambda _: [there])
-    runs = [(name, seed) for name, _, seed in results.missing_runs("dialogues", 3, "the turn alone")]
-    assert runs == [("the turn alone", 1), ("the turn alone", 2)]
+    facts = results.circumstances()
+    here = {"device": facts["device"], "precision": facts["precision"]}
+    there = {"row": "the turn alone", "config": rows["the turn alone"], **here}
+    elsewhere = {**there, "device": "an abacus"}
+
+    def missing(*measured):
+        monkeypatch.setattr(results, "read", lambda _: list(measured))
+        return [seed for _, _, seed in results.missing_runs("dialogues", 3, "the turn alone")]
+
+    assert missing({**there, "seed": 0}) == [1, 2]
+    assert missing({**there, "seed": 0}, {**elsewhere, "seed": 1}) == [1, 2]  # a row belongs on one kind of device
+    assert missing({**there, "seed": 0}, *({**elsewhere, "seed": i} for i in range(3))) == []
     assert [seed for name, _, seed in results.missing_runs("dialogues", 3, "tf-idf")] == [0]  # it draws nothing
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("{method: tf-idf}", "t, a: C is missing; mend"),
+        ("{method: tf-idf, C: 1, c: 2}", "t, a: c is unknown; mend"),
+        ("{method: magic}", "t, a: method 'magic' is not one of majority, tf-idf, fine-tuning, average"),
+        ("{method: average, members: [{method: tf-idf, D: 1}]}", "D is unknown, C is missing"),
+    ],
+)
+def test_a_row_that_would_not_be_what_it_says_is_refused(monkeypatch, tmp_path, row, words):
+    (tmp_path / "t.yml").write_text(f"defaults: {{corpus: reviews}}\nrows: {{a: {row}}}\n")
+    monkeypatch.setattr(results, "TABLES", tmp_path)
+    with pytest.raises(lessons.CourseError, match=words):
+        list(results.missing_runs("t", 1, None))
+
+
+def test_a_run_that_fails_takes_no_other_with_it(monkeypatch, tmp_path):
+    rows = "{bad: {method: tf-idf, C: 1, corpus: nowhere}, good: {method: majority}}"
+    (tmp_path / "t.yml").write_text(f"defaults: {{corpus: reviews}}\nrows: {rows}\n")
+    monkeypatch.setattr(results, "TABLES", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "read", lambda table, read=results.read: read(table, tmp_path))
+    monkeypatch.setattr(results, "append", lambda table, row, append=results.append: append(table, row, tmp_path))
+    with pytest.raises(lessons.CourseError, match="^t, bad: .*nowhere"):
+        results.measure("t", 1, None, lambda line: None)
+    (row,) = results.read("t")
+    assert row["row"] == "good"
+    assert row["commit"] == results.commit()
 
 
 def test_measuring_runs_beside_each_other_and_keeps_each_row(monkeypatch, tmp_path):
@@ -279,8 +317,9 @@ def test_seeds_vote_on_each_test_row(monkeypatch, tmp_path):
     )
     circumstances = {"device": "cpu", "precision": "fp32", "config": {"corpus": "c", "method": "fine-tuning"}}
     score = {"weighted_f1": 0.5, "macro_f1": 0.25, "accuracy": 0.5}
-    made = ["0011", "0110", "0101"]  # each is wrong once or twice, their vote 0111 never
-    measured = [{"row": "a", "seed": i, "test": score, "predictions": x, **circumstances} for i, x in enumerate(made)]
+    made = ["0111", "0100", "0010", "0011"]  # the last three are wrong, their vote with the first is not
+    order = (2, 0, 3, 1)  # in which they were done; a tie goes to the label of seed 0 all the same
+    measured = [{"row": "a", "seed": i, "test": score, "predictions": made[i], **circumstances} for i in order]
     monkeypatch.setattr(results, "TABLES", tmp_path)
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     monkeypatch.setattr(results, "read", lambda _: measured)
@@ -288,7 +327,7 @@ def test_seeds_vote_on_each_test_row(monkeypatch, tmp_path):
     monkeypatch.setattr(experiments, "read", lambda _: ({"test": split}, ["x", "y"]))
     results.write_tests("t")
     first, second = results.votes("t", ["a", "not measured"]).to_dict("records")
-    assert (first["seeds"], first["weighted F1"], first["weighted F1 of their vote"]) == (3, "50.0 ± 0.0", "100.0")
+    assert (first["seeds"], first["weighted F1"], first["weighted F1 of their vote"]) == (4, "50.0 ± 0.0", "100.0")
     assert (first["macro F1"], first["macro F1 of their vote"]) == ("25.0 ± 0.0", "100.0")
     assert (second["seeds"], second["weighted F1"]) == (0, "")
 

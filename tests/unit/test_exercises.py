@@ -42,6 +42,8 @@ def said(capsys, exercise, answer):
         ("memory", 1452.8, "4 bytes"),
         ("memory", 5, "count how many numbers"),
         ("memory", "many", "stopped with TypeError"),
+        ("padding", lambda n: None, "No answer yet"),
+        ("padding", lambda n: 1 / 3 if n == [3, 9] else None, "gives None; return a number"),
         ("padding", lambda n: 1 - sum(n) / (len(n) * max(n)), "Right."),
         ("padding", lambda n: sum(n) / (len(n) * max(n)), "real tokens"),
         ("padding", lambda n: 100 - 100 * sum(n) / (len(n) * max(n)), "in percent"),

@@ -403,3 +403,16 @@ def test_parameters_under_peft_ddp_and_compile_are_told_apart():
 def test_wrong_calls_say_what_is_wrong(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_rate_of_zero_holds_the_encoder_and_the_log_tells_the_schedule():
+    model, data = tiny_model(), batches(examples(8))
+    optimizer = training.make_optimizer(model, 0.0, head_lr=1e-2)
+    scheduler = training.make_scheduler(optimizer, len(data), warmup=0)
+    history = training.fit(model, data, objectives.cross_entropy, optimizer, scheduler, num_epochs=1)
+    assert [row["lr"] for row in history] == [0.0] * len(data)
+
+
+def test_a_model_that_does_not_name_its_encoder_is_refused():
+    with pytest.raises(ValueError, match="a Sequential has no base_model_prefix"):
+        training.make_optimizer(torch.nn.Sequential(torch.nn.Linear(2, 2)), 1e-3)
