@@ -179,6 +179,16 @@ for name, examples in (("windows of 5 earlier turns", windows), ("whole dialogue
 print(f"{len(windows):,} windows made in {seconds:.2f} s")
 
 # %% [markdown]
+# Fewer tokens take less time, if not quite in proportion: attention over a long input costs more for each token.
+# Seconds of an epoch on 300 dialogues of MELD (`python tests/benchmarks/steps.py`):
+
+# %%
+measured = {row["row"]: row for row in results.read("steps")}  # of each way the last
+by_window, by_dialogue = (measured[f"epoch of {form}"] for form in ("past-5 windows", "whole dialogues"))
+print(f"on {by_window['device']}: {by_window['seconds']:.0f} s with windows, {by_dialogue['seconds']:.0f} s in one pass, "
+      f"{by_window['seconds'] / by_dialogue['seconds']:.1f} times less")
+
+# %% [markdown]
 # In one pass, each turn would also see what comes after it. For a transcript that is fine; for a talk that is still
 # going on it is not: at the time, the future is not there. A mask settles it. With `live`, a token may attend to its
 # own turn and to earlier ones, and to nothing else:
