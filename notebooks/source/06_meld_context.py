@@ -185,8 +185,8 @@ print(f"{len(windows):,} windows made in {seconds:.2f} s")
 # %%
 measured = {row["row"]: row for row in results.read("steps")}  # of each way the last
 by_window, by_dialogue = (measured[f"epoch of {form}"] for form in ("past-5 windows", "whole dialogues"))
-print(f"on {by_window['device']}: {by_window['seconds']:.0f} s with windows, {by_dialogue['seconds']:.0f} s in one pass, "
-      f"{by_window['seconds'] / by_dialogue['seconds']:.1f} times less")
+print(f"on {by_window['device']}:\n{by_window['seconds']:.0f} s with windows, {by_dialogue['seconds']:.0f} s in one "
+      f"pass, {by_window['seconds'] / by_dialogue['seconds']:.1f} times less")
 
 # %% [markdown]
 # In one pass, each turn would also see what comes after it. For a transcript that is fine; for a talk that is still

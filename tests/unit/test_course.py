@@ -242,7 +242,7 @@ def test_a_run_that_fails_takes_no_other_with_it(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     monkeypatch.setattr(results, "read", lambda table, read=results.read: read(table, tmp_path))
     monkeypatch.setattr(results, "append", lambda table, row, append=results.append: append(table, row, tmp_path))
-    with pytest.raises(lessons.CourseError, match="^t, bad: .*nowhere"):
+    with pytest.raises(lessons.CourseError, match=r"^t, bad: .*nowhere"):
         results.measure("t", 1, None, lambda line: None)
     (row,) = results.read("t")
     assert row["row"] == "good"
