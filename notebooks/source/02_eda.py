@@ -20,7 +20,7 @@
 # - find what leaks between the splits, and measure what "cleaning" text costs.
 #
 # <!-- facts -->
-# Measured: default profile 13 s, 0.7 GiB on 2 CPU threads. Not measured: MELD, GPU.
+# Measured: default profile 13 s, 0.7 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # The task of the next lessons is emotion recognition in conversation: which of seven emotions does a turn of a dialogue
@@ -242,8 +242,8 @@ weighted, macro = cost.loc["all three", ["weighted_change", "macro_change"]]
 print(f"All three steps together change weighted F1 by {weighted:+.1f} points, macro F1 by {macro:+.1f}.")
 
 # %% [markdown]
-# Dropping punctuation costs most: in this bag of words a mark is a word. Lower-casing makes one word of "Oh" and "oh" and
-# changes little. For your encoder, repeat the comparison instead of cleaning by habit.
+# Dropping punctuation costs most: in this bag of words a mark is a word. Lower-casing makes one word of "Oh" and "oh"
+# and changes little. For your encoder, repeat the comparison instead of cleaning by habit.
 #
 # ## A corpus without dialogues
 #

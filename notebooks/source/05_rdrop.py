@@ -20,7 +20,7 @@
 # - recognise, by a number, the faults that R-Drop code often has.
 #
 # <!-- facts -->
-# Measured: default profile 1.5 min, 2.4 GiB on 2 CPU threads. Not measured: MELD, GPU.
+# Measured: default profile 1.5 min, 2.4 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # In training, dropout switches off different units in every pass, so one text gets a different answer each time. R-Drop
@@ -352,7 +352,7 @@ cost.assign(times=cost["seconds"] / cost["seconds"]["plain"]).round(2)
 # plain one, because the GPU was not full:
 
 # %%
-pd.DataFrame(results.read("gpu")).query("row.str.endswith(('turns', 'R-Drop'))")[["row", "batch", "step_ms", "gpu_gib"]]
+pd.DataFrame(results.read("gpu")).query("row.str.contains('turns$|R-Drop$')")[["row", "batch", "step_ms", "gpu_gib"]]
 #
 # ## Train, at equal updates and at equal time
 #
