@@ -474,7 +474,7 @@ results.summary("meld", rows=methods, costs=True)
 # measured with `python tests/benchmarks/gpu.py`:
 
 # %%
-gpu = pd.DataFrame(results.read("gpu")).query("row.str.contains('turns$|tokens$|LoRA|checkpointing')")
+gpu = pd.DataFrame(results.read("gpu")).query("row.str.contains('large.*(?:turns|tokens|LoRA|checkpointing)$')")
 gpu["batch"] = [f"{size} x {tokens} tokens" for size, tokens in gpu["batch"]]
 print("on", *gpu["device"].unique())
 gpu[["row", "batch", "step_ms", "tokens_per_second", "gpu_gib"]]

@@ -131,6 +131,12 @@ def test_cells_are_short_and_explained(path):
 
 
 @each_lesson
+def test_no_prose_is_hidden_in_a_code_cell(path):
+    """Markdown that lost its cell marker becomes comments."""
+    assert not [line for c in code_cells(path) for line in source(c).splitlines() if line.startswith(("# #", "# - "))]
+
+
+@each_lesson
 def test_links_between_lessons_lead_somewhere(path):
     text = "\n".join(source(c) for c in read(path)["cells"] if c["cell_type"] == "markdown")
     for target in re.findall(r"\]\(([^)]+)\)", text):

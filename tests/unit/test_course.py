@@ -344,7 +344,7 @@ def test_a_table_of_results_fits_into_80_columns():
 
 def test_doctor_and_list_show_the_course():
     tool = Path(sys.executable).with_name("nbhelpers")
-    for arguments, words in ((["doctor"], ["precision", "smoke", "gpu", "torch"]), (["list"], ["03", "num_epochs=2"])):
+    for arguments, words in ((["doctor"], ["precision", "smoke", "gpu", "torch"]), (["list"], ["03", "num_epochs=3"])):
         done = subprocess.run([tool, *arguments], capture_output=True, text=True, timeout=120, check=True)
         for word in words:
             assert word in done.stdout
