@@ -50,6 +50,8 @@ class Collate:
         pad_token_id: what fills "input_ids" (RoBERTa 1, BERT 0: take `tokenizer.pad_token_id`).
         multiple: round the length up; 8 suits GPU tensor cores, on a CPU it only adds work.
 
+    Raises ValueError (when called) for a column of strings.
+
     Returns (when called): "input_ids" and "attention_mask" [batch, tokens], "labels" [batch] or, for labels that are
     lists (one per token, or one per turn of a dialogue), [batch, longest list] filled with -100.
 
@@ -68,6 +70,8 @@ class Collate:
         batch = {"attention_mask": torch.tensor([[1] * n + [0] * (width - n) for n in lengths])}
         for name in examples[0]:
             column = [example[name] for example in examples]
+            if isinstance(column[0], str):
+                raise ValueError(f"column {name!r} holds strings; keep only what the model reads, and labels")
             if isinstance(column[0], list):
                 sizes = [len(row) for row in column]
                 longest = width if sizes == lengths else max(sizes)  # one entry per token, or fewer: one per turn

@@ -76,3 +76,8 @@ def test_padding_share_is_what_the_batches_hold():
 def test_wrong_calls_say_what_is_wrong(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_column_of_strings_is_named():
+    with pytest.raises(ValueError, match="column 'text' holds strings"):
+        batching.Collate(0)([{"input_ids": [1], "text": "Yes."}])
