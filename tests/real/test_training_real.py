@@ -84,3 +84,11 @@ def test_recorded_scores_follow_from_the_recorded_predictions(real_data, table):
     for row in results.read(table):
         predictions = [int(digit) for digit in row["predictions"]]
         assert metrics.scores(test["emotion"][:], predictions, 7) == pytest.approx(row["test"])
+
+
+@pytest.mark.parametrize("table", ["meld", "context", "dialogues", "transfer", "reviews"])
+def test_recorded_comparisons_follow_from_the_recorded_predictions(real_data, monkeypatch, tmp_path, table):
+    kept = results.tests(table)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    results.write_tests(table)
+    assert results.tests(table) == kept
