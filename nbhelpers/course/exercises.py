@@ -40,14 +40,14 @@ def check(exercise: str, answer: Any) -> None:
 
 def begun(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function; it raises NotBegun when its first answer is None."""
-    answers = 0
+    first = True
 
     def watched(*inputs: Any) -> Any:
-        nonlocal answers
+        nonlocal first
         given = function(*inputs)
-        if given is None and not answers:
+        if given is None and first:
             raise NotBegun
-        answers += 1
+        first = False
         return given
 
     return watched

@@ -144,9 +144,10 @@ def missing_runs(table: str, seeds: int, only: str | None) -> Iterator[tuple[str
     for name, config in rows.items():
         wanted = set(range(seeds if config["method"] in SEEDED else 1))
         if only in (None, name):
-            there = {run["seed"] for run in runs(table, name)}
+            found = measured(table, name)
+            there = set(next(reversed(found.values()), ()))
             if not wanted <= there:
-                there = set(measured(table, name).get((facts["device"], facts["precision"]), ()))
+                there = set(found.get((facts["device"], facts["precision"]), ()))
             for seed in sorted(wanted - there):
                 yield name, config, seed
 
@@ -241,8 +242,8 @@ def measured(table: str, row: str) -> dict[tuple[str, str], dict[int, dict[str, 
 
 def runs(table: str, row: str) -> list[dict[str, Any]]:
     """What was measured for a row with its present configuration on the kind of device measured last, seed by seed."""
-    last = list(measured(table, row).values())[-1:]
-    return [run for found in last for _, run in sorted(found.items())]
+    last = next(reversed(measured(table, row).values()), {})
+    return [last[seed] for seed in sorted(last)]
 
 
 def write_tests(table: str) -> None:

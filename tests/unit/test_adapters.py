@@ -198,6 +198,12 @@ def test_ia3_learns_a_factor_per_key_value_and_feed_forward_unit(folder, name):
     assert adapters.num_parameters(adapters.ia3(model))["without head"] == 2 * (32 + 32 + 64)
 
 
+@pytest.mark.parametrize("kind", ["DebertaV2", "MPNet"])
+def test_ia3_knows_other_names_for_key_and_value(kind):
+    model = encoders.MeanPoolingClassifier(getattr(transformers, f"{kind}Config")(vocab_size=100, **TINY))
+    assert adapters.num_parameters(adapters.ia3(model))["without head"] == 2 * (32 + 32 + 64)
+
+
 def test_ia3_multiplies_what_attention_gives_and_what_the_feed_forward_block_gets(folder):
     _, model = fresh(folder, "modernbert", "mean")
     layers = [m for m in adapters.ia3(model).modules() if hasattr(m, "is_feedforward")]
