@@ -34,12 +34,13 @@ def test_fine_tuning_beats_it():
     assert measured("dialogues", "the turn alone") >= measured("dialogues", "tf-idf") + 3
 
 
-def test_context_adds_to_it():
-    """Also to the turn alone with the same label smoothing; by a paired test on the same turns."""
-    assert len(results.runs("dialogues", "past and future")) >= 5
-    assert measured("dialogues", "past and future") >= measured("dialogues", "the turn alone") + 2
-    assert measured("dialogues", "past and future") >= measured("dialogues", "the turn alone, label smoothing") + 2
-    test = results.tests("dialogues")["past and future"]
+@pytest.mark.parametrize("row", ["windows of 4 earlier turns", "past and future"])
+def test_context_adds_to_it(row):
+    """Also by a paired test on the same turns: the windows against windows that hold no earlier turn."""
+    assert len(results.runs("dialogues", row)) >= 5
+    assert measured("dialogues", row) >= measured("dialogues", "the turn alone") + 2
+    assert measured("dialogues", row) >= measured("dialogues", "windows without earlier turns") + 2
+    test = results.tests("dialogues")[row]
     assert test["seeds"] == [0, 1, 2, 3, 4]
     assert max(test["p_bootstrap"], test["p_permutation"]) < 0.05
 
