@@ -211,8 +211,11 @@ def answer(model: nn.Module, batch: Mapping[str, Tensor], *targets: str) -> Tens
     return model(**{name: value for name, value in batch.items() if name not in targets}).logits
 
 
-def class_weights(labels: Sequence[int] | Tensor, num_classes: int) -> Tensor:
-    """Weights n / (K * n_c), so that each class contributes equally; their mean over the items is 1.
+def class_weights(labels: Sequence[int] | Tensor, num_classes: int, *, power: float = 1.0) -> Tensor:
+    """Weights in proportion to 1 / n_c ** power, their mean over the items 1.
+
+    With power 1 they are n / (K * n_c), scikit-learn's "balanced", and each class contributes equally; 0 weighs all
+    items alike; 0.5, the square root, lies between.
 
     Computed from the training labels, never pasted: the weights printed in MELD's own README stand in another order
     than its label map (declare-lab/MELD issue 51).
@@ -220,6 +223,7 @@ def class_weights(labels: Sequence[int] | Tensor, num_classes: int) -> Tensor:
     Args:
         labels: the training labels, integers [items].
         num_classes: K.
+        power: of the inverse frequencies.
 
     Returns: [K], float32. Raises ValueError when a class has no item: its weight would be infinite.
 
@@ -235,4 +239,5 @@ def class_weights(labels: Sequence[int] | Tensor, num_classes: int) -> Tensor:
     if (counts == 0).any():
         empty = ", ".join(str(c) for c in (counts == 0).nonzero().flatten().tolist())
         raise ValueError(f"no training item has class {empty}; merge or leave out that class before weighting")
-    return counts.sum() / (num_classes * counts.float())
+    weights = counts.float() ** -power
+    return weights * counts.sum() / (weights * counts).sum()

@@ -248,7 +248,7 @@ def train(
         scheduler = training.make_scheduler(optimizer, steps, schedule=part["schedule"], warmup=part["warmup"])
         start = time.perf_counter()
         training.fit(
-            model, batch, objective(part), optimizer, scheduler,
+            model, batch, objective(part, data["train"].labels, len(names)), optimizer, scheduler,
             num_epochs=num_epochs, evaluate=evaluate, precision=precision, log=log,
         )  # fmt: skip
         seconds += time.perf_counter() - start
@@ -273,13 +273,20 @@ def fine_tuning(data: Any, names: list[str], config: dict[str, Any], seed: int) 
     return {split: trained.logits(split).softmax(-1).numpy() for split in ("dev", "test")}, costs
 
 
-def objective(config: dict[str, Any]) -> training.Objective:
-    """Cross-entropy, or what the configuration adds to it: one of "r_drop", "shift", "sentiment"."""
-    smoothing = config["label_smoothing"]
+def objective(config: dict[str, Any], labels: Sequence[int], num_classes: int) -> training.Objective:
+    """Cross-entropy, or what the configuration adds to it: one of "r_drop", "shift", "sentiment".
+
+    Args:
+        labels, num_classes: of the training set; for "class_weight_power", which goes with the first two.
+    """
+    options: dict[str, Any] = {"label_smoothing": config["label_smoothing"]}
+    if "class_weight_power" in config:
+        power = config["class_weight_power"]
+        options["class_weights"] = objectives.class_weights(labels, num_classes, power=power)
     if "r_drop" in config:
-        return partial(objectives.r_drop, alpha=config["r_drop"], label_smoothing=smoothing)
+        return partial(objectives.r_drop, alpha=config["r_drop"], **options)
     if config.get("shift"):
-        return partial(objectives.emotion_shift, weight=config["shift"], label_smoothing=smoothing)
+        return partial(objectives.emotion_shift, weight=config["shift"], **options)
     if "sentiment" in config:
-        return partial(objectives.multi_task, weight=config["sentiment"], label_smoothing=smoothing)
-    return partial(objectives.cross_entropy, label_smoothing=smoothing)
+        return partial(objectives.multi_task, weight=config["sentiment"], **options)
+    return partial(objectives.cross_entropy, **options)

@@ -43,7 +43,7 @@ NEEDED = {  # method -> what its configuration must say
 OPTIONAL = {  # and what it may say
     "tf-idf": {"class_weight"},
     "fine-tuning": {"form", "past", "future", "speakers", "max_length", "live", "single_turns_first", "tuning"}
-    | {"attention_dropout", "r_drop", "shift", "sentiment", "add_to_seed"},
+    | {"attention_dropout", "r_drop", "shift", "sentiment", "class_weight_power", "add_to_seed"},
 }
 MEASURED, NOT_MEASURED = "measured here", "not measured yet"
 PUBLISHED = ("row", "seeds", "weighted F1", "macro F1", "accuracy", "seconds", "source")

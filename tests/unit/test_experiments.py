@@ -78,6 +78,11 @@ def test_the_objective_is_the_one_that_the_configuration_names():
         ({"shift": 0}, objectives.cross_entropy),
         ({"sentiment": 0.5}, objectives.multi_task),
     ):
-        made = experiments.objective({**smoothing, **extra})
+        made = experiments.objective({**smoothing, **extra}, [0, 0, 0, 0, 1], 2)
         assert made.func is function
         assert math.isclose(made.keywords["label_smoothing"], 0.1)
+        assert "class_weights" not in made.keywords
+    for extra in ({}, {"r_drop": 1.0}):
+        made = experiments.objective({**smoothing, **extra, "class_weight_power": 0.5}, [0, 0, 0, 0, 1], 2)
+        rare_to_common = made.keywords["class_weights"][1] / made.keywords["class_weights"][0]
+        assert math.isclose(rare_to_common, 2, rel_tol=1e-6)  # four times as rare, twice the weight

@@ -53,6 +53,14 @@ def test_class_weights_follow_scikit_learn(draws):
     assert objectives.class_weights(labels.tolist(), 5).tolist() == pytest.approx(expected.tolist())
 
 
+@pytest.mark.parametrize("power", [0, 0.5, 1, 2])
+def test_class_weights_leave_the_mean_loss_where_it_was(power):
+    labels = torch.tensor([0] * 9 + [1] * 3 + [2])
+    weights = objectives.class_weights(labels, 3, power=power)
+    assert weights[labels].mean().item() == pytest.approx(1)
+    assert (weights[2] / weights[0]).item() == pytest.approx(9**power, rel=1e-4)
+
+
 def test_no_label_at_all_gives_zero_with_a_gradient():
     logits = torch.zeros(2, 3, requires_grad=True)
     loss = objectives.mean_loss(logits, torch.tensor([-100, -100]))
