@@ -68,7 +68,8 @@ def append(table: str, row: dict[str, Any], folder: Path = RESULTS) -> None:
     """Add a row, with the machine, versions, commit and date it was measured with, as one line in one write."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{table}.jsonl"
-    broken = path.exists() and not path.read_bytes().endswith(b"\n")
+    there = path.read_bytes() if path.exists() else b""
+    broken = there != b"" and not there.endswith(b"\n")
     with path.open("a", encoding="utf-8") as file:
         file.write("\n" * broken + json.dumps(row | circumstances() | row) + "\n")  # a run knows its own threads
 

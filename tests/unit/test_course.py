@@ -201,6 +201,12 @@ def test_an_unfinished_line_is_not_a_result_and_does_not_spoil_the_next(tmp_path
     assert [row["row"] for row in results.read("t", tmp_path)] == ["a", "c"]
 
 
+def test_an_emptied_file_begins_with_its_first_row(tmp_path):
+    (tmp_path / "t.jsonl").touch()
+    results.append("t", {"row": "a"}, tmp_path)
+    assert len((tmp_path / "t.jsonl").read_text().splitlines()) == 1
+
+
 def test_measuring_skips_what_is_there(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     rows = results.table_rows("dialogues")
