@@ -264,7 +264,7 @@ class StopAfter100(transformers.TrainerCallback):
 again = fresh_model()
 optimizer = training.make_optimizer(again, lr, head_lr=head_lr)
 arguments = training.arguments(
-    "checkpoints", num_epochs=num_epochs, precision=precision, score=None, logging_steps=1, seed=seed
+    "lesson_03_checkpoints", num_epochs=num_epochs, precision=precision, score=None, logging_steps=1, seed=seed
 )
 callbacks = [StopAfter100()]
 trainer = training.Trainer(again, arguments, objective, batches["train"], optimizer=optimizer, callbacks=callbacks)
@@ -414,7 +414,7 @@ def first_update(trainer_for, size):
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     options = {"num_epochs": 1, "accumulate": 16 // size, "per_device_train_batch_size": size, "logging_steps": 1}
-    options = training.arguments("checkpoints", score=None, **options)
+    options = training.arguments("lesson_03_checkpoints", score=None, **options)
     trainer = trainer_for(model, examples["train"][:16], size, options)
     trainer.train()
     return {name: trainer.state.log_history[0][name] for name in ("loss", "grad_norm")}
@@ -470,7 +470,7 @@ class PullThePlug(transformers.TrainerCallback):
 def short_run(folder, callbacks=None, resume=False):
     model = fresh_model()
     options = {"num_epochs": 1, "precision": precision, "save_strategy": "steps", "save_steps": 4, "seed": seed}
-    options = training.arguments(f"checkpoints/{folder}", score=None, **options)
+    options = training.arguments(f"lesson_03_checkpoints/{folder}", score=None, **options)
     small = batching.loader(examples["train"][:96], tokenizer.pad_token_id, max_items=8, seed=seed)
     optimizer = training.make_optimizer(model, lr, head_lr=head_lr)
     trainer = training.Trainer(model, options, objective, small, optimizer=optimizer, callbacks=callbacks)
@@ -487,7 +487,7 @@ except KeyboardInterrupt:
 resumed = short_run("interrupted", resume=True)
 weights = zip(undisturbed.parameters(), resumed.parameters(), strict=True)
 print(f"largest difference of the weights in the end: {max((a - b).abs().max().item() for a, b in weights):.1e}")
-shutil.rmtree("checkpoints")
+shutil.rmtree("lesson_03_checkpoints")
 
 # %% [markdown]
 # ## Where this stands
