@@ -68,8 +68,7 @@ def append(table: str, row: dict[str, Any], folder: Path = RESULTS) -> None:
     """Add a row, with the machine, versions, commit and date it was measured with, as one line in one write."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{table}.jsonl"
-    there = path.read_bytes() if path.exists() else b""
-    broken = there != b"" and not there.endswith(b"\n")
+    broken = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
     with path.open("a", encoding="utf-8") as file:
         file.write("\n" * broken + json.dumps(row | circumstances() | row) + "\n")  # a run knows its own threads
 
