@@ -5,6 +5,7 @@ import re
 from collections import Counter, defaultdict
 
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 from nbhelpers import corpora
 from nbhelpers.course.lessons import ROOT
@@ -143,7 +144,44 @@ def test_the_card_has_the_counts(turns):
     for column in ("Dialogue_ID", None):
         counts = [len({row[column] for row in part}) if column else len(part) for part in turns.values()]
         name = "dialogues" if column else "turns"
-        assert f"| {name} | {counts[0]:,} | {counts[1]} | {counts[2]:,} |" in card(), counts
+        assert f"| {name} | {counts[0]:,} | {counts[1]:,} | {counts[2]:,} |" in card(), counts
+
+
+def test_the_card_says_how_short_the_turns_are(turns):
+    everything = [row for part in turns.values() for row in part]
+    sizes = [len(row["Utterance"].split()) for row in everything]
+    assert f"has {sum(sizes) / len(sizes):.1f} words on average" in card()
+    assert f"{100 * sum(size <= 4 for size in sizes) / len(sizes):.0f} % have at most four" in card()
+    assert f"{len({row['Speaker'] for row in everything})} speaker names" in card()
+
+
+def test_meld_is_what_the_card_compares_with(real_data):
+    said = [text for part in corpora.load(real_data / "meld").values() for text in part["text"]]
+    sizes = [len(text.split()) for text in said]
+    assert f"(MELD: {sum(sizes) / len(sizes):.1f})" in card()
+    assert f"(MELD: {100 * sum(size <= 4 for size in sizes) / len(sizes):.0f} %)" in card()
+    assert f"| MELD | {len(set([word for text in said for word in words(text)][:10_000])):,} |" in card()
+
+
+def test_a_blind_second_reading_agrees(turns):
+    with (corpora.DATA / "dialogues" / "second_reading.csv").open(encoding="utf-8", newline="") as file:
+        readings = list(csv.DictReader(file))
+    said = {(row["Dialogue_ID"], row["Utterance_ID"]): row for part in turns.values() for row in part}
+    at = [said.pop((row["Dialogue_ID"], row["Utterance_ID"])) for row in readings]  # each turn once
+    assert {row["Dialogue_ID"] for row in said.values()}.isdisjoint(row["Dialogue_ID"] for row in readings)
+    alone = [row for row in readings if row["Alone"]]
+    for name, part, column in (("all (3,303)", readings, "Read"), ("198", alone, "Alone")):
+        written, read = [row["Written"] for row in part], [row[column] for row in part]
+        agreement = sum(a == b for a, b in zip(written, read, strict=True)) / len(part)
+        kappa = cohen_kappa_score(written, read)
+        assert f"| {name} | {100 * agreement:.1f} % | {kappa:.2f} |" in card()
+        assert kappa >= 0.7 or column == "Alone"
+    undecidable = sum(
+        row["Decidable"] == "0" and len(turn["Utterance"].split()) <= 4 for row, turn in zip(readings, at, strict=True)
+    )
+    assert f"{undecidable} of {len(alone)} turns both short" in card()
+    changed = sum(row["Written"] != turn["Emotion"] for row, turn in zip(readings, at, strict=True))
+    assert f"({changed} labels changed)" in card()
 
 
 # --- reviews ----------------------------------------------------------------------------------------------------------
