@@ -53,6 +53,23 @@ def test_emotions_mean_what_they_mean_in_meld():
     assert measured("transfer", row, "macro_f1") >= 36
 
 
+def test_the_card_has_these_scores():
+    card = " ".join((lessons.ROOT / "data" / "README.md").read_text(encoding="utf-8").split())
+    for text, table, row in [
+        ("Windows of 4 earlier turns score", "dialogues", "windows of 4 earlier turns"),
+        ("without earlier turns", "dialogues", "windows without earlier turns"),
+        ("in view it is", "dialogues", "past and future"),
+        ("tested on MELD**:", "transfer", "dialogues to MELD"),
+        ("would be", "transfer", "majority"),
+        ("with single turns", "transfer", "MELD to dialogues"),
+        ("weighted up,", "transfer", "MELD to dialogues, with context"),
+        ("of three of these", "transfer", "MELD to dialogues, with context, averaged"),
+    ]:
+        assert f"{text} {measured(table, row):.1f} ({measured(table, row, 'macro_f1'):.1f})" in card, row
+    test = results.tests("dialogues")["windows of 4 earlier turns"]
+    assert f"{100 * test['difference']:.1f} points more, p {test['p_bootstrap']:.3f}" in card
+
+
 @pytest.mark.parametrize("target", ["IMDB", "Amazon and Yelp"])
 def test_reviews_teach_what_real_reviews_mean(target):
     assert measured("reviews", f"two classes, tested on {target}", "accuracy") >= 78
