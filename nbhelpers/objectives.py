@@ -223,7 +223,7 @@ def class_weights(labels: Sequence[int] | Tensor, num_classes: int, *, power: fl
     Args:
         labels: the training labels, integers [items].
         num_classes: K.
-        power: of the inverse frequencies.
+        power: the exponent above; the greater, the more rare classes weigh.
 
     Returns: [K], float32. Raises ValueError when a class has no item: its weight would be infinite.
 

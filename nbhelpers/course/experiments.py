@@ -277,7 +277,7 @@ def objective(config: dict[str, Any], labels: Sequence[int], num_classes: int) -
     """Cross-entropy, or what the configuration adds to it: one of "r_drop", "shift", "sentiment".
 
     Args:
-        labels, num_classes: of the training set; for "class_weight_power", which goes with the first two.
+        labels, num_classes: of the training set, for "class_weight_power".
     """
     options: dict[str, Any] = {"label_smoothing": config["label_smoothing"]}
     if "class_weight_power" in config:

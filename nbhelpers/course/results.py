@@ -127,6 +127,8 @@ def check_rows(table: str) -> None:
             known = INPUT | NEEDED[method] | OPTIONAL.get(method, set())
             faults = [f"{x} is unknown" for x in sorted(set(part) - known)]
             faults += [f"{x} is missing" for x in sorted(NEEDED[method] - set(part))]
+            if "class_weight_power" in part:  # their losses take no class weights
+                faults += [f"class_weight_power does not go with {x}" for x in ("sentiment", "shift") if x in part]
             if faults:
                 raise CourseError(f"{table}, {name}: {', '.join(faults)}; mend nbhelpers/course/tables/{table}.yml")
 

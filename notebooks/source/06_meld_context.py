@@ -48,7 +48,6 @@ except ImportError:  # on Colab or Kaggle, after:  !git clone <the address of th
 
 # %%
 import inspect
-import math
 import time
 from functools import partial
 
@@ -91,7 +90,8 @@ names = corpora.EMOTIONS
 if num_dialogues:
     for split, frame in data.items():
         known = frame["dialogue_id"].unique()
-        some = known[:: math.ceil(len(known) / num_dialogues)]  # spread over the file: its parts may differ
+        count = min(num_dialogues, len(known))
+        some = known[np.arange(count) * len(known) // count]  # spread over the file: its parts may differ
         data[split] = frame[frame["dialogue_id"].isin(some)].reset_index(drop=True)
 gold = {split: frame["emotion"].to_numpy() for split, frame in data.items()}
 pd.DataFrame({x: {"dialogues": frame["dialogue_id"].nunique(), "turns": len(frame)} for x, frame in data.items()})
@@ -405,9 +405,10 @@ results.summary("dialogues")
 
 # %% [markdown]
 # The rows differ in more than context: the windows also have names of speakers, label smoothing, no attention dropout,
-# and two epochs of single turns before their own. So they have a control, "windows without earlier turns": all of that,
-# but nothing of what was said before. It scores no better than the turn alone; what the windows add is due to the
-# earlier turns. "Past and future" and "past only" have twice the epochs and a higher rate besides, and no such control.
+# and two epochs of single turns before three of their own. So they have a control, "windows without earlier turns": the
+# same settings, but nothing of what was said before. The difference between these two is due to the earlier turns.
+# "Past and future" and "past only" also have twice the epochs of the windows, a higher rate and other batches, and no
+# control: their difference from the turn alone is not due to context only.
 #
 # These dialogues were written so that context matters: in part of them half of the turns are short, and what came
 # before tells how they are meant. They show what context can add, not what it adds on your data.
@@ -496,8 +497,8 @@ check("window", window)
 # - A window never crosses into another dialogue, and never shows the future unless the task has it.
 # - One pass per dialogue reads each turn once; a mask makes it fit for a live talk, and a test can check it.
 # - Say with every score whether future turns were visible.
-# - Seeing the whole dialogue helped on the written dialogues and did not on MELD; the past alone showed no gain that
-#   five seeds could tell from chance.
+# - On the written dialogues the four turns before a turn helped, by more than five seeds leave to chance; on MELD no gain
+#   from context showed with this encoder.
 
 # %%
 headline("test weighted F1", score(context["test"], "test"))

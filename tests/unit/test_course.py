@@ -232,6 +232,7 @@ def test_measuring_skips_what_is_there(monkeypatch, tmp_path):
         ("{method: tf-idf, C: 1, c: 2}", "t, a: c is unknown; mend"),
         ("{method: magic}", "t, a: method 'magic' is not one of majority, tf-idf, fine-tuning, average"),
         ("{method: average, members: [{method: tf-idf, D: 1}]}", "D is unknown, C is missing"),
+        ("{method: fine-tuning, class_weight_power: 1, shift: 1}", "class_weight_power does not go with shift; mend"),
     ],
 )
 def test_a_row_that_would_not_be_what_it_says_is_refused(monkeypatch, tmp_path, row, words):

@@ -54,7 +54,7 @@ def test_class_weights_follow_scikit_learn(draws):
 
 
 @pytest.mark.parametrize("power", [0, 0.5, 1, 2])
-def test_class_weights_leave_the_mean_loss_where_it_was(power):
+def test_class_weights_have_mean_1_over_the_items(power):
     labels = torch.tensor([0] * 9 + [1] * 3 + [2])
     weights = objectives.class_weights(labels, 3, power=power)
     assert weights[labels].mean().item() == pytest.approx(1)
