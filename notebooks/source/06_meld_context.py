@@ -497,8 +497,8 @@ check("window", window)
 # - A window never crosses into another dialogue, and never shows the future unless the task has it.
 # - One pass per dialogue reads each turn once; a mask makes it fit for a live talk, and a test can check it.
 # - Say with every score whether future turns were visible.
-# - On the written dialogues the four turns before a turn helped, by more than five seeds leave to chance; on MELD no gain
-#   from context showed with this encoder.
+# - On the written dialogues the four turns before a turn helped, by more than five seeds leave to chance; on MELD no
+#   gain from context showed with this encoder.
 
 # %%
 headline("test weighted F1", score(context["test"], "test"))
