@@ -20,7 +20,7 @@
 # - load an encoder without a download, from the Hub, from a mirror, or offline.
 #
 # <!-- facts -->
-# Measured: default profile 7 s, 0.5 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 6 s, 0.6 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # An *encoder* is a network that turns text into vectors. *Fine-tuning* goes on training it for your labels, together

@@ -20,7 +20,7 @@
 # - find what leaks between the splits, and measure what "cleaning" text costs.
 #
 # <!-- facts -->
-# Measured: default profile 12 s, 0.7 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 11 s, 0.7 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # The task of the next lessons is emotion recognition in conversation: which of seven emotions does a turn of a dialogue

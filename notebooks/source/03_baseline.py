@@ -20,7 +20,7 @@
 # - save a model, reload it with identical answers, and resume a run that was interrupted.
 #
 # <!-- facts -->
-# Measured: default profile 2.5 min, 2.4 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 3.1 min, 2.4 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # A baseline is what later ideas must beat, so it must be given a fair chance. This one goes up in steps: always the

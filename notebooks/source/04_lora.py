@@ -20,7 +20,7 @@
 # - avoid the three mistakes that make LoRA look bad: wrong targets, too low a rate, a lost head.
 #
 # <!-- facts -->
-# Measured: default profile 1.4 min, 1.9 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 1.3 min, 1.9 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # Fine-tuning changes every weight, so each task ends with a model of full size. LoRA leaves the weights as they are,

@@ -20,7 +20,7 @@
 # - recognise, by a number, the faults that R-Drop code often has.
 #
 # <!-- facts -->
-# Measured: default profile 1.4 min, 2.4 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 1.3 min, 2.4 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # In training, dropout switches off different units in every pass, so one text gets a different answer each time. R-Drop

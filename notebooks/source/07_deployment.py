@@ -20,7 +20,7 @@
 # - watch it in production: notice when what comes in is no longer what it was trained on.
 #
 # <!-- facts -->
-# Measured: default profile 2.2 min, 2.8 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 2.3 min, 2.8 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # A trained model is a folder on your disk. Others want an address that answers, quickly, today and in a year. Each step
