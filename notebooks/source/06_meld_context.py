@@ -20,7 +20,7 @@
 # - recognise the faults that make context look better, or worse, than it is.
 #
 # <!-- facts -->
-# Measured: default profile 1.4 min, 2.5 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 1.5 min, 2.5 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # "Yeah." can be joy, anger or nothing at all; what was said before decides. This lesson gives the model what came
