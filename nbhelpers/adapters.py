@@ -27,7 +27,7 @@ LAYER = r".*\.(?:layers?|block|h)\.\d+\."  # a layer of the encoder; the head an
 
 
 def linear_layers(model: nn.Module) -> list[str]:
-    """Names of the linear layers inside the encoder's layers, each name once: what `targets` may contain.
+    """Names of the linear layers inside the encoder's layers, each name once: what `target_modules` may contain.
 
     >>> from transformers import BertConfig, BertModel
     >>> tiny = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
@@ -48,7 +48,7 @@ def lora(
     r: int = 8,
     alpha: int = 16,
     dropout: float = 0.05,
-    targets: Sequence[str] | str | None = None,
+    target_modules: Sequence[str] | str | None = None,
     **options: Any,
 ) -> peft.PeftModel:
     """Freeze the encoder and add low-rank updates (alpha / r) B A to some of its linear layers; the head trains, too.
@@ -57,7 +57,7 @@ def lora(
         model: a classifier with an encoder, from `encoders.load`; it is changed in place.
         r: rank of the updates; alpha: their scale is alpha / r, as in the paper.
         dropout: of the updates' inputs.
-        targets: names of linear layers ("query" means every layer whose name ends in it), "all" for all of them;
+        target_modules: names of linear layers ("query" means every layer whose name ends in it), "all" for all of them;
             default: query and value.
         options: further arguments of `peft.LoraConfig`, for instance use_dora=True.
 
@@ -67,20 +67,20 @@ def lora(
     """
     config = peft.LoraConfig(
         r=r, lora_alpha=alpha, lora_dropout=dropout, modules_to_save=heads(model),
-        target_modules=pattern(model, targets, QUERY_VALUE), **options,
+        target_modules=pattern(model, target_modules, QUERY_VALUE), **options,
     )  # fmt: skip
     return peft.get_peft_model(model, config)
 
 
-def ia3(model: nn.Module, *, targets: Sequence[str] | None = None) -> peft.PeftModel:
+def ia3(model: nn.Module, *, target_modules: Sequence[str] | None = None) -> peft.PeftModel:
     """Freeze the encoder and learn one factor per unit of some linear layers (Liu et al. 2022, arXiv 2205.05638).
 
-    The factors multiply the outputs of the attention layers among `targets` and the inputs of the others. Default: key,
+    The factors multiply the outputs of the attention layers among `target_modules` and the inputs of the others. Default: key,
     value and the feed-forward block's second layer, as in the paper (peft's own default takes BERT's attention output,
     too).
     """
-    chosen = pattern(model, targets, KEY_VALUE_OUTPUT)
-    if targets is None:
+    chosen = pattern(model, target_modules, KEY_VALUE_OUTPUT)
+    if target_modules is None:
         chosen = r"(?!.*\.attention\.output\.)" + chosen  # its name, too, ends in "output.dense"
     names = [name for name in matching(model, chosen) if not re.search(r"\.att(entio)?n\.", name)]
     feedforward = "|".join(re.escape(name) for name in names)
@@ -111,24 +111,26 @@ def heads(model: nn.Module) -> list[str]:
     return [name for name in leaves if not name.startswith(f"{model.base_model_prefix}.") or ".pooler." in name]
 
 
-def pattern(model: nn.Module, targets: Sequence[str] | str | None, usual: Sequence[Sequence[str]]) -> str:
+def pattern(model: nn.Module, target_modules: Sequence[str] | str | None, usual: Sequence[Sequence[str]]) -> str:
     """A regular expression for the chosen linear layers: within the encoder's layers only, so never the head."""
     there = linear_layers(model)
 
     def exists(target: str) -> bool:
         return any(name == target or name.endswith(f".{target}") for name in there)
 
-    if targets is None:
-        targets = next((names for names in usual if all(map(exists, names))), ())
-        if not targets:
-            raise ValueError(f"no usual targets for this model; pass targets= some of {', '.join(there)}")
-    targets = there if targets == "all" else [targets] if isinstance(targets, str) else targets
-    for target in targets:
+    if target_modules is None:
+        target_modules = next((names for names in usual if all(map(exists, names))), ())
+        if not target_modules:
+            raise ValueError(f"no usual target_modules for this model; pass target_modules= some of {', '.join(there)}")
+    target_modules = (
+        there if target_modules == "all" else [target_modules] if isinstance(target_modules, str) else target_modules
+    )
+    for target in target_modules:
         if not exists(target):
             near = difflib.get_close_matches(target, [name.split(".")[-1] for name in there], n=1, cutoff=0.1)
             hint = f", for instance {near[0]}" if near else ""
             raise ValueError(f"the model has no linear layer {target!r}; choose from {', '.join(there)}{hint}")
-    return LAYER + r"(?:.*\.)?(?:" + "|".join(re.escape(target) for target in targets) + ")"
+    return LAYER + r"(?:.*\.)?(?:" + "|".join(re.escape(target) for target in target_modules) + ")"
 
 
 def matching(model: nn.Module, expression: str) -> list[str]:

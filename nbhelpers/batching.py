@@ -41,32 +41,32 @@ def tokenize(
     return [{"input_ids": ids, "labels": int(label)} for ids, label in zip(input_ids, labels, strict=True)]
 
 
-class Collate:
+class Collator:
     """Examples -> one batch of tensors, padded to the longest example (rounded up to a multiple, if asked).
 
     A class and not a closure so that a DataLoader's worker processes can receive it.
 
     Args:
         pad_token_id: what fills "input_ids" (RoBERTa 1, BERT 0: take `tokenizer.pad_token_id`).
-        multiple: round the length up; 8 suits GPU tensor cores, on a CPU it only adds work.
+        pad_to_multiple_of: round the length up; 8 suits GPU tensor cores, on a CPU it only adds work.
 
     Raises ValueError (when called) for a column of strings.
 
     Returns (when called): "input_ids" and "attention_mask" [batch, tokens], "labels" [batch] or, for labels that are
     lists (one per token, or one per turn of a dialogue), [batch, longest list] filled with -100.
 
-    >>> batch = Collate(pad_token_id=1)([{"input_ids": [0, 7, 2], "labels": 4}, {"input_ids": [0, 2], "labels": 5}])
+    >>> batch = Collator(pad_token_id=1)([{"input_ids": [0, 7, 2], "labels": 4}, {"input_ids": [0, 2], "labels": 5}])
     >>> batch["input_ids"].tolist(), batch["attention_mask"].tolist(), batch["labels"].tolist()
     ([[0, 7, 2], [0, 2, 1]], [[1, 1, 1], [1, 1, 0]], [4, 5])
     """
 
-    def __init__(self, pad_token_id: int, multiple: int = 1) -> None:
+    def __init__(self, pad_token_id: int, pad_to_multiple_of: int = 1) -> None:
         self.fill = {"input_ids": pad_token_id, "labels": -100}  # all else is filled with 0
-        self.multiple = multiple
+        self.pad_to_multiple_of = pad_to_multiple_of
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         lengths = [len(example["input_ids"]) for example in examples]
-        width = -(-max(lengths) // self.multiple) * self.multiple  # rounded up
+        width = -(-max(lengths) // self.pad_to_multiple_of) * self.pad_to_multiple_of  # rounded up
         batch = {"attention_mask": torch.tensor([[1] * n + [0] * (width - n) for n in lengths])}
         for name in examples[0]:
             column = [example[name] for example in examples]
@@ -81,20 +81,20 @@ class Collate:
 
 
 class TokenBudgetSampler(Sampler[list[int]]):
-    """Batches of similar length that hold at most `max_tokens` tokens (padding included) and `max_items` items.
+    """Batches of similar length that hold at most `max_tokens` tokens (padding included) and `batch_size` items.
 
     Items are sorted by length, equal lengths in random order, the sorted row is cut into batches, and the batches are
     shuffled. Cuts depend on the lengths alone, so the number of batches is the same in each epoch: learning-rate
     schedules and resuming rely on that. The order depends on `seed` and the epoch, not on what ran before.
 
     The price: a batch of short texts holds more items than one of long texts, so that in a mean over the batch a long
-    text weighs a little more, and labels that go with length ("Yeah." is neutral) come together. `max_items` bounds
+    text weighs a little more, and labels that go with length ("Yeah." is neutral) come together. `batch_size` bounds
     both.
 
     Args:
         lengths: tokens of each item.
         max_tokens: budget of one batch. One longer item still gets a batch of its own.
-        max_items: at most this many items.
+        batch_size: at most this many items.
         shuffle: False keeps sorted batches, for evaluation.
         seed: of the order.
 
@@ -107,20 +107,20 @@ class TokenBudgetSampler(Sampler[list[int]]):
         self,
         lengths: Sequence[int],
         max_tokens: int,
-        max_items: int | None = None,
+        batch_size: int | None = None,
         *,
         shuffle: bool = True,
         seed: int = 0,
     ) -> None:
         if len(lengths) == 0:
             raise ValueError("there is nothing to batch: lengths is empty")
-        if max_tokens < 1 or (max_items is not None and max_items < 1):
-            raise ValueError(f"max_tokens={max_tokens}, max_items={max_items}: both must be at least 1")
+        if max_tokens < 1 or (batch_size is not None and batch_size < 1):
+            raise ValueError(f"max_tokens={max_tokens}, batch_size={batch_size}: both must be at least 1")
         self.lengths, self.shuffle, self.seed, self.epoch = list(lengths), shuffle, seed, 0
         self.cuts = [0]  # positions in the sorted row where a batch starts
         for position, length in enumerate(sorted(self.lengths)):
             items = position - self.cuts[-1] + 1  # with this one; sorted, so it is the longest of its batch
-            if items > 1 and (items * length > max_tokens or items > (max_items or items)):
+            if items > 1 and (items * length > max_tokens or items > (batch_size or items)):
                 self.cuts.append(position)
         self.cuts.append(len(self.lengths))
 
@@ -143,28 +143,30 @@ class TokenBudgetSampler(Sampler[list[int]]):
         yield from batches
 
 
-def loader(
+def make_dataloader(
     examples: Sequence[Mapping[str, Any]],
     pad_token_id: int,
     *,
     max_tokens: int = 4096,
-    max_items: int | None = 32,
+    batch_size: int | None = 32,
     shuffle: bool = True,
     seed: int = 0,
-    multiple: int = 1,
+    pad_to_multiple_of: int = 1,
 ) -> DataLoader[Any]:
     """A DataLoader of padded token-budget batches over the examples that `tokenize` gives.
 
     It draws from a generator of its own: reading the dev set does not change the dropout of the training that follows.
-    Call `loader.batch_sampler.set_epoch(epoch)` before each pass (`training.fit` does); else all have the same order.
+    Call `dataloader.batch_sampler.set_epoch(epoch)` before each pass (`training.fit` does); else all have the same order.
 
-    >>> batches = loader([{"input_ids": [5] * n, "labels": 0} for n in (2, 3, 9)], pad_token_id=0, max_tokens=10)
+    >>> batches = make_dataloader([{"input_ids": [5] * n, "labels": 0} for n in (2, 3, 9)], pad_token_id=0, max_tokens=10)
     >>> sorted(tuple(batch["input_ids"].shape) for batch in batches)
     [(1, 9), (2, 3)]
     """
-    lengths = [-(-len(example["input_ids"]) // multiple) * multiple for example in examples]  # as padded
-    sampler = TokenBudgetSampler(lengths, max_tokens, max_items, shuffle=shuffle, seed=seed)
-    collate, generator = Collate(pad_token_id, multiple), torch.Generator().manual_seed(seed)
+    lengths = [
+        -(-len(example["input_ids"]) // pad_to_multiple_of) * pad_to_multiple_of for example in examples
+    ]  # as padded
+    sampler = TokenBudgetSampler(lengths, max_tokens, batch_size, shuffle=shuffle, seed=seed)
+    collate, generator = Collator(pad_token_id, pad_to_multiple_of), torch.Generator().manual_seed(seed)
     return DataLoader(examples, batch_sampler=sampler, collate_fn=collate, generator=generator)  # type: ignore[arg-type]
 
 

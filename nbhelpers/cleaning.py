@@ -36,7 +36,7 @@ def clean_text(text: str, *, lower: bool = True, punctuation: bool = True, digit
     if lower:
         text = text.lower()
     if punctuation:
-        text = re.sub("['\u2018\u2019\ufe0f]", "", text)  # U+FE0F only colours the emoji before it
+        text = re.sub("['\u2018\u2019\ufe0f]", "", text)  # U+FE0F only colors the emoji before it
         text = "".join(" " if unicodedata.category(char)[0] in "PS" else char for char in text)
     if digits:
         text = re.sub(r"\d", "", text)

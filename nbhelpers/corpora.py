@@ -8,7 +8,7 @@
 
 Row numbers are those of a spreadsheet: the header is row 1, and a record is one row even where a quoted text runs over
 several lines of the file. A file without a header starts at row 1, JSON Lines count lines, the Hub's rows count from 0.
-All text passes `normalise`; what that changed stays with each split: see `describe` and `loading_report`.
+All text passes `normalize`; what that changed stays with each split: see `describe` and `loading_report`.
 """
 
 from __future__ import annotations
@@ -277,7 +277,7 @@ def _dataset(
 ) -> Dataset:
     types = {name: Value("string" if isinstance(values[0], str) else "int64") for name, values in data.items()}
     features = Features(types | {name: ClassLabel(names=list(names)) for name, names in classes.items()})
-    report = {"file": table.file, "notes": table.notes, "normalised": changes}
+    report = {"file": table.file, "notes": table.notes, "normalized": changes}
     info = DatasetInfo(description=json.dumps(report, ensure_ascii=False), features=features)
     return Dataset.from_dict(data, features=features, info=info)
 
@@ -286,14 +286,14 @@ def _dataset(
 
 
 def loading_report(dataset: Dataset) -> dict[str, Any]:
-    """Return what was noted when a split was loaded: its "file", "notes", and per rule what was "normalised".
+    """Return what was noted when a split was loaded: its "file", "notes", and per rule what was "normalized".
 
     It is JSON in `dataset.info.description`, so it survives `map`, `select` and `save_to_disk`; {} if there is none.
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "reviews.csv")
     ...     _ = path.write_text("text,label\\nreally  fine,pos\\nbad,neg\\n")
-    ...     loading_report(load_table(path)["train"])["normalised"]
+    ...     loading_report(load_table(path)["train"])["normalized"]
     {'surplus spaces': {'texts': 1, 'before': 'really  fine', 'after': 'really fine'}}
     """
     try:
@@ -306,7 +306,7 @@ def describe(data: DatasetDict) -> pd.DataFrame:
     """Return the facts of a corpus, one column per split: rows, dialogues, speakers, classes, repetitions and so on.
 
     More than 12 classes are summed up by the largest and the smallest. "also in train" counts rows whose text stands
-    in train, too; "normalised" counts the texts that a rule changed while loading; `loading_report` has examples.
+    in train, too; "normalized" counts the texts that a rule changed while loading; `loading_report` has examples.
 
     >>> labels = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
     >>> train = Dataset.from_dict({"text": ["a", "b", "b"], "label": [0, 1, 1]}, features=labels)
@@ -335,8 +335,8 @@ def describe(data: DatasetDict) -> pd.DataFrame:
         fact["repeated texts"] = len(texts) - len(set(texts))
         fact["also in train"] = "-" if split == "train" else sum(text in known for text in texts)
         for rule in RULES:
-            if any(rule in other.get("normalised", {}) for other in reports.values()):
-                fact[f"normalised: {rule}"] = report.get("normalised", {}).get(rule, {"texts": 0})["texts"]
+            if any(rule in other.get("normalized", {}) for other in reports.values()):
+                fact[f"normalized: {rule}"] = report.get("normalized", {}).get(rule, {"texts": 0})["texts"]
         fact |= {"file": report.get("file", "-"), "notes": "; ".join(report.get("notes", [])) or "-"}
     return pd.DataFrame(facts, dtype=object)
 
@@ -361,7 +361,7 @@ RULES: dict[str, Callable[[str], str]] = {  # applied in this order
 }
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     r"""Return `text` on one line, one spelling for what looks the same. Never raises; a second pass changes nothing.
 
     | rule                 | what it does                                                                              |
@@ -379,7 +379,7 @@ def normalise(text: str) -> str:
 
     Dashes and the ellipsis character stay: in dialogue they mark interruption and hesitation.
 
-    >>> normalise("\u201cI don\x92t\u00a0know ...\u201d\r\n")
+    >>> normalize("\u201cI don\x92t\u00a0know ...\u201d\r\n")
     '"I don\'t know ..."'
     """
     for rule in RULES.values():
@@ -571,7 +571,7 @@ def _text(cell: Any, max_chars: int) -> str:
     if cell and len(cell) > max_chars:
         advice = "look for a broken quote, shorten it or pass max_chars=..."
         raise ValueError(f"has {len(cell):,} characters, more than max_chars={max_chars:,}; {advice}")
-    if not (cell and (re.search(r"\w", cell) or normalise(cell))):  # a word always outlives normalising
+    if not (cell and (re.search(r"\w", cell) or normalize(cell))):  # a word always outlives normalising
         raise ValueError("is empty after normalising; fill it in or delete the row")
     return cell
 
@@ -595,7 +595,7 @@ def _class_id(cell: Any, ids: Mapping[str, int], advice: str) -> int:
 
 
 def _texts(table: _Table, column: str, max_chars: int) -> tuple[list[str], dict[str, Any]]:
-    """The normalised texts, and for each rule how many it changed, with the shortest example."""
+    """The normalized texts, and for each rule how many it changed, with the shortest example."""
     texts, changes = _cells(table, column, _text, max_chars), {}
     for name, rule in RULES.items():
         before, texts = texts, [rule(text) for text in texts]

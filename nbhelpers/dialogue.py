@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-SPEAKERS = ("name", "id", "none")
+SPEAKER_FORMATS = ("name", "id", "none")
 NUM_SPEAKER_TOKENS = 8  # speakers who appear later share the last token
 
 
@@ -22,13 +22,13 @@ def encode_turns(
     tokenizer: Any,
     *,
     speakers: Sequence[str] | None = None,
-    style: str = "none",
+    speaker_format: str = "none",
 ) -> list[list[int]]:
     """Token ids of each turn, its speaker in front, without special tokens.
 
     Args:
         texts, dialogue_ids, speakers: [turns], in the order in which they were said.
-        style: "name" puts the speaker's name in front ("Ruby: Burned down?"), "id" a token per speaker of the
+        speaker_format: "name" puts the speaker's name in front ("Ruby: Burned down?"), "id" a token per speaker of the
             dialogue in order of appearance ("[SPK1]", see `add_speaker_tokens`), "none" nothing.
 
     Raises ValueError when lengths differ, a dialogue is in two pieces, or the tokenizer lacks the speaker tokens.
@@ -36,18 +36,18 @@ def encode_turns(
     >>> encode_turns(["Hi."], [0], lambda texts, **_: {"input_ids": [[len(t)] for t in texts]})
     [[3]]
     """
-    if style not in SPEAKERS:
-        raise ValueError(f"style {style!r} is not one of {', '.join(SPEAKERS)}")
-    if style != "none" and speakers is None:
-        raise ValueError(f"style={style!r} needs speakers=; pass them, or style='none'")
+    if speaker_format not in SPEAKER_FORMATS:
+        raise ValueError(f"speaker_format {speaker_format!r} is not one of {', '.join(SPEAKER_FORMATS)}")
+    if speaker_format != "none" and speakers is None:
+        raise ValueError(f"speaker_format={speaker_format!r} needs speakers=; pass them, or speaker_format='none'")
     spans(dialogue_ids)
     for name, column in (("dialogue_ids", dialogue_ids), ("speakers", texts if speakers is None else speakers)):
         if len(column) != len(texts):
             raise ValueError(f"{len(texts)} texts, but {len(column)} {name}; each turn needs one of each")
-    if style == "name":
+    if speaker_format == "name":
         texts = [f"{speaker}: {text}" for speaker, text in zip(speakers or (), texts, strict=True)]
     encoded: list[list[int]] = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if len(texts) else []
-    if style == "id":
+    if speaker_format == "id":
         tokens = [tokenizer.convert_tokens_to_ids(token) for token in speaker_tokens()]
         if tokenizer.unk_token_id in tokens or None in tokens:
             raise ValueError("the tokenizer has no speaker tokens; call add_speaker_tokens(tokenizer, model) first")
@@ -132,7 +132,7 @@ def windows(
     return examples
 
 
-def whole(
+def whole_dialogues(
     turns: Sequence[list[int]],
     dialogue_ids: Sequence[int],
     tokenizer: Any,

@@ -49,7 +49,7 @@ class MeanPoolingClassifier(PreTrainedModel):
     """An encoder, the mean of its token vectors (padding left out), dropout, and one linear layer.
 
     With `starts` and `ends`, as dialogue.py gives them, it classifies the turns of a dialogue instead: the mean is
-    taken over each turn's own tokens. `config.live = True` then lets a token see its own turn and earlier ones only,
+    taken over each turn's own tokens. `config.causal_turns = True` then lets a token see its own turn and earlier ones only,
     so that all turns of a dialogue are read in one pass as if each were the last. (Turns in front of the first one that
     is classified see each other.) DeBERTa has no such mask: ValueError.
 
@@ -65,7 +65,7 @@ class MeanPoolingClassifier(PreTrainedModel):
     def __init__(self, config: Any, encoder: Any = None) -> None:
         encoder = AutoModel.from_config(config) if encoder is None else encoder
         config._attn_implementation = encoder.config._attn_implementation  # not every encoder has SDPA
-        config.live = getattr(config, "live", False)
+        config.causal_turns = getattr(config, "causal_turns", False)
         super().__init__(config)
         self.encoder = encoder
         if hasattr(self.encoder, "pooler"):
@@ -89,7 +89,7 @@ class MeanPoolingClassifier(PreTrainedModel):
         if starts is not None and ends is not None:
             position = torch.arange(input_ids.shape[1], device=input_ids.device)
             own = (position >= starts.unsqueeze(-1)) & (position < ends.unsqueeze(-1))  # [batch, turns, tokens]
-            if self.config.live:
+            if self.config.causal_turns:
                 # a turn keeps the one separator after it that it has as the last; RoBERTa's second is the next turn's
                 over = (position > ends.unsqueeze(-1)) & (ends > 0).unsqueeze(-1)
                 visible = self.visible((position >= starts[:, :1]).long() + over.sum(1), attention_mask)
@@ -112,7 +112,7 @@ class MeanPoolingClassifier(PreTrainedModel):
         """
         if "deberta" in self.config.model_type:
             raise ValueError(
-                f"{self.config.model_type} takes no mask per token, so live=True cannot work; set it False"
+                f"{self.config.model_type} takes no mask per token, so causal_turns=True cannot work; set it False"
             )
 
         def mask(seen: Tensor) -> Tensor:

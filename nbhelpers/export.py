@@ -1,9 +1,9 @@
 """A trained model -> a folder for production: ONNX, 8-bit weights, pruning; and how far each agrees with the original.
 
 tokenizer, model = encoders.load_trained("my_model")
-export(model, tokenizer, "onnx", settings={"speakers": "none"}, scores={"dev weighted F1": 0.61})
-quantize(model, tokenizer, "int8", train_batches, settings={"speakers": "none"})
-steps = {"torch": (runner(model), "my_model"), "int8": (load_exported("int8")[1], "int8")}
+export(model, tokenizer, "onnx", settings={"speaker_format": "none"}, scores={"dev weighted F1": 0.61})
+quantize(model, tokenizer, "int8", train_batches, settings={"speaker_format": "none"})
+steps = {"torch": (make_logits_fn(model), "my_model"), "int8": (load_exported("int8")[1], "int8")}
 compare(steps, dev_batches, weighted_f1)
 
 A folder holds all that is needed: the graph with its weights (model.onnx), the tokenizer, labels, settings, versions
@@ -87,7 +87,7 @@ def export(
         model, tokenizer: as `encoders.load_trained` gives them. Adapters must be merged first.
         dialogue: classify turns: the graph then also takes "starts" and "ends" [batch, turns], as dialogue.py makes
             them, and gives logits [batch, turns, classes] instead of [batch, classes].
-        settings: how inputs are to be made, for instance {"speakers": "name", "past": 5}; anything json can hold.
+        settings: how inputs are to be made, for instance {"speaker_format": "name", "past": 5}; anything json can hold.
         scores: what was measured, for instance {"dev weighted F1": 0.61}.
 
     The graph comes from torch.export (`dynamo=True`). Attention is one operation of ONNX (opset 23) where transformers
@@ -130,7 +130,7 @@ def export(
         "labels": [plain.config.id2label[i] for i in range(plain.config.num_labels)],
         "inputs": list(inputs),
         "max_length": tokenizer.model_max_length,
-        "live": bool(dialogue and plain.config.live),
+        "causal_turns": bool(dialogue and plain.config.causal_turns),
         "settings": dict(settings or {}),
         "weights": "fp32",
         "versions": {"python": platform.python_version(), **packages},
@@ -202,11 +202,11 @@ def quantize(
             kept within -64 to 64. Default: what suits this machine; pass False if the model will run on older ones.
 
     onnxruntime's `quantize_dynamic` alone rounds each activation with one scale for all tokens and channels of a batch,
-    though a few channels of an encoder are many times larger than the rest; `ease` does something about that. Compare
+    though a few channels of an encoder are many times larger than the rest; `smooth_quant` does something about that. Compare
     with the original on dev (`compare`) before using it.
     """
     check_exportable(model, bool(options.get("dialogue")))
-    folder = export(ease(model, batches), tokenizer, folder, **options)
+    folder = export(smooth_quant(model, batches), tokenizer, folder, **options)
     about = read_about(folder)
     full_range = adds_8_bit_exactly() if full_range is None else full_range
     graph = onnx.load(folder / MODEL)
@@ -222,7 +222,7 @@ def quantize(
     return folder
 
 
-def ease(model: nn.Module, batches: DataLoader[Any]) -> nn.Module:
+def smooth_quant(model: nn.Module, batches: DataLoader[Any]) -> nn.Module:
     """A copy that loses less when it is rounded to 8 bits: the same answers, up to rounding of the word embeddings.
 
     Channels that are large are scaled down before a linear layer, and its weights scaled up by as much (SmoothQuant;
@@ -244,18 +244,18 @@ def ease(model: nn.Module, batches: DataLoader[Any]) -> nn.Module:
     for linears in together.values():
         weights = torch.stack([linear.weight.detach().abs().amax(0) for linear in linears]).amax(0)
         scale = (weights.clamp(min=1e-5) / largest[linears[0]].clamp(min=1e-5)).sqrt()
-        eased |= {linear: EasedLinear(linear, scale) for linear in linears}
+        eased |= {linear: SmoothQuantLinear(linear, scale) for linear in linears}
     for name, module in list(model.named_modules()):
         if module in eased:
             model.set_submodule(name, eased[module])
 
     sizes = defaultdict(list)  # of each token that a layer reads
-    watch(model, EasedLinear, lambda linear, x: sizes[linear].append((x * linear.scale).abs().amax(-1)), batches)
+    watch(model, SmoothQuantLinear, lambda linear, x: sizes[linear].append((x * linear.scale).abs().amax(-1)), batches)
     for linear, each in sizes.items():
         size = torch.cat([found.flatten() for found in each])
         linear.by_token = bool(size.max() > UNEVEN * size.median())
     whole: Any = model
-    whole.set_input_embeddings(ByteEmbedding(whole.get_input_embeddings()))
+    whole.set_input_embeddings(Int8Embedding(whole.get_input_embeddings()))
     return model
 
 
@@ -263,14 +263,14 @@ def watch(model: nn.Module, kind: type, see: Callable[[Any, Tensor], Any], batch
     """Call `see(layer, input)` for all layers of this kind while the model answers the first examples."""
     layers = [layer for layer in model.modules() if isinstance(layer, kind)]
     hooks = [layer.register_forward_pre_hook(lambda layer, inputs: see(layer, inputs[0])) for layer in layers]
-    run, dataset = runner(model), batches.dataset
+    run, dataset = make_logits_fn(model), batches.dataset
     for i in range(min(NUM_CALIBRATION, len(dataset))):  # type: ignore[arg-type]
         answers(run, batches.collate_fn([dataset[i]]))  # one by one: no padding
     for hook in hooks:
         hook.remove()
 
 
-class EasedLinear(nn.Module):
+class SmoothQuantLinear(nn.Module):
     """A linear layer whose matrix product sees inputs of even size: across channels, and, `by_token`, across tokens."""
 
     scale: Tensor  # [in channels]
@@ -290,7 +290,7 @@ class EasedLinear(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
-class ByteEmbedding(nn.Module):
+class Int8Embedding(nn.Module):
     """An embedding of one byte per number, with a scale for each word."""
 
     scale: Tensor  # [words, 1]
@@ -322,7 +322,7 @@ def add_scores(folder: str | Path, scores: Mapping[str, float]) -> None:
 
 
 class OnnxModel:
-    """An exported model. Call it with a batch as `batching.Collate` makes it: the logits come back as a tensor.
+    """An exported model. Call it with a batch as `batching.Collator` makes it: the logits come back as a tensor.
 
     `labels` are the class names in the order of their ids, `settings` what `export` was given, `about` all that is
     known: live, max_length, weights, versions, scores.
@@ -503,7 +503,7 @@ def check_share(share: float) -> None:
 # --- what a step costs and buys ---------------------------------------------------------------------------------------
 
 
-def runner(model: nn.Module) -> Runner:
+def make_logits_fn(model: nn.Module) -> Runner:
     """A torch model that is called like an exported one: batch -> logits, fp32, on the CPU."""
     model.eval()
     device = next(model.parameters()).device
@@ -518,7 +518,7 @@ def runner(model: nn.Module) -> Runner:
 def predict(run: Runner, batches: DataLoader[Any]) -> Tensor:
     """Logits [items, classes] in the order of the data set, whatever the order of the batches; of dialogues, per turn.
 
-    `run` is an `OnnxModel` or `runner(model)`. Labels are not read: the data may have none.
+    `run` is an `OnnxModel` or `make_logits_fn(model)`. Labels are not read: the data may have none.
     """
     found: dict[int, Tensor] = {}
     for indices in batches.batch_sampler or ():

@@ -66,8 +66,8 @@ def bootstrap_ci(
     metric: str = "weighted_f1",
     *,
     num_classes: int | None = None,
-    num_samples: int = 2000,
-    level: float = 0.95,
+    num_resamples: int = 2000,
+    confidence_level: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
     """Percentile bootstrap interval (low, high) of one of `METRICS`: what other test sets of this size might give.
@@ -80,10 +80,12 @@ def bootstrap_ci(
     >>> low < 0.8 < high
     True
     """
-    _check_sampling(metric, num_samples, level)
+    _check_sampling(metric, num_resamples, confidence_level)
     gold, predicted = _class_numbers(num_classes, labels=labels, predictions=predictions)
-    counts, (gold_of, predicted_of) = _resample(num_samples, seed, gold, predicted)
-    return _interval(_score(counts, gold_of, predicted_of, _classes(num_classes, gold, predicted), metric)[1:], level)
+    counts, (gold_of, predicted_of) = _resample(num_resamples, seed, gold, predicted)
+    return _interval(
+        _score(counts, gold_of, predicted_of, _classes(num_classes, gold, predicted), metric)[1:], confidence_level
+    )
 
 
 def paired_bootstrap(
@@ -93,13 +95,13 @@ def paired_bootstrap(
     metric: str = "weighted_f1",
     *,
     num_classes: int | None = None,
-    num_samples: int = 2000,
-    level: float = 0.95,
+    num_resamples: int = 2000,
+    confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, float]:
     """Does B score higher than A on the same rows? Returns `difference` (B minus A), its `low` and `high`, `p_value`.
 
-    Each draw takes the same rows for both. The two-sided p_value is min(1, 2 (1 + k) / (1 + num_samples)); k is the
+    Each draw takes the same rows for both. The two-sided p_value is min(1, 2 (1 + k) / (1 + num_resamples)); k is the
     number of draws with difference <= 0 or the number with difference >= 0, whichever is smaller. That is the level at
     which the percentile interval just reaches zero, so interval and p agree. Macro F1 averages over the classes that
     occur in any of the three columns, or over `range(num_classes)`.
@@ -110,12 +112,12 @@ def paired_bootstrap(
     >>> result["difference"], result["low"] > 0, round(result["p_value"], 3)
     (0.4, True, 0.001)
     """
-    _check_sampling(metric, num_samples, level)
+    _check_sampling(metric, num_resamples, confidence_level)
     gold, a, b = _class_numbers(num_classes, labels=labels, predictions_a=predictions_a, predictions_b=predictions_b)
     classes = _classes(num_classes, gold, a, b)
-    counts, (gold_of, a_of, b_of) = _resample(num_samples, seed, gold, a, b)
+    counts, (gold_of, a_of, b_of) = _resample(num_resamples, seed, gold, a, b)
     difference = _score(counts, gold_of, b_of, classes, metric) - _score(counts, gold_of, a_of, classes, metric)
-    low, high = _interval(difference[1:], level)
+    low, high = _interval(difference[1:], confidence_level)
     return {"difference": float(difference[0]), "low": low, "high": high, "p_value": _two_sided(difference[1:])}
 
 
@@ -127,8 +129,8 @@ def compare_runs(
     *,
     groups: ArrayLike | None = None,
     num_classes: int | None = None,
-    num_samples: int = 2000,
-    level: float = 0.95,
+    num_resamples: int = 2000,
+    confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, float]:
     """Is method B better than method A, both run with several seeds and tested on the same rows?
@@ -151,7 +153,7 @@ def compare_runs(
     >>> result["difference"], result["p_bootstrap"] < 0.01, result["p_permutation"] < 0.01
     (0.4, True, True)
     """
-    _check_sampling(metric, num_samples, level)
+    _check_sampling(metric, num_resamples, confidence_level)
     if len(runs_a) != len(runs_b) or not len(runs_a):
         raise ValueError(f"{len(runs_a)} runs of A and {len(runs_b)} of B; give equally many, at least one")
     columns = {f"runs_{name}[{i}]": run for name, runs in (("a", runs_a), ("b", runs_b)) for i, run in enumerate(runs)}
@@ -172,18 +174,18 @@ def compare_runs(
 
     a, b = [cells(run) for run in runs[: len(runs_a)]], [cells(run) for run in runs[len(runs_a) :]]
     rng, ones = np.random.default_rng(seed), np.ones((1, num_units))
-    drawn = np.vstack([ones, rng.multinomial(num_units, np.full(num_units, 1 / num_units), size=num_samples)])
+    drawn = np.vstack([ones, rng.multinomial(num_units, np.full(num_units, 1 / num_units), size=num_resamples)])
     difference = mean([drawn @ table for table in b]) - mean([drawn @ table for table in a])
-    swap = rng.integers(0, 2, size=(num_samples, num_units)).astype(float)
+    swap = rng.integers(0, 2, size=(num_resamples, num_units)).astype(float)
     mixed = [(swap @ (x - y), x.sum(0), y.sum(0)) for x, y in zip(a, b, strict=True)]
     swapped = mean([total + moved for moved, _, total in mixed]) - mean([total - moved for moved, total, _ in mixed])
-    low, high = _interval(difference[1:], level)
+    low, high = _interval(difference[1:], confidence_level)
     return {
         "difference": float(difference[0]),
         "low": low,
         "high": high,
         "p_bootstrap": _two_sided(difference[1:]),
-        "p_permutation": (1 + int(np.sum(np.abs(swapped) >= abs(difference[0]) - 1e-12))) / (1 + num_samples),
+        "p_permutation": (1 + int(np.sum(np.abs(swapped) >= abs(difference[0]) - 1e-12))) / (1 + num_resamples),
     }
 
 
@@ -259,14 +261,14 @@ def majority(labels_train: ArrayLike, num_rows: int) -> NDArray[np.int64]:
     return np.full(num_rows, np.bincount(gold).argmax())
 
 
-def _resample(num_samples: int, seed: int, *columns: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Row counts per cell, [1 + num_samples, cells], line 0 being the data itself; class numbers, [columns, cells]."""
+def _resample(num_resamples: int, seed: int, *columns: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Row counts per cell, [1 + num_resamples, cells], line 0 being the data itself; class numbers, [columns, cells]."""
     # All METRICS depend only on how many rows fall into each cell: (gold, predicted), or (gold, a, b) for a pair.
     # Drawing rows with replacement is therefore a multinomial draw over the cells: one call for thousands of samples.
     # Cells are numbered by first appearance, so swapping A and B gives the same draws and exactly minus the difference.
     cell_of_row, cells = pd.factorize(pd.MultiIndex.from_arrays(columns))
     observed = np.bincount(cell_of_row)
-    drawn = np.random.default_rng(seed).multinomial(len(cell_of_row), observed / observed.sum(), size=num_samples)
+    drawn = np.random.default_rng(seed).multinomial(len(cell_of_row), observed / observed.sum(), size=num_resamples)
     return np.vstack([observed, drawn]), np.array(cells.to_list()).T
 
 
@@ -283,8 +285,8 @@ def _score(
     return np.asarray(f1.mean(axis=1) if metric == "macro_f1" else (f1 * support).sum(axis=1) / num_rows)
 
 
-def _interval(drawn: NDArray[Any], level: float) -> tuple[float, float]:
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+def _interval(drawn: NDArray[Any], confidence_level: float) -> tuple[float, float]:
+    low, high = np.quantile(drawn, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
     return float(low), float(high)
 
 
@@ -295,11 +297,13 @@ def _two_sided(drawn: NDArray[Any]) -> float:
     return min(1.0, 2 * (1 + int(k)) / (1 + len(drawn)))
 
 
-def _check_sampling(metric: str, num_samples: int, level: float) -> None:
+def _check_sampling(metric: str, num_resamples: int, confidence_level: float) -> None:
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r} is not one of {', '.join(METRICS)}")
-    if num_samples < 1 or not 0 < level < 1:
-        raise ValueError(f"num_samples={num_samples}, level={level}: use 1 sample or more and a level such as 0.95")
+    if num_resamples < 1 or not 0 < confidence_level < 1:
+        raise ValueError(
+            f"num_resamples={num_resamples}, level={confidence_level}: use 1 sample or more and a confidence level such as 0.95"
+        )
 
 
 def _classes(num_classes: int | None, *columns: NDArray[Any]) -> NDArray[Any]:

@@ -1,8 +1,8 @@
 """Every figure of the course, without torch; each also says in words what it shows.
 
 A function takes plain numbers or a DataFrame and returns a `Picture`: a matplotlib Figure with `alt` (a description for
-screen readers) and `summary` (the finding in one line). `show(picture)` gives both to the reader of a notebook. Colours
-stay apart for colour-blind readers (Okabe and Ito 2008; cividis) and never carry a meaning alone. Your own matplotlib
+screen readers) and `summary` (the finding in one line). `show(picture)` gives both to the reader of a notebook. Colors
+stay apart for color-blind readers (Okabe and Ito 2008; cividis) and never carry a meaning alone. Your own matplotlib
 settings are left as they are. Every function raises ValueError on a wrong call.
 """
 
@@ -24,10 +24,10 @@ from PIL import Image
 
 INK, PALE, PAPER, GREY = "#1f2328", "#d0d7de", "#ffffff", "#999999"
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
-# Colour and marker by label name, the same in every figure; labels of other data sets take the next of OTHERS.
+# Color and marker by label name, the same in every figure; labels of other data sets take the next of OTHERS.
 EMOTIONS = {"neutral": (GREY, "o"), "surprise": (SKY, "*"), "fear": (PURPLE, "D"), "sadness": (BLUE, "v")}
 EMOTIONS |= {"joy": (ORANGE, "^"), "disgust": (GREEN, "X"), "anger": (RED, "s")}
-OTHERS = [(colour, marker) for marker in "Pphd<>8H" for colour in (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)]
+OTHERS = [(color, marker) for marker in "Pphd<>8H" for color in (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)]
 CURVES = {"train_loss": (RED, "s"), "dev_loss": (BLUE, "o"), "dev_weighted_f1": (GREEN, "D")}
 LINES: list[Any] = ["-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3))]
 # An opaque light card reads the same in light and dark notebooks. "default" comes first so that a user's style does not
@@ -52,13 +52,13 @@ class Picture(Figure):
             super().draw(renderer)
 
     def png(self) -> bytes:
-        """The picture as a PNG of 256 colours: a third of the size, and no colour moves visibly."""
+        """The picture as a PNG of 256 colors: a third of the size, and no color moves visibly."""
         full, small = io.BytesIO(), io.BytesIO()
         with style.context(CARD):
             self.savefig(full, format="png", dpi=100)
-        # Not the default median cut: it may give two small markers of different emotions the same colour.
-        colours = Image.open(full).convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE)
-        colours.save(small, format="png", optimize=True)
+        # Not the default median cut: it may give two small markers of different emotions the same color.
+        colors = Image.open(full).convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE)
+        colors.save(small, format="png", optimize=True)
         return small.getvalue()
 
 
@@ -165,7 +165,7 @@ def transitions(matrix: pd.DataFrame) -> Picture:
 
 
 def confusion_matrix(frame: pd.DataFrame) -> Picture:
-    """Counts of gold labels (lines) by predicted ones (columns), as from `metrics.confusion`; colour is % of the line.
+    """Counts of gold labels (lines) by predicted ones (columns), as from `metrics.confusion`; color is % of the line.
 
     >>> frame = pd.DataFrame([[9, 1], [4, 6]], index=["neutral", "joy"], columns=["neutral", "joy"])
     >>> print(confusion_matrix(frame).summary)
@@ -213,9 +213,9 @@ def timeline(
         picture = _picture(9, sum(heights) + 0.5, "Emotion of each turn")
         axes, below = picture.subplots(2, 1, height_ratios=heights)
         for turn, (speaker, emotion) in enumerate(zip(who, felt, strict=True), start=1):
-            colour, marker = looks[emotion]
+            color, marker = looks[emotion]
             at, size = (turn, lanes.index(speaker)), 13 if marker == "*" else 9
-            axes.plot(*at, color=colour, marker=marker, markersize=size, markeredgecolor=INK, markeredgewidth=0.7)
+            axes.plot(*at, color=color, marker=marker, markersize=size, markeredgecolor=INK, markeredgewidth=0.7)
             above = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "va": "bottom"}
             axes.annotate(emotion, at, **above, rotation=90 * upright)
         axes.hlines(range(len(lanes)), 0.5, turns + 0.5, color=PALE, linewidth=1, zorder=0)
@@ -262,8 +262,8 @@ def learning_curves(history: pd.DataFrame) -> Picture:
         all_axes = picture.subplots(1, sum(map(bool, panels)), squeeze=False)[0]
         for axes, panel in zip(all_axes, filter(None, panels), strict=True):
             for name in panel:
-                colour, marker = CURVES[name]
-                look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
+                color, marker = CURVES[name]
+                look: dict[str, Any] = {"color": color, "marker": marker, "markersize": 4}
                 for run, line in zip(runs, LINES, strict=False):
                     points = history.loc[run_of == run, [x, name]].dropna()
                     y = points[name] * (100 if name.endswith("f1") else 1)
@@ -373,8 +373,8 @@ def class_probabilities(frame: pd.DataFrame) -> Picture:
         picture = _picture(8, 1.2 + 0.18 * len(names) * (1 + len(conditions)), "Probability of each class (%)")
         axes = picture.subplots()
         for i, condition in enumerate(conditions):
-            place, (colour, hatch) = np.arange(len(names)) + (i - (len(conditions) - 1) / 2) * thick, styles[i % 4]
-            bars = axes.barh(place, table[i], thick, color=colour, hatch=hatch, edgecolor=PAPER, label=condition)
+            place, (color, hatch) = np.arange(len(names)) + (i - (len(conditions) - 1) / 2) * thick, styles[i % 4]
+            bars = axes.barh(place, table[i], thick, color=color, hatch=hatch, edgecolor=PAPER, label=condition)
             axes.bar_label(bars, [f"{value:.0f}" for value in table[i]], padding=3, fontsize=7)
         axes.set_yticks(range(len(names)), names)
         axes.set(xlim=(0, 110), ylim=(len(names) - 0.4, -0.6))
@@ -438,13 +438,13 @@ def run_curves(frame: pd.DataFrame, measure: str, over: str = "training") -> Pic
     table, x, runs = frame.to_numpy(dtype=float), str(frame.index.name or "step"), _words(frame.columns)
     _need(0 < len(runs) <= len(LINES), f"frame has {len(runs)} columns: pass one for each run, up to {len(LINES)}")
     _need(len(table) and (~np.isnan(table)).any(axis=0).all(), "a run in frame has no measurement: leave it out")
-    colours = (BLUE, ORANGE, GREEN, RED, PURPLE, GREY)
+    colors = (BLUE, ORANGE, GREEN, RED, PURPLE, GREY)
     with style.context(CARD):
         picture = _picture(8, 3.4, f"{measure[0].upper()}{measure[1:]} over {over}")
         axes = picture.subplots()
         for i, run in enumerate(runs):
             known = frame.iloc[:, i].dropna()
-            look = {"color": colours[i], "marker": "osD^vX"[i], "linestyle": LINES[i], "markersize": 4}
+            look = {"color": colors[i], "marker": "osD^vX"[i], "linestyle": LINES[i], "markersize": 4}
             axes.plot(known.index, known, label=run, markevery=len(known) // 15 + 1, **look)
         axes.set(xlabel=x, ylabel=measure, ylim=(min(0, 1.05 * np.nanmin(table)), None))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))

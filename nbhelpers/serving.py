@@ -3,10 +3,10 @@
 It batches what arrives together by length, lets short requests pass long ones, refuses what is too much in a clear
 sentence, counts what it does, and shows a page (page.html beside this file; without it, "/" leads to "/docs").
 
-    model = adapt(torch_run(classifier), tokenizer, labels, dialogue=nbhelpers.dialogue, future=1)
+    model = make_model(torch_logits_fn(classifier), tokenizer, labels, dialogue=nbhelpers.dialogue, future=1)
     serve(lambda: model)
 
-Needs fastapi, uvicorn, prometheus-client and numpy; torch only in `torch_run`.
+Needs fastapi, uvicorn, prometheus-client and numpy; torch only in `torch_logits_fn`.
 """
 
 import asyncio
@@ -99,20 +99,20 @@ class Limits:
     requests: int = 512  # in the house at once
     waiting_tokens: int = 65_536  # in the queue
     batch_tokens: int = 1024  # padding included; what a short request may have to wait for
-    batch_items: int = 32
+    batch_size: int = 32
     delay: float = 0.0  # seconds an idle service waits for company for the first request
 
 
 DEFAULTS = Limits()
 
 
-def adapt(
+def make_model(
     run: Run,
     tokenizer: Any,
     labels: Sequence[str],
     *,
     dialogue: Any = None,
-    style: str = "none",
+    speaker_format: str = "none",
     past: int | None = None,
     future: int = 0,
     name: str = "model",
@@ -120,32 +120,32 @@ def adapt(
     """A `Model` from a function that computes logits and a transformers tokenizer.
 
     Args:
-        run: `torch_run(model)` or `onnx_run(session)`.
+        run: `torch_logits_fn(model)` or `onnx_logits_fn(session)`.
         tokenizer: its `model_max_length` must be what the model reads; longer texts are cut there.
         dialogue: the module nbhelpers.dialogue when the model takes "starts" and "ends"; None for a model of single
             texts, which then reads each turn alone.
-        style: how it was trained to see speakers: "name", "id" or "none".
+        speaker_format: how it was trained to see speakers: "name", "id" or "none".
         past: how many earlier turns it was trained to see; None: whole dialogues in one pass.
-        future: how many later turns; for whole dialogues 1 (it sees them) or 0 (`config.live`).
+        future: how many later turns; for whole dialogues 1 (it sees them) or 0 (`config.causal_turns`).
     """
 
     def encode(texts: list[str]) -> list[Example]:
         if dialogue is None:
             return [{"input_ids": ids} for ids in tokenizer(texts, truncation=True)["input_ids"]]
         alone = range(len(texts))  # each its own dialogue
-        by_id = style == "id"
+        by_id = speaker_format == "id"
         turns = dialogue.encode_turns(
-            texts, alone, tokenizer, speakers=[""] * len(texts), style="id" if by_id else "none"
+            texts, alone, tokenizer, speakers=[""] * len(texts), speaker_format="id" if by_id else "none"
         )
-        return list(dialogue.whole(turns, alone, tokenizer))
+        return list(dialogue.whole_dialogues(turns, alone, tokenizer))
 
     def encode_dialogue(texts: list[str], speakers: list[str], see_future: bool) -> list[Example]:
         if dialogue is None:
             return encode(texts)
         one = [0] * len(texts)
-        turns = dialogue.encode_turns(texts, one, tokenizer, speakers=speakers, style=style)
+        turns = dialogue.encode_turns(texts, one, tokenizer, speakers=speakers, speaker_format=speaker_format)
         if past is None and see_future == bool(future):
-            return list(dialogue.whole(turns, one, tokenizer))
+            return list(dialogue.whole_dialogues(turns, one, tokenizer))
         shown = {"past": ALL if past is None else past, "future": future if see_future else 0}
         return list(dialogue.windows(turns, one, tokenizer, **shown))
 
@@ -158,7 +158,7 @@ def adapt(
     return Model(labels, encode, encode_dialogue, predict, name, future > 0)
 
 
-def torch_run(model: Any) -> Run:
+def torch_logits_fn(model: Any) -> Run:
     """Logits by a torch model, such as `encoders.load_trained` returns; puts it into evaluation mode."""
     import torch
 
@@ -173,7 +173,7 @@ def torch_run(model: Any) -> Run:
     return run
 
 
-def onnx_run(session: Any) -> Run:
+def onnx_logits_fn(session: Any) -> Run:
     """Logits by an onnxruntime.InferenceSession: its first output."""
     names = {node.name for node in session.get_inputs()}
     return lambda batch: session.run(None, {name: column for name, column in batch.items() if name in names})[0]
@@ -300,7 +300,7 @@ class Batcher:
             lead = min(self.waiting, key=lambda item: item.turn)
             self.clock, width = lead.turn, 0
             nearest = lambda item: (item is not lead, abs(item.tokens - lead.tokens), item.turn)  # noqa: E731
-            for item in nsmallest(self.limits.batch_items, self.waiting, nearest):
+            for item in nsmallest(self.limits.batch_size, self.waiting, nearest):
                 width = max(width, item.tokens)
                 alike = abs(item.tokens - lead.tokens) <= 4 + lead.tokens // 4
                 if batch and (not alike or (len(batch) + 1) * width > self.limits.batch_tokens):

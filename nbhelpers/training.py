@@ -27,7 +27,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 def fit(
     model: nn.Module,
-    batches: DataLoader[Any],
+    dataloader: DataLoader[Any],
     objective: Objective,
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
@@ -35,7 +35,7 @@ def fit(
     num_epochs: int,
     evaluate: Callable[[nn.Module], float] | None = None,
     precision: str = "fp32",
-    accumulate: int = 1,
+    gradient_accumulation_steps: int = 1,
     max_grad_norm: float = 1.0,
     patience: int | None = None,
     threshold: float = 0.0,
@@ -44,12 +44,12 @@ def fit(
     """Train the model in place and leave it with the weights of the epoch that scored best on dev.
 
     Args:
-        batches: dicts of tensors with "labels"; if the batch sampler has `set_epoch`, it is called.
+        dataloader: dicts of tensors with "labels"; if the batch sampler has `set_epoch`, it is called.
         objective: `objective(model, batch) -> loss`, a mean over the batch's labelled items.
         optimizer, scheduler: from `make_optimizer` and `make_scheduler`; the scheduler moves once per update.
         evaluate: `evaluate(model) -> score` on dev after each epoch, higher is better; None keeps the last epoch.
         precision: "fp32", "bf16", or "fp16" (with loss scaling).
-        accumulate: batches per update. Each counts by its labelled items, so that the gradient is the one of a single
+        gradient_accumulation_steps: batches per update. Each counts by its labelled items, so that the gradient is the one of a single
             big batch, also when the batches differ in size.
         max_grad_norm: longer gradients are scaled down to this norm; 0 switches it off.
         patience: stop after this many epochs in a row without a better score.
@@ -63,21 +63,21 @@ def fit(
     Raises FloatingPointError when the loss is not finite (in fp16: eleven times in a row), ValueError for settings that
     could not train.
     """
-    check_settings(model, optimizer, num_epochs, accumulate, patience is not None and evaluate is None)
+    check_settings(model, optimizer, num_epochs, gradient_accumulation_steps, patience is not None and evaluate is None)
     device, step = next(model.parameters()).device, 0
     history: list[dict[str, float]] = []
     waited, skipped, best_score, best_weights = 0, 0, -math.inf, None
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     for epoch in range(1, num_epochs + 1):
-        set_epoch(batches, epoch - 1)
-        for micro_batches in groups(batches, accumulate):
+        set_epoch(dataloader, epoch - 1)
+        for micro_batches in groups(dataloader, gradient_accumulation_steps):
             model.train()
-            num_items = max(1, sum(num_labelled(batch) for batch in micro_batches))
+            num_items = max(1, sum(num_labeled(batch) for batch in micro_batches))
             total = torch.zeros((), device=device)
             for batch in micro_batches:
                 batch = {name: tensor.to(device) for name, tensor in batch.items()}
                 with autocast(device, precision):
-                    loss = objective(model, batch) * num_labelled(batch) / num_items
+                    loss = objective(model, batch) * num_labeled(batch) / num_items
                 scaler.scale(loss).backward()
                 total += loss.detach()
             train_loss = total.item()
@@ -96,7 +96,7 @@ def fit(
             history.append(
                 {
                     "step": step,
-                    "epoch": step / updates_per_epoch(batches, accumulate),
+                    "epoch": step / updates_per_epoch(dataloader, gradient_accumulation_steps),
                     "train_loss": train_loss,
                     "lr": lr,
                 }
@@ -117,10 +117,14 @@ def fit(
     return history
 
 
-def check_settings(model: nn.Module, optimizer: Any, num_epochs: float, accumulate: int, no_score: bool) -> None:
+def check_settings(
+    model: nn.Module, optimizer: Any, num_epochs: float, gradient_accumulation_steps: int, no_score: bool
+) -> None:
     """Refuse what would train nothing without saying so."""
-    if accumulate < 1 or num_epochs <= 0:
-        raise ValueError(f"accumulate={accumulate} and num_epochs={num_epochs} must be at least 1")
+    if gradient_accumulation_steps < 1 or num_epochs <= 0:
+        raise ValueError(
+            f"gradient_accumulation_steps={gradient_accumulation_steps} and num_epochs={num_epochs} must be at least 1"
+        )
     if no_score:
         raise ValueError("patience and a best epoch need a score on dev; pass what computes it")
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
@@ -128,7 +132,7 @@ def check_settings(model: nn.Module, optimizer: Any, num_epochs: float, accumula
         raise ValueError("the optimizer holds no parameter of this model; make it from this model")
 
 
-def num_labelled(batch: Batch) -> int:
+def num_labeled(batch: Batch) -> int:
     """How many items of the batch have a label (are not -100): what its mean loss was divided by."""
     return int((batch["labels"] != -100).sum())
 
@@ -143,14 +147,14 @@ def groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
     return iter(lambda: list(itertools.islice(iterator, size)), [])
 
 
-def updates_per_epoch(batches: DataLoader[Any], accumulate: int = 1) -> int:
+def updates_per_epoch(dataloader: DataLoader[Any], gradient_accumulation_steps: int = 1) -> int:
     """Optimizer steps in one pass over the batches."""
-    return math.ceil(len(batches) / accumulate)
+    return math.ceil(len(dataloader) / gradient_accumulation_steps)
 
 
-def set_epoch(batches: DataLoader[Any], epoch: int) -> None:
+def set_epoch(dataloader: DataLoader[Any], epoch: int) -> None:
     """Tell the batch sampler which epoch's order to give, if it can be told."""
-    sampler: Any = batches.batch_sampler
+    sampler: Any = dataloader.batch_sampler
     if hasattr(sampler, "set_epoch"):
         sampler.set_epoch(epoch)
 
@@ -163,16 +167,16 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, batches: DataLoader[Any], *, precision: str = "fp32") -> Tensor:
+def predict(model: nn.Module, dataloader: DataLoader[Any], *, precision: str = "fp32") -> Tensor:
     """Logits for every item, in the order of the data set, whatever the order of the batches; leaves eval() mode on.
 
     Returns: [items, classes], fp32, on the CPU. Where an example has a label per token or per turn, its items are those
     with a label (not -100).
     """
-    device, dataset, collate = next(model.parameters()).device, batches.dataset, batches.collate_fn
+    device, dataset, collate = next(model.parameters()).device, dataloader.dataset, dataloader.collate_fn
     model.eval()
     found: dict[int, Tensor] = {}
-    for indices in batches.batch_sampler or ():
+    for indices in dataloader.batch_sampler or ():
         batch = collate([dataset[index] for index in indices])
         inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
         with autocast(device, precision):
@@ -245,18 +249,18 @@ def make_optimizer(
 
 
 def make_scheduler(
-    optimizer: torch.optim.Optimizer, num_steps: int, *, schedule: str = "linear", warmup: float = 0.1
+    optimizer: torch.optim.Optimizer, num_steps: int, *, schedule: str = "linear", warmup_ratio: float = 0.1
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """Linear warm-up over the first `warmup` share of the steps, then "linear" or "cosine" down to 0, or "constant"."""
-    check_schedule(schedule, warmup)
-    return transformers.get_scheduler(SCHEDULES[schedule], optimizer, math.ceil(warmup * num_steps), num_steps)
+    """Linear warm-up over the first `warmup_ratio` share of the steps, then "linear" or "cosine" down to 0, or "constant"."""
+    check_schedule(schedule, warmup_ratio)
+    return transformers.get_scheduler(SCHEDULES[schedule], optimizer, math.ceil(warmup_ratio * num_steps), num_steps)
 
 
-def check_schedule(schedule: str, warmup: float) -> None:
+def check_schedule(schedule: str, warmup_ratio: float) -> None:
     if schedule not in SCHEDULES:
         raise ValueError(f"schedule {schedule!r} is not one of {', '.join(SCHEDULES)}")
-    if not 0 <= warmup < 1:
-        raise ValueError(f"warmup={warmup}: it is a share of all steps, from 0 to below 1")
+    if not 0 <= warmup_ratio < 1:
+        raise ValueError(f"warmup_ratio={warmup_ratio}: it is a share of all steps, from 0 to below 1")
 
 
 class Trainer(transformers.Trainer):
@@ -265,17 +269,17 @@ class Trainer(transformers.Trainer):
     In training the loss is the objective's; in evaluation it is the model's own plain cross-entropy. Under gradient
     accumulation every micro-batch counts by its labelled items. The stock Trainer of transformers 5.23 relies there on
     the model to divide by `num_items_in_batch`, which BERT and RoBERTa classifiers ignore: its loss and gradient come
-    out `accumulate` times too large (huggingface/transformers issue 47688).
+    out `gradient_accumulation_steps` times too large (huggingface/transformers issue 47688).
 
     Args:
         model: a transformers model with a head.
-        args: from `arguments`, or any TrainingArguments.
+        args: from `make_training_arguments`, or any TrainingArguments.
         objective: `objective(model, batch) -> loss`, a mean over the batch's labelled items.
-        train_batches, dev_batches: DataLoaders; `evaluate()` reads dev_batches in their order.
+        train_dataloader, dev_dataloader: DataLoaders; `evaluate()` reads dev_dataloader in their order.
         optimizer: from `make_optimizer`; the learning rates in it count, the one in args does not.
         tokenizer: saved with every checkpoint, so that a checkpoint can be loaded as a model.
         compute_metrics, callbacks: as in transformers.
-        patience: stop after this many evaluations without a better score (needs `dev_batches`).
+        patience: stop after this many evaluations without a better score (needs `dev_dataloader`).
         threshold: by how much a score must exceed the best so far to count as better for patience, as in `fit`.
         log: called with each row of `trainer.state.log_history` as it comes.
 
@@ -289,8 +293,8 @@ class Trainer(transformers.Trainer):
         model: nn.Module,
         args: transformers.TrainingArguments,
         objective: Objective,
-        train_batches: DataLoader[Any],
-        dev_batches: DataLoader[Any] | None = None,
+        train_dataloader: DataLoader[Any],
+        dev_dataloader: DataLoader[Any] | None = None,
         *,
         optimizer: torch.optim.Optimizer,
         tokenizer: Any = None,
@@ -301,31 +305,36 @@ class Trainer(transformers.Trainer):
         log: Callable[[dict[str, float]], None] = lambda row: None,
     ) -> None:
         scored = args.metric_for_best_model not in (None, "loss", "eval_loss")
-        no_score = (patience is not None and dev_batches is None) or (scored and compute_metrics is None)
+        no_score = (patience is not None and dev_dataloader is None) or (scored and compute_metrics is None)
         check_settings(model, optimizer, args.num_train_epochs, args.gradient_accumulation_steps, no_score)
         args._n_gpu = min(args.n_gpu, 1)  # nn.DataParallel would split a token-budget batch into uneven parts
         stop = [] if patience is None else [transformers.EarlyStoppingCallback(patience, threshold)]
         super().__init__(
             model=model,
             args=args,
-            data_collator=train_batches.collate_fn,
-            train_dataset=train_batches.dataset,
-            eval_dataset=None if dev_batches is None else dev_batches.dataset,
+            data_collator=train_dataloader.collate_fn,
+            train_dataset=train_dataloader.dataset,
+            eval_dataset=None if dev_dataloader is None else dev_dataloader.dataset,
             processing_class=tokenizer,
             compute_metrics=compute_metrics,
             callbacks=[*(callbacks or []), *stop],
             optimizers=(optimizer, None),
         )
         self.remove_callback(transformers.PrinterCallback)  # `log` is there for that
-        self.objective, self.train_batches, self.dev_batches, self.on_log = objective, train_batches, dev_batches, log
+        self.objective, self.train_dataloader, self.dev_dataloader, self.on_log = (
+            objective,
+            train_dataloader,
+            dev_dataloader,
+            log,
+        )
         self.model_accepts_loss_kwargs = True  # makes the Trainer count the labelled items of an update
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        return self.accelerator.prepare(self.train_batches)
+        return self.accelerator.prepare(self.train_dataloader)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
-        if self.dev_batches is not None and (eval_dataset is None or eval_dataset is self.eval_dataset):
-            return self.accelerator.prepare(self.dev_batches)
+        if self.dev_dataloader is not None and (eval_dataset is None or eval_dataset is self.eval_dataset):
+            return self.accelerator.prepare(self.dev_dataloader)
         return super().get_eval_dataloader(eval_dataset)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -344,48 +353,48 @@ class Trainer(transformers.Trainer):
     def prediction_step(self, model: nn.Module, inputs: Batch, *args: Any, **kwargs: Any) -> Any:
         loss, logits, labels = super().prediction_step(model, inputs, *args, **kwargs)
         # The stock loop averages over batches; with one loss per labelled item it averages over items.
-        return None if loss is None else loss.expand(num_labelled(inputs)), logits, labels
+        return None if loss is None else loss.expand(num_labeled(inputs)), logits, labels
 
 
-def arguments(
+def make_training_arguments(
     output_dir: str | Path,
     *,
     num_epochs: float,
     precision: str = "fp32",
-    accumulate: int = 1,
+    gradient_accumulation_steps: int = 1,
     max_grad_norm: float = 1.0,
     schedule: str = "linear",
-    warmup: float = 0.1,
-    checkpointing: bool = False,
-    score: str | None = "weighted_f1",
+    warmup_ratio: float = 0.1,
+    gradient_checkpointing: bool = False,
+    metric_for_best_model: str | None = "weighted_f1",
     tensorboard: bool = False,
     seed: int = 0,
     **others: Any,
 ) -> transformers.TrainingArguments:
     """TrainingArguments in this course's words, with what most runs want.
 
-    Evaluates and saves after each epoch, keeps the best checkpoint (by `score`, a name that compute_metrics gives;
-    higher is better) and the last one to resume from, and loads the best at the end. `score=None` does none of these.
+    Evaluates and saves after each epoch, keeps the best checkpoint (by `metric_for_best_model`, a name that compute_metrics gives;
+    higher is better) and the last one to resume from, and loads the best at the end. `metric_for_best_model=None` does none of these.
 
     Args:
         output_dir: where checkpoints (and, with `tensorboard`, event files) go.
         precision: "fp32", "bf16" or "fp16".
-        schedule: "linear", "cosine" or "constant", after a warm-up over the first `warmup` share of all steps.
-        checkpointing: compute activations again in the backward pass instead of keeping them: less memory, more time.
+        schedule: "linear", "cosine" or "constant", after a warm-up over the first `warmup_ratio` share of all steps.
+        gradient_checkpointing: compute activations again in the backward pass instead of keeping them: less memory, more time.
         others: any further argument of TrainingArguments.
     """
     if precision not in DTYPES:
         raise ValueError(f"precision {precision!r} is not one of {', '.join(DTYPES)}")
-    check_schedule(schedule, warmup)
-    by_epoch = "no" if score is None else "epoch"
+    check_schedule(schedule, warmup_ratio)
+    by_epoch = "no" if metric_for_best_model is None else "epoch"
     defaults = {
         "eval_strategy": by_epoch,
         "save_strategy": by_epoch,
         "save_total_limit": 2,
-        "load_best_model_at_end": score is not None,
+        "load_best_model_at_end": metric_for_best_model is not None,
         "restore_callback_states_from_checkpoint": True,  # early stopping goes on counting after a resume
-        "metric_for_best_model": score,
-        "greater_is_better": None if score is None else True,
+        "metric_for_best_model": metric_for_best_model,
+        "greater_is_better": None if metric_for_best_model is None else True,
         "logging_steps": 10,
         "disable_tqdm": True,
         "use_cpu": not (torch.cuda.is_available() or torch.backends.mps.is_available()),
@@ -395,11 +404,11 @@ def arguments(
         num_train_epochs=num_epochs,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
-        gradient_accumulation_steps=accumulate,
+        gradient_accumulation_steps=gradient_accumulation_steps,
         max_grad_norm=max_grad_norm,
         lr_scheduler_type=SCHEDULES[schedule],
-        warmup_steps=warmup,
-        activation_checkpointing=checkpointing,
+        warmup_steps=warmup_ratio,
+        activation_checkpointing=gradient_checkpointing,
         report_to="tensorboard" if tensorboard else "none",
         seed=seed,
         **{**defaults, **others},

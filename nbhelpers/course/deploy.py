@@ -109,10 +109,10 @@ def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
     pooling = "mean" if config["architectures"] == ["MeanPoolingClassifier"] else "cls"
     base = encoder or json.loads((folder / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
     tokenizer, model = encoders.load(base, labels, pooling=pooling)
-    for name in ("live", "settings", "scores"):
+    for name in ("causal_turns", "settings", "scores"):
         if name in config:
             setattr(model.config, name, config[name])
-    if getattr(model.config, "settings", {}).get("speakers") == "id":
+    if getattr(model.config, "settings", {}).get("speaker_format") == "id":
         dialogue.add_speaker_tokens(tokenizer, model)
     return tokenizer, adapters.merge(adapters.load_adapter(model, folder))
 
@@ -156,17 +156,17 @@ def export_folder(
 
     def batches(split: str) -> Any:
         examples = experiments.inputs(data[split], tokenizer, settings)
-        return batching.loader(examples, tokenizer.pad_token_id, max_tokens=4096, max_items=32, shuffle=False)
+        return batching.make_dataloader(examples, tokenizer.pad_token_id, max_tokens=4096, batch_size=32, shuffle=False)
 
     def score(logits: Any) -> float:
         return metrics.scores(data["dev"].labels, logits.argmax(-1).numpy(), len(names))["weighted_f1"]
 
-    options: Any = {"dialogue": settings.get("form", "turn") != "turn", "settings": settings}
+    options: Any = {"dialogue": settings.get("context", "none") != "none", "settings": settings}
     with new_folder(output) as new, tempfile.TemporaryDirectory() as other, encoders.quiet():
         model.save_pretrained(Path(other, "torch"))
         graph = Path(other, "onnx") if int8 else new
         export.export(model, tokenizer, graph, **options)
-        steps: Any = {"torch": (export.runner(model), Path(other, "torch"))}
+        steps: Any = {"torch": (export.make_logits_fn(model), Path(other, "torch"))}
         steps["onnx"] = (export.load_exported(graph)[1], graph)
         if int8:
             export.quantize(model, tokenizer, new, batches("train"), **options)
@@ -181,17 +181,22 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
     """What the service needs of a folder: an exported one, or one with a torch model. `threads` 0: one per core."""
     if (folder / export.MODEL).is_file():
         tokenizer, graph = export.load_exported(folder, threads=threads)
-        run, labels, settings, live = serving.onnx_run(graph.session), graph.labels, graph.settings, graph.about["live"]
+        run, labels, settings, live = (
+            serving.onnx_logits_fn(graph.session),
+            graph.labels,
+            graph.settings,
+            graph.about["causal_turns"],
+        )
     else:
         tokenizer, model = load_torch(folder)
         if threads:
             torch.set_num_threads(threads)
-        run, labels = serving.torch_run(model), labels_of(model)
-        settings, live = getattr(model.config, "settings", {}), getattr(model.config, "live", False)
+        run, labels = serving.torch_logits_fn(model), labels_of(model)
+        settings, live = getattr(model.config, "settings", {}), getattr(model.config, "causal_turns", False)
     tokenizer.model_max_length = settings.get("max_length") or tokenizer.model_max_length
-    form = settings.get("form", "turn")
-    future = int(not live) if form == "dialogue" else settings.get("future", 0)
-    return serving.adapt(
-        run, tokenizer, labels, name=folder.resolve().name, dialogue=None if form == "turn" else dialogue,
-        style=settings.get("speakers", "none"), past=settings.get("past"), future=future,
+    context = settings.get("context", "none")
+    future = int(not live) if context == "whole_dialogues" else settings.get("future", 0)
+    return serving.make_model(
+        run, tokenizer, labels, name=folder.resolve().name, dialogue=None if context == "none" else dialogue,
+        speaker_format=settings.get("speaker_format", "none"), past=settings.get("past"), future=future,
     )  # fmt: skip

@@ -18,7 +18,14 @@ import torch
 from nbhelpers import adapters, batching, corpora, dialogue, encoders, environment, metrics, objectives, training
 from nbhelpers.course import results
 
-INPUTS = ("corpus", "form", "speakers", "past", "future", "max_length")  # of a configuration: what inputs follow from
+INPUTS = (
+    "corpus",
+    "context",
+    "speaker_format",
+    "past",
+    "future",
+    "max_length",
+)  # of a configuration: what inputs follow from
 
 
 class Split(NamedTuple):
@@ -158,15 +165,17 @@ def tf_idf(data: Any, names: list[str], config: dict[str, Any], seed: int) -> An
 
 def inputs(split: Split, tokenizer: Any, config: dict[str, Any], sentiments: bool = False) -> list[dict[str, Any]]:
     """Examples in the form that the configuration names: single turns (the default), windows, or whole dialogues."""
-    form, style = config.get("form", "turn"), config.get("speakers", "none")
-    if form == "turn":
+    context, speaker_format = config.get("context", "none"), config.get("speaker_format", "none")
+    if context == "none":
         return batching.tokenize(split.texts, tokenizer, labels=split.labels, max_length=config.get("max_length"))
-    turns = dialogue.encode_turns(split.texts, split.dialogue_ids, tokenizer, speakers=split.speakers, style=style)
+    turns = dialogue.encode_turns(
+        split.texts, split.dialogue_ids, tokenizer, speakers=split.speakers, speaker_format=speaker_format
+    )
     place: dict[str, Any] = {"turns": turns, "dialogue_ids": split.dialogue_ids, "tokenizer": tokenizer}
     place["max_length"] = config.get("max_length")
     numbers = range(len(turns))  # which turns an example classifies; replaced by their labels below
-    if form == "dialogue":
-        examples = dialogue.whole(**place, labels=numbers)
+    if context == "whole_dialogues":
+        examples = dialogue.whole_dialogues(**place, labels=numbers)
     else:
         examples = dialogue.windows(**place, labels=numbers, past=config["past"], future=config.get("future", 0))
     for example in examples:
@@ -213,18 +222,18 @@ def train(
     dropout = config.get("attention_dropout")
     classes = [*names, *(f"sentiment {i}" for i in range(3 if "sentiment" in config else 0))]
     tokenizer, model = encoders.load(config["encoder"], classes, pooling=config["pooling"], attention_dropout=dropout)
-    model.config.live = config.get("live", False)
+    model.config.causal_turns = config.get("causal_turns", False)
     model.config.settings = {name: config[name] for name in INPUTS if name in config}
-    if config.get("speakers") == "id":
+    if config.get("speaker_format") == "id":
         dialogue.add_speaker_tokens(tokenizer, model)
     model = adapted(model, **config.get("tuning", {"method": "full"})).to(device)
     seconds, tokens = 0.0, 0
 
     def batches(split: str, config: dict[str, Any]) -> Any:
         learn = split == "train"
-        return batching.loader(
+        return batching.make_dataloader(
             inputs(data[split], tokenizer, config, learn and "sentiment" in config), tokenizer.pad_token_id,
-            max_tokens=config["max_tokens"], max_items=config["max_items"] if learn else 128, shuffle=learn, seed=seed,
+            max_tokens=config["max_tokens"], batch_size=config["batch_size"] if learn else 128, shuffle=learn, seed=seed,
         )  # fmt: skip
 
     evaluated = {split: batches(split, config) for split in data if split != "train"}
@@ -240,12 +249,14 @@ def train(
         return score
 
     first = config.get("single_turns_first", 0)  # epochs; these have a schedule of their own and are not evaluated
-    alone = {**config, "form": "window", "past": 0, "num_epochs": first, "shift": 0}
+    alone = {**config, "context": "windows", "past": 0, "num_epochs": first, "shift": 0}
     for part, evaluate in ((alone, None), (config, dev_score)) if first else ((config, dev_score),):
         batch, num_epochs = batches("train", part), part["num_epochs"]
         optimizer = training.make_optimizer(model, part["lr"], head_lr=part["head_lr"])
         steps = training.updates_per_epoch(batch) * num_epochs
-        scheduler = training.make_scheduler(optimizer, steps, schedule=part["schedule"], warmup=part["warmup"])
+        scheduler = training.make_scheduler(
+            optimizer, steps, schedule=part["schedule"], warmup_ratio=part["warmup_ratio"]
+        )
         start = time.perf_counter()
         training.fit(
             model, batch, objective(part, data["train"].labels, len(names)), optimizer, scheduler,

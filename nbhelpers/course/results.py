@@ -36,13 +36,22 @@ INPUT = {"corpus", "test", "method"}
 NEEDED = {  # method -> what its configuration must say
     "majority": set(),
     "tf-idf": {"C"},
-    "fine-tuning": {"encoder", "pooling", "num_epochs", "lr", "head_lr", "schedule", "warmup", "label_smoothing"}
-    | {"max_items", "max_tokens"},
+    "fine-tuning": {"encoder", "pooling", "num_epochs", "lr", "head_lr", "schedule", "warmup_ratio", "label_smoothing"}
+    | {"batch_size", "max_tokens"},
     "average": {"members"},
 }
 OPTIONAL = {  # and what it may say
     "tf-idf": {"class_weight"},
-    "fine-tuning": {"form", "past", "future", "speakers", "max_length", "live", "single_turns_first", "tuning"}
+    "fine-tuning": {
+        "context",
+        "past",
+        "future",
+        "speaker_format",
+        "max_length",
+        "causal_turns",
+        "single_turns_first",
+        "tuning",
+    }
     | {"attention_dropout", "r_drop", "shift", "sentiment", "class_weight_power", "add_to_seed"},
 }
 MEASURED, NOT_MEASURED = "measured here", "not measured yet"

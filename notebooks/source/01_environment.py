@@ -174,8 +174,10 @@ print(f"forwards {forwards:.6f}, backwards {backwards:.6f}, difference {abs(forw
 # %%
 runs = results.runs("meld", "utterance only")
 f1 = pd.Series([100 * run["test"]["weighted_f1"] for run in runs])
-print(f"{len(f1)} seeds: weighted F1 {f1.mean():.1f} on average, from {f1.min():.1f} to {f1.max():.1f}, "
-      f"standard deviation {f1.std():.2f}")
+print(
+    f"{len(f1)} seeds: weighted F1 {f1.mean():.1f} on average, from {f1.min():.1f} to {f1.max():.1f}, "
+    f"standard deviation {f1.std():.2f}"
+)
 
 # %% [markdown]
 # One run is one draw from that range. Two runs that differ by less may differ by the seed alone. Where the course says
@@ -194,7 +196,7 @@ print(f"{type(model.base_model).__name__}, {size:.1f} M parameters, reads up to 
 
 # %%
 examples = batching.tokenize(["You did what?", "Fine."], tokenizer)
-batch = batching.Collate(tokenizer.pad_token_id)(examples)
+batch = batching.Collator(tokenizer.pad_token_id)(examples)
 for row in batch["input_ids"]:
     print(tokenizer.convert_ids_to_tokens(row.tolist()))
 

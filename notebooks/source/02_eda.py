@@ -134,7 +134,7 @@ plots.length_histogram(lengths, padded_to=128, max_tokens=4096)
 # short texts only the first limit counts.
 
 # %%
-sampler = batching.TokenBudgetSampler(lengths, max_tokens=4096, max_items=32, seed=seed)
+sampler = batching.TokenBudgetSampler(lengths, max_tokens=4096, batch_size=32, seed=seed)
 in_order = [range(i, min(i + 32, len(lengths))) for i in range(0, len(lengths), 32)]
 shares = {
     "every text padded to 128": batching.padding_share(lengths, padded_to=128),
@@ -219,8 +219,10 @@ pd.DataFrame(audit).round(1)
 # %%
 repeated = train[train.duplicated("text", keep=False)]
 agreement = repeated.groupby("text")["emotion"].agg(lambda labels: labels.value_counts().iloc[0]).sum() / len(repeated)
-print(f"{len(repeated)} training turns have a text that occurs more than once; "
-      f"the commonest label of each text covers {100 * agreement:.0f} % of them.")
+print(
+    f"{len(repeated)} training turns have a text that occurs more than once; "
+    f"the commonest label of each text covers {100 * agreement:.0f} % of them."
+)
 
 # %% [markdown]
 # On these turns, no model that sees only the text can be right more often. What was said before can tell them apart.

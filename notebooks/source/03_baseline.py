@@ -83,7 +83,7 @@ lr = 1e-4  # @param {type: "number"}
 # @markdown Peak learning rate of the fresh head, which has everything still to learn.
 head_lr = 1e-3  # @param {type: "number"}
 # @markdown At most this many texts in a batch.
-max_items = 32  # @param {type: "integer"}
+batch_size = 32  # @param {type: "integer"}
 # @markdown Use only the first rows of each split, so many; 0 uses all.
 num_rows = 0  # @param {type: "integer"}
 # @markdown The number that random choices start from.
@@ -147,7 +147,9 @@ precision, reason = environment.best_precision(device)
 tokenizer, _ = encoders.load(encoder, names, pooling=pooling)
 examples = {split: batching.tokenize(texts[split], tokenizer, labels=gold[split]) for split in data}
 batches = {
-    split: batching.loader(rows, tokenizer.pad_token_id, max_items=max_items, shuffle=split == "train", seed=seed)
+    split: batching.make_dataloader(
+        rows, tokenizer.pad_token_id, batch_size=batch_size, shuffle=split == "train", seed=seed
+    )
     for split, rows in examples.items()
 }
 print(f"{len(batches['train'])} training batches; on {device.type} in {precision}: {reason}")
@@ -263,7 +265,7 @@ class StopAfter100(transformers.TrainerCallback):
 
 again = fresh_model()
 optimizer = training.make_optimizer(again, lr, head_lr=head_lr)
-arguments = training.arguments(
+arguments = training.make_training_arguments(
     "lesson_03_checkpoints", num_epochs=num_epochs, precision=precision, score=None, logging_steps=1, seed=seed
 )
 callbacks = [StopAfter100()]
@@ -307,8 +309,10 @@ pair = partial(metrics.paired_bootstrap, gold["test"], num_classes=len(names), s
 for other in ("TF-IDF", "frozen encoder"):
     found = pair(predictions[other]["test"], predictions["fine-tuned"]["test"])
     low, high = 100 * found["low"], 100 * found["high"]
-    print(f"fine-tuned against {other}: {100 * found['difference']:+.1f} points of weighted F1, "
-          f"95 % interval {low:+.1f} to {high:+.1f}, p = {found['p_value']:.3f}")
+    print(
+        f"fine-tuned against {other}: {100 * found['difference']:+.1f} points of weighted F1, "
+        f"95 % interval {low:+.1f} to {high:+.1f}, p = {found['p_value']:.3f}"
+    )
 
 # %% [markdown]
 # The interval covers the choice of test rows, not that of the seed, and it treats turns as independent, so it is
@@ -347,12 +351,14 @@ plots.reliability_diagram(metrics.reliability(gold["test"], probabilities["test"
 # Scores do not say what goes wrong; examples do. Up to twenty turns of dev where the model was surest and wrong:
 
 # %%
-mistakes = pd.DataFrame({
-    "text": texts["dev"],
-    "gold": [names[i] for i in gold["dev"]],
-    "predicted": [names[i] for i in predictions["fine-tuned"]["dev"]],
-    "confidence": probabilities["dev"].max(1).round(2),
-})
+mistakes = pd.DataFrame(
+    {
+        "text": texts["dev"],
+        "gold": [names[i] for i in gold["dev"]],
+        "predicted": [names[i] for i in predictions["fine-tuned"]["dev"]],
+        "confidence": probabilities["dev"].max(1).round(2),
+    }
+)
 pd.set_option("display.max_colwidth", 120)
 mistakes[mistakes["gold"] != mistakes["predicted"]].nlargest(20, "confidence").reset_index(drop=True)
 
@@ -371,7 +377,7 @@ mistakes[mistakes["gold"] != mistakes["predicted"]].nlargest(20, "confidence").r
 # %%
 def timed(rows, width):
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]["input_ids"]))
-    collate = batching.Collate(tokenizer.pad_token_id, multiple=width)
+    collate = batching.Collator(tokenizer.pad_token_id, pad_to_multiple_of=width)
     cut = [order[i : i + 32] for i in range(0, len(rows), 32)]
     loader = torch.utils.data.DataLoader(rows, batch_sampler=cut, collate_fn=collate)
     start = time.perf_counter()
@@ -396,13 +402,13 @@ print(f"largest difference of the probabilities: {(made_fixed.softmax(-1) - made
 
 # %%
 def stock(model, rows, size, options):
-    trainer = transformers.Trainer(model, options, batching.Collate(tokenizer.pad_token_id), rows)
+    trainer = transformers.Trainer(model, options, batching.Collator(tokenizer.pad_token_id), rows)
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer
 
 
 def ours(model, rows, size, options):
-    small = batching.loader(rows, tokenizer.pad_token_id, max_items=size)
+    small = batching.make_dataloader(rows, tokenizer.pad_token_id, batch_size=size)
     return training.Trainer(model, options, objective, small, optimizer=training.make_optimizer(model, lr))
 
 
@@ -413,17 +419,25 @@ def first_update(trainer_for, size):
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    options = {"num_epochs": 1, "accumulate": 16 // size, "per_device_train_batch_size": size, "logging_steps": 1}
-    options = training.arguments("lesson_03_checkpoints", score=None, **options)
+    options = {
+        "num_epochs": 1,
+        "gradient_accumulation_steps": 16 // size,
+        "per_device_train_batch_size": size,
+        "logging_steps": 1,
+    }
+    options = training.make_training_arguments("lesson_03_checkpoints", metric_for_best_model=None, **options)
     trainer = trainer_for(model, examples["train"][:16], size, options)
     trainer.train()
     return {name: trainer.state.log_history[0][name] for name in ("loss", "grad_norm")}
 
 
-pd.DataFrame({
-    f"{kind.__name__}, {16 // size} x {size} texts": first_update(kind, size)
-    for kind in (stock, ours) for size in (16, 4)
-}).T.round(4)
+pd.DataFrame(
+    {
+        f"{kind.__name__}, {16 // size} x {size} texts": first_update(kind, size)
+        for kind in (stock, ours)
+        for size in (16, 4)
+    }
+).T.round(4)
 
 # %% [markdown]
 # In transformers 5.23 the stock Trainer's loss is wrong by the factor 4, and clipping, meant for rare large gradients,
@@ -447,7 +461,7 @@ model.save_pretrained("model")
 tokenizer.save_pretrained("model")
 reloaded_tokenizer, reloaded = encoders.load_trained("model")
 rows = batching.tokenize(texts["test"], reloaded_tokenizer)
-fresh = batching.loader(rows, reloaded_tokenizer.pad_token_id, max_items=max_items, shuffle=False)
+fresh = batching.make_dataloader(rows, reloaded_tokenizer.pad_token_id, batch_size=batch_size, shuffle=False)
 difference = (training.predict(reloaded.to(device), fresh, precision=precision) - logits["test"]).abs().max()
 print(f"largest difference of the logits: {difference:.1e}; labels: {', '.join(reloaded.config.id2label.values())}")
 
@@ -470,8 +484,8 @@ class PullThePlug(transformers.TrainerCallback):
 def short_run(folder, callbacks=None, resume=False):
     model = fresh_model()
     options = {"num_epochs": 1, "precision": precision, "save_strategy": "steps", "save_steps": 4, "seed": seed}
-    options = training.arguments(f"lesson_03_checkpoints/{folder}", score=None, **options)
-    small = batching.loader(examples["train"][:96], tokenizer.pad_token_id, max_items=8, seed=seed)
+    options = training.make_training_arguments(f"lesson_03_checkpoints/{folder}", metric_for_best_model=None, **options)
+    small = batching.make_dataloader(examples["train"][:96], tokenizer.pad_token_id, batch_size=8, seed=seed)
     optimizer = training.make_optimizer(model, lr, head_lr=head_lr)
     trainer = training.Trainer(model, options, objective, small, optimizer=optimizer, callbacks=callbacks)
     trainer.train(resume_from_checkpoint=resume)

@@ -17,7 +17,7 @@
 #
 # - fine-tune an encoder by training a few percent of its weights or less, and say what that saves and what it does not,
 # - save an adapter with its head, reload it with identical answers, and merge it into a plain model,
-# - avoid the three mistakes that make LoRA look bad: wrong targets, too low a rate, a lost head.
+# - avoid the three mistakes that make LoRA look bad: wrong target_modules, too low a rate, a lost head.
 #
 # <!-- facts -->
 # Measured: default profile 1.3 min, 1.9 GiB on 2 CPU threads. Not run with: MELD, GPU.
@@ -75,7 +75,7 @@ corpus = "dialogues"  # @param {type: "string"}
 # @markdown "embedded", a local folder, or a name on the Hub such as "roberta-base".
 encoder = "embedded"  # @param {type: "string"}
 # @markdown Layers that LoRA changes: "all" linear layers of the encoder, or names such as "query,value".
-targets = "all"  # @param {type: "string"}
+target_modules = "all"  # @param {type: "string"}
 # @markdown Rank of the updates; their scale alpha is twice the rank.
 r = 16  # @param {type: "integer"}
 # @markdown Passes over the training data, the same for every method.
@@ -102,7 +102,7 @@ precision, _ = environment.best_precision(device)
 tokenizer, _ = encoders.load(encoder, names)
 examples = {split: batching.tokenize(part["text"][:], tokenizer, labels=gold[split]) for split, part in data.items()}
 batches = {
-    split: batching.loader(rows, tokenizer.pad_token_id, max_items=16, shuffle=split == "train", seed=seed)
+    split: batching.make_dataloader(rows, tokenizer.pad_token_id, batch_size=16, shuffle=split == "train", seed=seed)
     for split, rows in examples.items()
 }
 {split: len(labels) for split, labels in gold.items()}
@@ -134,8 +134,10 @@ def state_bytes(counted):
 
 model = fresh_model()
 counted = adapters.num_parameters(model)
-print(f"{counted['total'] / 1e6:.1f} million weights: {state_bytes(counted) / 1e6:.0f} MB if all learn, "
-      f"{4 * counted['total'] / 1e6:.0f} MB if none does")
+print(
+    f"{counted['total'] / 1e6:.1f} million weights: {state_bytes(counted) / 1e6:.0f} MB if all learn, "
+    f"{4 * counted['total'] / 1e6:.0f} MB if none does"
+)
 print(f"estimate with everything, for a batch of 4,096 tokens: {environment.training_memory(model, 4096):.1f} GiB")
 
 # %% [markdown]
@@ -177,8 +179,8 @@ Code(inspect.getsource(adapters.lora), language="python")
 # and compare the logits of a batch:
 
 # %%
-chosen = targets if targets == "all" else targets.split(",")
-options = {"r": r, "alpha": 2 * r, "targets": chosen}
+chosen = target_modules if target_modules == "all" else target_modules.split(",")
+options = {"r": r, "alpha": 2 * r, "target_modules": chosen}
 theirs, ours = adapters.lora(fresh_model(), **options).eval(), fresh_model().eval()
 for name, layer in theirs.named_modules():
     if isinstance(layer, peft.tuners.lora.Linear):
@@ -192,16 +194,21 @@ for name, layer in theirs.named_modules():
 batch = {name: tensor.to(device) for name, tensor in next(iter(batches["dev"])).items() if name != "labels"}
 with torch.inference_mode():
     before, by_peft, by_hand = (model(**batch).logits for model in (fresh_model().eval(), theirs, ours))
-print(f"by hand and by peft: largest difference of the logits {(by_hand - by_peft).abs().max():.0e}; "
-      f"with and without this random change: {(by_hand - before).abs().max():.2f}")
+print(
+    f"by hand and by peft: largest difference of the logits {(by_hand - by_peft).abs().max():.0e}; "
+    f"with and without this random change: {(by_hand - before).abs().max():.2f}"
+)
 
 # %% [markdown]
-# How much is there to learn? *Without head* counts what the method itself adds. More targets mean more weights:
+# How much is there to learn? *Without head* counts what the method itself adds. More target_modules mean more weights:
 
 # %%
 kinds = {"all linear layers": "all", "the usual two": None}
-counts = {f"r = {rank}, {kind}": adapters.num_parameters(adapters.lora(fresh_model(), r=rank, targets=layers))
-          for kind, layers in kinds.items() for rank in (8, 16)}
+counts = {
+    f"r = {rank}, {kind}": adapters.num_parameters(adapters.lora(fresh_model(), r=rank, target_modules=layers))
+    for kind, layers in kinds.items()
+    for rank in (8, 16)
+}
 pd.DataFrame(counts).T.assign(share=lambda x: (100 * x["trainable"] / x["total"]).round(2).astype(str) + " %")
 
 # %% [markdown]
@@ -243,8 +250,11 @@ def compare(name, model, rate):
     counted = adapters.num_parameters(model)
     predictions[name], (_, dev) = scored(model, "test")[0], scored(model, "dev")  # test is kept unread for now
     rows[name] = {
-        "dev": round(dev, 1), "trainable": f"{counted['trainable']:,}", "without head": f"{counted['without head']:,}",
-        "seconds": round(seconds), "training state MB": round(state_bytes(counted) / 1e6),
+        "dev": round(dev, 1),
+        "trainable": f"{counted['trainable']:,}",
+        "without head": f"{counted['without head']:,}",
+        "seconds": round(seconds),
+        "training state MB": round(state_bytes(counted) / 1e6),
         "saved MB": round(folder_bytes(f"saved/{name}") / 1e6, 2),
     }
     print(f"{name}: weighted F1 on dev {dev:.1f}, {seconds:.0f} s")
@@ -293,7 +303,7 @@ plots.score_bars(pd.DataFrame(bars).T, measure="weighted F1 (%)")
 
 
 # %%
-some = batching.loader(examples["test"][:200], tokenizer.pad_token_id, shuffle=False)
+some = batching.make_dataloader(examples["test"][:200], tokenizer.pad_token_id, shuffle=False)
 
 
 def logits(model):
@@ -341,7 +351,7 @@ def plain_peft(*layers):
 
 
 there = adapters.linear_layers(fresh_model())[0].split(".")[-1]
-print("adapters.lora, q_proj:", said(lambda: adapters.lora(fresh_model(), targets="q_proj")))
+print("adapters.lora, q_proj:", said(lambda: adapters.lora(fresh_model(), target_modules="q_proj")))
 print("peft alone, q_proj:", said(lambda: plain_peft("q_proj")))
 print(f"peft alone, {there} and v_proj:", said(lambda: plain_peft(there, "v_proj")))
 
@@ -394,7 +404,7 @@ print(said(lambda: adapters.load_adapter(fresh_model(), "saved/careless")))
 
 # %% [markdown]
 # peft's `task_type="SEQ_CLS"` saves modules named `classifier` or `score`, but not BERT's pooler, and its default
-# targets for RoBERTa are queries and values only. Whatever you use: reload once, compare the logits, then go home.
+# target_modules for RoBERTa are queries and values only. Whatever you use: reload once, compare the logits, then go home.
 #
 # ## QLoRA: the frozen weights in 4 bits
 #
@@ -406,7 +416,9 @@ print(said(lambda: adapters.load_adapter(fresh_model(), "saved/careless")))
 # %%
 def in_four_bits():
     config = transformers.BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=training.DTYPES[precision],
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=training.DTYPES[precision],
         llm_int8_skip_modules=adapters.heads(fresh_model()),
     )
     return encoders.load(encoder, names, quantization_config=config)[1].to(device)
@@ -417,7 +429,7 @@ def qlora(num_texts=128):
     before, after = (one.get_memory_footprint() / 1e6 for one in (fresh_model(), model))
     model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # freezes all: before lora
     model = adapters.lora(model, **options).to(device)
-    some = batching.loader(examples["train"][:num_texts], tokenizer.pad_token_id, max_items=16, seed=seed)
+    some = batching.make_dataloader(examples["train"][:num_texts], tokenizer.pad_token_id, batch_size=16, seed=seed)
     optimizer = training.make_optimizer(model, lora_lr, head_lr=head_lr)
     steps = training.make_scheduler(optimizer, len(some))
     last = training.fit(model, some, objectives.cross_entropy, optimizer, steps, num_epochs=1, precision=precision)[-1]
@@ -448,7 +460,7 @@ else:
 print("mean:", said(lambda: adapters.prefix(encoders.load(encoder, names, pooling="mean")[1])))
 model = adapters.prefix(encoders.load(encoder, names, pooling="cls")[1].to(device))
 print("cls:", adapters.num_parameters(model))
-few = batching.loader(examples["train"][:16], tokenizer.pad_token_id, max_items=16)
+few = batching.make_dataloader(examples["train"][:16], tokenizer.pad_token_id, batch_size=16)
 optimizer = training.make_optimizer(model, 1e-2, head_lr=1e-3)
 scheduler = training.make_scheduler(optimizer, 15)
 history = training.fit(model, few, objectives.cross_entropy, optimizer, scheduler, num_epochs=15, precision=precision)

@@ -86,7 +86,7 @@ alpha = 1.0  # @param {type: "number"}
 # @markdown Peak learning rate of the encoder (the head's is ten times it); roberta-large takes about 0.00001.
 lr = 2e-4  # @param {type: "number"}
 # @markdown At most this many texts in a batch.
-max_items = 8  # @param {type: "integer"}
+batch_size = 8  # @param {type: "integer"}
 # @markdown Longer texts are cut to this many tokens.
 max_length = 128  # @param {type: "integer"}
 # @markdown Use only this many rows of each split; 0 uses all.
@@ -117,12 +117,12 @@ rows
 device = environment.best_device()
 precision, reason = environment.best_precision(device)
 tokenizer, _ = encoders.load(encoder, names, pooling=pooling)
-collate = batching.Collate(tokenizer.pad_token_id)
+collate = batching.Collator(tokenizer.pad_token_id)
 examples, batches = {}, {}
 for split in data:
     examples[split] = batching.tokenize(texts[split], tokenizer, labels=gold[split], max_length=max_length)
-    options = {"max_items": max_items, "shuffle": split == "train", "seed": seed}
-    batches[split] = batching.loader(examples[split], tokenizer.pad_token_id, **options)
+    options = {"batch_size": batch_size, "shuffle": split == "train", "seed": seed}
+    batches[split] = batching.make_dataloader(examples[split], tokenizer.pad_token_id, **options)
 print(f"{len(batches['train'])} training batches; on {device.type} in {precision}: {reason}")
 
 
@@ -178,7 +178,7 @@ curves, answers, seconds = [], {}, {}
 def train(name, objective, num_epochs):
     model, num_steps = fresh_model(), num_epochs * len(batches["train"])
     optimizer = training.make_optimizer(model, lr, head_lr=10 * lr)
-    scheduler = training.make_scheduler(optimizer, num_steps, schedule="cosine", warmup=0.1)
+    scheduler = training.make_scheduler(optimizer, num_steps, schedule="cosine", warmup_ratio=0.1)
     settings = {"num_epochs": num_epochs, "precision": precision, "patience": 2, "threshold": 0.001}
     settings["log"] = partial(watch, name, model)
     seconds[name], clock["since"] = 0.0, timeit.default_timer()
@@ -392,8 +392,10 @@ best = {name: made.argmax(1) for name, made in answers.items()}
 for name in ("label smoothing", "R-Drop, equal updates", "R-Drop, equal time"):
     found = metrics.paired_bootstrap(gold["test"], best["plain"], best[name], num_classes=len(names), seed=seed)
     low, high = 100 * found["low"], 100 * found["high"]
-    print(f"{name} against plain: {100 * found['difference']:+.1f} points of weighted F1, "
-          f"95 % interval {low:+.1f} to {high:+.1f}")
+    print(
+        f"{name} against plain: {100 * found['difference']:+.1f} points of weighted F1, "
+        f"95 % interval {low:+.1f} to {high:+.1f}"
+    )
 
 # %% [markdown]
 # Look at how wide the intervals are before you look at the differences; another seed would shift them, too. At equal
@@ -455,14 +457,19 @@ def weighted_f1(prediction):
 
 
 rows = {split: part[:24] for split, part in examples.items()}
-small = {split: batching.loader(part, tokenizer.pad_token_id, max_items=max_items) for split, part in rows.items()}
+small = {
+    split: batching.make_dataloader(part, tokenizer.pad_token_id, batch_size=batch_size) for split, part in rows.items()
+}
 settings = {"num_epochs": 2, "precision": precision, "schedule": "cosine", "seed": seed, "tensorboard": True}
 shutil.rmtree("board", ignore_errors=True)  # of an earlier run
-arguments = training.arguments("board", score=None, eval_strategy="epoch", logging_steps=1, **settings)
+arguments = training.make_training_arguments(
+    "board", metric_for_best_model=None, eval_strategy="epoch", logging_steps=1, **settings
+)
 model = fresh_model()
 optimizer = training.make_optimizer(model, lr, head_lr=10 * lr)
-trainer = training.Trainer(model, arguments, r_drop, small["train"], small["dev"], optimizer=optimizer,
-                           compute_metrics=weighted_f1)
+trainer = training.Trainer(
+    model, arguments, r_drop, small["train"], small["dev"], optimizer=optimizer, compute_metrics=weighted_f1
+)
 _ = trainer.train()
 
 # %%
@@ -490,8 +497,10 @@ several = first_texts(32)
 for mode in ("eval", "train"):
     first, second = (logits.softmax(-1) for logits in two_answers(getattr(plain, mode)(), several))
     changed = (first.argmax(-1) != second.argmax(-1)).sum()
-    print(f"{mode}(): probabilities differ by up to {(first - second).abs().max():.3f}, "
-          f"labels differ for {changed} of {len(first)} texts")
+    print(
+        f"{mode}(): probabilities differ by up to {(first - second).abs().max():.3f}, "
+        f"labels differ for {changed} of {len(first)} texts"
+    )
 
 # %% [markdown]
 # The helper makes one pass without KL at evaluation.
@@ -505,11 +514,14 @@ for mode in ("eval", "train"):
 # %%
 both = ((first - second) * (first.log() - second.log())).sum(-1).cpu()  # KL(p || q) + KL(q || p) of each text
 sizes = [4, 8, 16, 32]
-pd.DataFrame({
-    "mean": [both[:4].repeat(size // 4).mean().item() for size in sizes],
-    "sum": [both[:4].repeat(size // 4).sum().item() for size in sizes],
-    "alpha that 0.5 * sum / 2 amounts to": [0.5 * size for size in sizes],
-}, index=pd.Index(sizes, name="texts in the batch")).round(4)
+pd.DataFrame(
+    {
+        "mean": [both[:4].repeat(size // 4).mean().item() for size in sizes],
+        "sum": [both[:4].repeat(size // 4).sum().item() for size in sizes],
+        "alpha that 0.5 * sum / 2 amounts to": [0.5 * size for size in sizes],
+    },
+    index=pd.Index(sizes, name="texts in the batch"),
+).round(4)
 
 # %% [markdown]
 # `reduction="batchmean"` of `torch.nn.KLDivLoss` divides by the first dimension: right for [texts, classes], wrong for
@@ -546,8 +558,10 @@ except ValueError as error:
 
 # %%
 ratio = seconds["R-Drop, equal updates"] / seconds["plain"]
-print(f"in equal epochs R-Drop took {ratio:.1f} times as long as plain training; "
-      f"in half of them, {seconds['R-Drop, equal time'] / seconds['plain']:.1f} times")
+print(
+    f"in equal epochs R-Drop took {ratio:.1f} times as long as plain training; "
+    f"in half of them, {seconds['R-Drop, equal time'] / seconds['plain']:.1f} times"
+)
 
 # %% [markdown]
 # (Early stopping may have cut a run short.) The published gains deserve the same caution. For BERT-base the

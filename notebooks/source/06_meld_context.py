@@ -142,7 +142,7 @@ tokenizer, model = encoders.load(encoder, names, attention_dropout=0.0)
 if speakers == "id":
     dialogue.add_speaker_tokens(tokenizer, model)
 ids = {split: frame["dialogue_id"].tolist() for split, frame in data.items()}
-encode = partial(dialogue.encode_turns, tokenizer=tokenizer, style=speakers)
+encode = partial(dialogue.encode_turns, tokenizer=tokenizer, speaker_format=speakers)
 turns = {x: encode(frame["text"].tolist(), ids[x], speakers=frame["speaker"].tolist()) for x, frame in data.items()}
 example = dialogue.windows(turns["dev"], ids["dev"], tokenizer, past=2, labels=gold["dev"])[4]
 start, end = example["starts"][0], example["ends"][0]
@@ -157,10 +157,12 @@ print("classified:", tokenizer.decode(example["input_ids"][start:end]))
 short = dialogue.windows(turns["dev"], ids["dev"], tokenizer, past=9, max_length=30)[4]
 print(f"{len(short['input_ids'])} tokens:", tokenizer.decode(short["input_ids"]))
 numbers = dialogue.speaker_numbers(data["dev"]["speaker"].tolist(), ids["dev"])
-pd.DataFrame({
-    "name": data["dev"]["speaker"] + ": " + data["dev"]["text"],
-    "id": [f"[SPK{number + 1}] {text}" for number, text in zip(numbers, data["dev"]["text"], strict=True)],
-}).head(5)
+pd.DataFrame(
+    {
+        "name": data["dev"]["speaker"] + ": " + data["dev"]["text"],
+        "id": [f"[SPK{number + 1}] {text}" for number, text in zip(numbers, data["dev"]["text"], strict=True)],
+    }
+).head(5)
 
 # %% [markdown]
 # A name can teach habits ("Ross is often sad"), which helps with the same people and misleads with others. A token per
@@ -176,7 +178,7 @@ pd.DataFrame({
 start = time.perf_counter()
 windows = dialogue.windows(turns["train"], ids["train"], tokenizer, past=5)
 seconds = time.perf_counter() - start
-whole = dialogue.whole(turns["train"], ids["train"], tokenizer, labels=gold["train"])
+whole = dialogue.whole_dialogues(turns["train"], ids["train"], tokenizer, labels=gold["train"])
 for name, examples in (("windows of 5 earlier turns", windows), ("whole dialogues", whole)):
     print(f"{name}: {len(examples):,} inputs, {sum(len(x['input_ids']) for x in examples):,} tokens")
 print(f"{len(windows):,} windows made in {seconds:.2f} s")
@@ -188,8 +190,10 @@ print(f"{len(windows):,} windows made in {seconds:.2f} s")
 # %%
 measured = {row["row"]: row for row in results.read("steps")}  # of each way the last
 by_window, by_dialogue = (measured[f"epoch of {form}"] for form in ("past-5 windows", "whole dialogues"))
-print(f"on {by_window['device']}:\n{by_window['seconds']:.0f} s with windows, {by_dialogue['seconds']:.0f} s in one "
-      f"pass, {by_window['seconds'] / by_dialogue['seconds']:.1f} times less")
+print(
+    f"on {by_window['device']}:\n{by_window['seconds']:.0f} s with windows, {by_dialogue['seconds']:.0f} s in one "
+    f"pass, {by_window['seconds'] / by_dialogue['seconds']:.1f} times less"
+)
 
 # %% [markdown]
 # In one pass, each turn would also see what comes after it. For a transcript that is fine; for a talk that is still
@@ -211,14 +215,14 @@ Code(inspect.getsource(type(model).visible), language="python")
 # Check it on one dialogue: the answer for each turn must be the one the model gives when the dialogue ends there.
 
 # %%
-model.config.live = True
+model.config.causal_turns = True
 model.eval()
-collate, of_first = batching.Collate(tokenizer.pad_token_id), [i for i in ids["train"] if i == ids["train"][0]]
+collate, of_first = batching.Collator(tokenizer.pad_token_id), [i for i in ids["train"] if i == ids["train"][0]]
 with torch.inference_mode():
-    at_once = model(**collate(dialogue.whole(turns["train"][: len(of_first)], of_first, tokenizer))).logits[0]
+    at_once = model(**collate(dialogue.whole_dialogues(turns["train"][: len(of_first)], of_first, tokenizer))).logits[0]
     stepwise = []
     for stop in range(1, len(of_first) + 1):
-        cut = dialogue.whole(turns["train"][:stop], of_first[:stop], tokenizer)
+        cut = dialogue.whole_dialogues(turns["train"][:stop], of_first[:stop], tokenizer)
         stepwise.append(model(**collate(cut)).logits[0, -1])
 print(f"{len(of_first)} turns, largest difference: {(at_once - torch.stack(stepwise)).abs().max():.1e}")
 
@@ -230,15 +234,15 @@ print(f"{len(of_first)} turns, largest difference: {(at_once - torch.stack(stepw
 # costs time on a CPU, and dropout elsewhere remains.
 
 # %%
-model.config.live = live
+model.config.causal_turns = live
 model = model.to(device)
 singles = {x: dialogue.windows(turns[x], ids[x], tokenizer, past=0, labels=gold[x]) for x in data}
-wholes = {x: dialogue.whole(turns[x], ids[x], tokenizer, labels=gold[x]) for x in data}
+wholes = {x: dialogue.whole_dialogues(turns[x], ids[x], tokenizer, labels=gold[x]) for x in data}
 
 
 def batches(examples, split):
     shuffle, tokens = (True, 1024) if split == "train" else (False, 4096)
-    return batching.loader(examples, tokenizer.pad_token_id, max_tokens=tokens, shuffle=shuffle, seed=seed)
+    return batching.make_dataloader(examples, tokenizer.pad_token_id, max_tokens=tokens, shuffle=shuffle, seed=seed)
 
 
 def predict(examples, split):
@@ -287,8 +291,10 @@ rows = {"single turns": alone["test"], "whole dialogues": context["test"], "the 
 compare = partial(metrics.compare_runs, groups=ids["test"], num_classes=len(names))
 found = compare(gold["test"], [alone["test"]], [context["test"]])
 low, high = 100 * found["low"], 100 * found["high"]
-print(f"whole dialogues against single turns: {100 * found['difference']:+.1f} points of weighted F1, "
-      f"95 % interval {low:+.1f} to {high:+.1f}, p = {found['p_permutation']:.4f}")
+print(
+    f"whole dialogues against single turns: {100 * found['difference']:+.1f} points of weighted F1, "
+    f"95 % interval {low:+.1f} to {high:+.1f}, p = {found['p_permutation']:.4f}"
+)
 
 # %% [markdown]
 # The two models differ in more than context: the second was trained longer. (The third row is the second model, shown
@@ -314,7 +320,7 @@ def answer(number, turn, past, future):
     rows = [i for i, dialogue_id in enumerate(ids["dev"]) if dialogue_id == dev_ids[number]]
     turn, own = min(turn, len(rows) - 1), [turns["dev"][i] for i in rows]
     example = dialogue.windows(own, [0] * len(own), tokenizer, past=past, future=future)[turn]
-    batch = {name: tensor.to(device) for name, tensor in batching.Collate(tokenizer.pad_token_id)([example]).items()}
+    batch = {name: tensor.to(device) for name, tensor in batching.Collator(tokenizer.pad_token_id)([example]).items()}
     with torch.inference_mode():
         probabilities = model.eval()(**batch).logits[0, 0].softmax(-1)
     return tokenizer.decode(example["input_ids"]), names[gold["dev"][rows[turn]]], probabilities.tolist()
@@ -373,8 +379,10 @@ slow = [frame.index[frame["dialogue_id"] == dialogue_id] for dialogue_id in fram
 between = time.perf_counter()
 quick = [span for span in dialogue.spans(ids["test"]) for _ in span]
 end = time.perf_counter()
-print(f"{len(frame):,} rows: filter {1000 * (between - start):.0f} ms, grouped {1000 * (end - between):.1f} ms, "
-      f"the same rows: {all(list(a) == list(b) for a, b in zip(slow, quick, strict=True))}")
+print(
+    f"{len(frame):,} rows: filter {1000 * (between - start):.0f} ms, grouped {1000 * (end - between):.1f} ms, "
+    f"the same rows: {all(list(a) == list(b) for a, b in zip(slow, quick, strict=True))}"
+)
 
 # %% [markdown]
 # ### The epoch chosen on test
@@ -459,8 +467,9 @@ results.summary("context", rows=[*(f"past and future, {name}" for name in both),
 # R-Drop. The average scores above each of them. But three models may be better than one only because they are three:
 
 # %%
-results.summary("context", rows=[f"{name}averaged" for name in
-                                 ("utterance only, three seeds ", "past only, ", "past and future, ")])
+results.summary(
+    "context", rows=[f"{name}averaged" for name in ("utterance only, three seeds ", "past only, ", "past and future, ")]
+)
 
 # %% [markdown]
 # Against three averaged seeds *without* context, no difference is left. Averaging itself gave half a point, at three

@@ -92,7 +92,7 @@ def bar(share):
 folder = Path(model_folder) if model_folder else deploy.small_model(bar, num_dialogues)
 tokenizer, model = encoders.load_trained(folder)
 config = json.loads((folder / "config.json").read_text())
-{name: config.get(name) for name in ("id2label", "live", "settings", "scores")}
+{name: config.get(name) for name in ("id2label", "causal_turns", "settings", "scores")}
 
 # %% [markdown]
 # What must travel with the weights: the names of the classes, the tokenizer, and *how inputs were made*. A model that
@@ -110,7 +110,7 @@ if num_dialogues:
 
 def loader(part):
     rows = experiments.inputs(part, tokenizer, settings)
-    return batching.loader(rows, tokenizer.pad_token_id, max_tokens=4096, max_items=32, shuffle=False)
+    return batching.make_dataloader(rows, tokenizer.pad_token_id, max_tokens=4096, batch_size=32, shuffle=False)
 
 
 batches = {split: loader(data[split]) for split in ("train", "dev")}
@@ -138,7 +138,7 @@ print(f"{Path('by_hand.onnx').stat().st_size / 2**20:.0f} MiB, {len(list(graph.m
 # labels, settings, versions, scores and a model card into the same folder:
 
 # %%
-form = {"dialogue": settings.get("form", "turn") != "turn", "settings": settings}
+form = {"dialogue": settings.get("context", "none") != "none", "settings": settings}
 export.export(model, tokenizer, "onnx", **form, scores=config.get("scores"))
 print(Path("onnx/README.md").read_text())
 
@@ -181,8 +181,8 @@ print(f"weights: {int8_model.about['weights']}; {export.size_mib('int8') / expor
 
 # %%
 smaller = {
-    "30 % of weights zero": export.prune_weights(model, 0.3),
-    "10 % of units gone": export.prune_units(model, 0.1),
+    "30 % of weights zero": pruning.prune_weights(model, 0.3),
+    "10 % of units gone": pruning.prune_units(model, 0.1),
     "bf16": export.bf16(model),
 }
 with encoders.quiet():
@@ -201,8 +201,8 @@ def score(logits):
     return 100 * metrics.scores(data["dev"].labels, logits.argmax(-1).numpy(), len(names))["weighted_f1"]
 
 
-steps = {"torch": (export.runner(model), folder), "onnx": (onnx_model, "onnx"), "int8": (int8_model, "int8")}
-steps |= {name: (export.runner(other), name) for name, other in smaller.items()}
+steps = {"torch": (export.make_logits_fn(model), folder), "onnx": (onnx_model, "onnx"), "int8": (int8_model, "int8")}
+steps |= {name: (export.make_logits_fn(other), name) for name, other in smaller.items()}
 table = export.compare(steps, batches["dev"], score, force=True)
 table.rename(columns={"score": "weighted F1"}).round(4)
 
@@ -228,10 +228,13 @@ except export.ExportError as error:
 
 # %%
 last = {row["row"]: row for row in results.read("service")}
-pd.DataFrame([
-    {"measured": name, "number": number, "value": row[number], "wanted": wanted, "holds": row["holds"][number]}
-    for name, row in last.items() for number, wanted in row["targets"].items()
-])
+pd.DataFrame(
+    [
+        {"measured": name, "number": number, "value": row[number], "wanted": wanted, "holds": row["holds"][number]}
+        for name, row in last.items()
+        for number, wanted in row["targets"].items()
+    ]
+)
 
 # %% [markdown]
 # ## A service
@@ -324,6 +327,7 @@ print("ended; lines in its log:", len(Path("service.log").read_text().splitlines
 # the shares of its labels, and how sure it is.
 #
 # The reference is what the model says of dev (not the gold labels of dev, whose shares it never quite meets):
+
 
 # %%
 def answers_to(split):
@@ -418,8 +422,10 @@ with export.quiet():
     quantize_dynamic("onnx/model.onnx", "plain_int8.onnx", op_types_to_quantize=["MatMul"])
 plain = export.OnnxModel(onnxruntime.InferenceSession("plain_int8.onnx"), onnx_model.about)
 logits = {name: export.predict(run, batches["dev"]) for name, run in (("torch", steps["torch"][0]), ("plain", plain))}
-print(f"equal labels: {export.agreement(logits['torch'], logits['plain'])['labels']:.1%} "
-      f"(int8 above: {table.loc['int8', 'same labels']:.1%})")
+print(
+    f"equal labels: {export.agreement(logits['torch'], logits['plain'])['labels']:.1%} "
+    f"(int8 above: {table.loc['int8', 'same labels']:.1%})"
+)
 
 # %% [markdown]
 # ## Further

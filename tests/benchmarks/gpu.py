@@ -49,7 +49,7 @@ def measure(
     environment.set_seed(0)
     model = encoders.MeanPoolingClassifier(config())
     if lora:
-        model = adapters.lora(model, r=16, alpha=32, targets="all")
+        model = adapters.lora(model, r=16, alpha=32, target_modules="all")
     if checkpointing:
         model.gradient_checkpointing_enable()
     model.to(device).train()

@@ -21,7 +21,7 @@ def epoch(examples, tokenizer, names, objective=objectives.cross_entropy, attent
     environment.set_seed(0)
     device = environment.best_device()
     model = encoders.load("embedded", names, attention_dropout=attention_dropout)[1].to(device)
-    batches = batching.loader(examples, tokenizer.pad_token_id, max_tokens=4096, max_items=64)
+    batches = batching.make_dataloader(examples, tokenizer.pad_token_id, max_tokens=4096, batch_size=64)
     optimizer = training.make_optimizer(model, 1e-4)
     scheduler = training.make_scheduler(optimizer, len(batches))
     precision, _ = environment.best_precision(device)
@@ -57,10 +57,10 @@ def main():
     kept = dialogue.spans(part["dialogue_id"][:])[: options.dialogues][-1].stop
     columns = {name: part[name][:kept] for name in ("text", "dialogue_id", "speaker", "emotion")}
     ids, labels = columns["dialogue_id"], columns["emotion"]
-    turns = dialogue.encode_turns(columns["text"], ids, tokenizer, speakers=columns["speaker"], style="name")
+    turns = dialogue.encode_turns(columns["text"], ids, tokenizer, speakers=columns["speaker"], speaker_format="name")
     windows = dialogue.windows(turns, ids, tokenizer, past=5, labels=labels)
     single = batching.tokenize(columns["text"], tokenizer, labels=labels)
-    wholes = dialogue.whole(turns, ids, tokenizer, labels=labels)
+    wholes = dialogue.whole_dialogues(turns, ids, tokenizer, labels=labels)
     twice = partial(objectives.r_drop, doubled=False)
     ways = {
         "epoch of past-5 windows": (windows, {"attention_dropout": 0.0}),

@@ -57,11 +57,13 @@ def stock(rows, tokenizer, names, folder, *, precision, padding, grouped):
 def ours(rows, tokenizer, names, folder, *, precision, by_trainer):
     """The course's loop or Trainer over token-budget batches of at most 32."""
     model = encoders.load("embedded", names)[1].to(environment.best_device())
-    batches = batching.loader(rows, tokenizer.pad_token_id, max_items=32)
+    batches = batching.make_dataloader(rows, tokenizer.pad_token_id, batch_size=32)
     optimizer = training.make_optimizer(model, 1e-4)
     if by_trainer:
         clock = Clock()
-        arguments = training.arguments(folder, num_epochs=1, precision=precision, score=None, logging_strategy="no")
+        arguments = training.make_training_arguments(
+            folder, num_epochs=1, precision=precision, metric_for_best_model=None, logging_strategy="no"
+        )
         trainer = training.Trainer(
             model, arguments, objectives.cross_entropy, batches, optimizer=optimizer, callbacks=[clock]
         )

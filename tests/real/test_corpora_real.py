@@ -34,7 +34,7 @@ def test_counts_are_those_of_the_readme(meld):
     assert table.loc["dialogues"].tolist() == [1038, 114, 280]
     for emotion, counts in COUNTS.items():
         assert tuple(table.loc[f"emotion: {emotion}"]) == counts
-    assert table.loc["normalised: curly quotes"].tolist() == [2618, 300, 731]
+    assert table.loc["normalized: curly quotes"].tolist() == [2618, 300, 731]
     assert table.loc["empty texts"].tolist() == [0, 0, 0]
     assert table.loc["notes"].unique().tolist() == ["official file"]
 
@@ -47,7 +47,7 @@ def test_every_row_is_the_row_of_the_file(meld, real_data):
         emotion, sentiment = part.features["emotion"], part.features["sentiment"]
         for row in part:
             original = rows[row["dialogue_id"], row["utterance_id"]]
-            assert row["text"] == corpora.normalise(original["Utterance"])
+            assert row["text"] == corpora.normalize(original["Utterance"])
             assert emotion.int2str(row["emotion"]) == original["Emotion"]
             assert sentiment.int2str(row["sentiment"]) == original["Sentiment"]
             assert (row["season"], row["episode"]) == (int(original["Season"]), int(original["Episode"]))

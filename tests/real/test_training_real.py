@@ -35,7 +35,7 @@ def test_roberta_trains_saves_and_reloads_on_meld(real_data, roberta, tmp_path, 
     assert rows[0]["input_ids"][0] == 0
     assert rows[0]["input_ids"][-1] == 2
     assert tokenizer.model_max_length == 512
-    batches = batching.loader(rows, tokenizer.pad_token_id)
+    batches = batching.make_dataloader(rows, tokenizer.pad_token_id)
     optimizer = training.make_optimizer(model, 3e-3)
     scheduler = training.make_scheduler(optimizer, 4 * len(batches))
     objective = objectives.cross_entropy
@@ -56,7 +56,7 @@ def test_roberta_reads_512_tokens_and_padding_changes_nothing(roberta, pooling):
     tokenizer, model = encoders.load(roberta, ("a", "b"), pooling=pooling)
     rows = batching.tokenize(["word " * 1000, "Fine."], tokenizer)
     assert [len(row["input_ids"]) for row in rows] == [512, 4]
-    collate = batching.Collate(tokenizer.pad_token_id)
+    collate = batching.Collator(tokenizer.pad_token_id)
     with torch.inference_mode():
         alone, together = model.eval()(**collate(rows[1:])).logits[0], model(**collate(rows)).logits[1]
     torch.testing.assert_close(alone, together, atol=1e-5, rtol=1e-4)

@@ -77,7 +77,7 @@ def test_100_at_once_with_64_long_ones_all_get_their_own_answer(run_service):
         assert len(answer.json()["results"]) == len(texts)
     assert sum(map(len, batches)) == sum(map(len, calls))
     assert len(batches) < sum(map(len, calls)) / 2  # batched,
-    assert max(map(len, batches)) <= limits.batch_items
+    assert max(map(len, batches)) <= limits.batch_size
     for lengths in batches:
         assert len(lengths) == 1 or max(lengths) * len(lengths) <= limits.batch_tokens  # within the budget,
         assert max(lengths) - min(lengths) <= 2 * (4 + max(lengths) / 3)  # of like length

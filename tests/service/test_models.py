@@ -32,17 +32,17 @@ def variants(tmp_path_factory):
     torch.manual_seed(0)
     tokenizer, classifier = encoders.load("embedded", LABELS)
     classifier.base_model.encoder.layer = classifier.base_model.encoder.layer[:2]
-    classifier.config.num_hidden_layers, classifier.config.live = 2, False
+    classifier.config.num_hidden_layers, classifier.config.causal_turns = 2, False
     found = {}
     for form in ("texts", "dialogues"):
         folder, options = tmp_path_factory.mktemp(form), {"dialogue": form == "dialogues"}
-        train = batching.loader(inputs(tokenizer, form), tokenizer.pad_token_id, shuffle=False)
+        train = batching.make_dataloader(inputs(tokenizer, form), tokenizer.pad_token_id, shuffle=False)
         export.export(classifier, tokenizer, folder / "onnx", **options)
         export.quantize(classifier, tokenizer, folder / "int8", train, **options)
-        found["torch", form] = serving.torch_run(classifier), export.runner(classifier)
+        found["torch", form] = serving.torch_logits_fn(classifier), export.make_logits_fn(classifier)
         for kind in ("onnx", "int8"):
             _, exported = export.load_exported(folder / kind, threads=1)
-            found[kind, form] = serving.onnx_run(exported.session), exported
+            found[kind, form] = serving.onnx_logits_fn(exported.session), exported
     return found
 
 
@@ -50,8 +50,8 @@ def inputs(tokenizer, form):
     """The examples of `TEXTS`: each by itself, or all as one dialogue."""
     if form == "texts":
         return batching.tokenize(TEXTS, tokenizer)
-    turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, style="name")
-    return dialogue.whole(turns, [0] * 4, tokenizer)
+    turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, speaker_format="name")
+    return dialogue.whole_dialogues(turns, [0] * 4, tokenizer)
 
 
 def ask(model, path, content):
@@ -86,7 +86,7 @@ def apart(a, b):
 def test_single_texts(pair, variants, kind):
     tokenizer, _ = pair
     run, same = variants[kind, "texts"]
-    model = serving.adapt(run, tokenizer, LABELS)
+    model = serving.make_model(run, tokenizer, LABELS)
     texts = [*TEXTS, "long " * 400]  # 2,000 characters
     wanted = directly(same, batching.tokenize(texts, tokenizer))
     alone = np.concatenate([ask(model, "/classify", {"texts": [text]}) for text in texts])
@@ -100,16 +100,16 @@ def test_single_texts(pair, variants, kind):
 def test_dialogues(pair, variants, kind):
     tokenizer, _ = pair
     run, same = variants[kind, "dialogues"]
-    model = serving.adapt(run, tokenizer, LABELS, dialogue=dialogue, style="name", future=1)
+    model = serving.make_model(run, tokenizer, LABELS, dialogue=dialogue, speaker_format="name", future=1)
     serving.probe(model)
     wanted = directly(same, inputs(tokenizer, "dialogues"))
     assert apart(ask(model, "/classify/dialogue", asked()), wanted) < NEAR
-    turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, style="name")
+    turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, speaker_format="name")
     past = directly(same, dialogue.windows(turns, [0] * 4, tokenizer, past=10, future=0))
     assert apart(ask(model, "/classify/dialogue", asked(future=False)), past) < TOGETHER[kind]
     assert apart(wanted[0], past[0]) > 0.005  # with the future it saw the later turns
     plain = dialogue.encode_turns(TEXTS, range(4), tokenizer)
-    alone = directly(same, dialogue.whole(plain, range(4), tokenizer))
+    alone = directly(same, dialogue.whole_dialogues(plain, range(4), tokenizer))
     assert apart(ask(model, "/classify", {"texts": TEXTS}), alone) < TOGETHER[kind]
 
 
@@ -121,35 +121,40 @@ def test_the_exports_are_close_to_torch_and_are_not_torch(pair, variants, form):
     assert NEAR < apart(by_int8, by_torch) < 0.02
 
 
-@pytest.mark.parametrize("live", [True, False], ids=["live", "with the future"])
+@pytest.mark.parametrize("causal_turns", [True, False], ids=["causal_turns", "with the future"])
 @pytest.mark.parametrize("style", ["name", "none"])
 def test_whole_dialogues_in_one_pass(pair, live, style):
     tokenizer, classifier = pair
-    classifier.config.live = live
-    direct = export.runner(classifier)
-    model = serving.adapt(
-        serving.torch_run(classifier), tokenizer, LABELS, dialogue=dialogue, style=style, future=0 if live else 1
+    classifier.config.causal_turns = live
+    direct = export.make_logits_fn(classifier)
+    model = serving.make_model(
+        serving.torch_logits_fn(classifier),
+        tokenizer,
+        LABELS,
+        dialogue=dialogue,
+        speaker_format=speaker_format,
+        future=0 if live else 1,
     )
     serving.probe(model)
-    turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, style=style)
-    (example,) = dialogue.whole(turns, [0] * 4, tokenizer)
+    turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, speaker_format=speaker_format)
+    (example,) = dialogue.whole_dialogues(turns, [0] * 4, tokenizer)
     served = ask(model, "/classify/dialogue", asked())
     assert np.abs(served - directly(direct, [example])).max() < NEAR
-    first = dialogue.whole(turns[:1], [0], tokenizer)
+    first = dialogue.whole_dialogues(turns[:1], [0], tokenizer)
     only_past = ask(model, "/classify/dialogue", asked(future=False))
     assert np.abs(only_past[0] - directly(direct, first)[0]).max() < NEAR  # the first turn sees itself only
     assert live or np.abs(served[0] - only_past[0]).max() > 1e-3
     single = ask(model, "/classify", {"texts": TEXTS[:1]})
-    plain = dialogue.whole(dialogue.encode_turns(TEXTS[:1], [0], tokenizer), [0], tokenizer)
+    plain = dialogue.whole_dialogues(dialogue.encode_turns(TEXTS[:1], [0], tokenizer), [0], tokenizer)
     assert np.abs(single - directly(direct, plain)).max() < NEAR
 
 
 def test_windows(pair):
     tokenizer, classifier = pair
-    classifier.config.live = False
-    run, direct = serving.torch_run(classifier), export.runner(classifier)
-    model = serving.adapt(run, tokenizer, LABELS, dialogue=dialogue, style="name", past=1, future=1)
-    turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, style="name")
+    classifier.config.causal_turns = False
+    run, direct = serving.torch_logits_fn(classifier), export.make_logits_fn(classifier)
+    model = serving.make_model(run, tokenizer, LABELS, dialogue=dialogue, speaker_format="name", past=1, future=1)
+    turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, speaker_format="name")
     for future in (True, False):
         examples = dialogue.windows(turns, [0] * 4, tokenizer, past=1, future=int(future))
         served = ask(model, "/classify/dialogue", asked(future=future))
@@ -158,7 +163,9 @@ def test_windows(pair):
 
 def test_a_model_without_the_speaker_tokens_it_was_trained_with_does_not_start(pair):
     tokenizer, classifier = pair
-    model = serving.adapt(serving.torch_run(classifier), tokenizer, LABELS, dialogue=dialogue, style="id")
+    model = serving.make_model(
+        serving.torch_logits_fn(classifier), tokenizer, LABELS, dialogue=dialogue, speaker_format="id"
+    )
     with pytest.raises(SystemExit, match="the tokenizer has no speaker tokens"):
         serving.serve(lambda: model, port=0)
 
@@ -181,10 +188,10 @@ def test_an_onnx_session(pair, tmp_path):
     opset = [onnx.helper.make_opsetid("", 18)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "sums.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "sums.onnx"), providers=["CPUExecutionProvider"])
-    model = serving.adapt(serving.onnx_run(session), tokenizer, LABELS)
+    model = serving.make_model(serving.onnx_logits_fn(session), tokenizer, LABELS)
     logits = np.stack([rows[tokenizer(text)["input_ids"]].sum(0) for text in TEXTS])
     wanted = serving.probabilities([logits], len(TEXTS), len(LABELS))
     assert np.abs(ask(model, "/classify", {"texts": TEXTS}) - wanted).max() < 1e-5
-    run = serving.onnx_run(session)
+    run = serving.onnx_logits_fn(session)
     batch = serving.collate([{"input_ids": [1, 2], "starts": [0], "ends": [2]}], 0)
     assert run(batch).shape == (1, len(LABELS))

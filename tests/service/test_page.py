@@ -150,15 +150,15 @@ def test_a_locked_service_asks_for_its_key(open_page, run_service):
 
 def contrast(page, selector):
     """The ratio of an element's text to the page's background (WCAG)."""
-    colours = page.evaluate(
+    colors = page.evaluate(
         "s => [getComputedStyle(document.querySelector(s)).color, getComputedStyle(document.body).backgroundColor]",
         selector,
     )
     light = []
-    for colour in colours:
+    for color in colors:
         linear = [
             v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4
-            for v in (int(n) / 255 for n in re.findall(r"\d+", colour)[:3])
+            for v in (int(n) / 255 for n in re.findall(r"\d+", color)[:3])
         ]
         light.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
     return (max(light) + 0.05) / (min(light) + 0.05)

@@ -11,7 +11,11 @@ from safetensors.torch import load_file
 from nbhelpers import adapters, batching, dialogue, encoders, objectives, training
 
 LABELS = ("calm", "angry", "sad")
-METHODS = {"lora": adapters.lora, "lora all": functools.partial(adapters.lora, targets="all"), "ia3": adapters.ia3}
+METHODS = {
+    "lora": adapters.lora,
+    "lora all": functools.partial(adapters.lora, target_modules="all"),
+    "ia3": adapters.ia3,
+}
 TINY = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
 CONFIGS = {
     "bert": transformers.BertConfig(vocab_size=31000, **TINY),
@@ -41,7 +45,7 @@ def fresh(folder, name, pooling, seed=0):
 
 def a_batch(tokenizer):
     texts = ["You did what?", "Fine.", "I miss him."]
-    return batching.Collate(tokenizer.pad_token_id)(batching.tokenize(texts, tokenizer, labels=[1, 0, 2]))
+    return batching.Collator(tokenizer.pad_token_id)(batching.tokenize(texts, tokenizer, labels=[1, 0, 2]))
 
 
 def trained(model, batch, steps=3):
@@ -111,7 +115,7 @@ def test_prefix_tuning_refuses_mean_pooling_and_merging(folder):
 def test_a_name_that_is_not_there_is_refused_with_those_that_are(folder, name):
     _, model = fresh(folder, name, "cls")
     with pytest.raises(ValueError, match="the model has no linear layer 'q_proj'; choose from ") as error:
-        adapters.lora(model, targets=["q_proj"])
+        adapters.lora(model, target_modules=["q_proj"])
     for there in adapters.linear_layers(model):
         assert there in str(error.value)
     assert not isinstance(model, peft.PeftModel)
@@ -120,7 +124,7 @@ def test_a_name_that_is_not_there_is_refused_with_those_that_are(folder, name):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_head_is_never_a_target(folder, name):
     _, model = fresh(folder, name, "cls")  # RoBERTa's head has a layer named "dense", as its encoder has
-    adapted = adapters.lora(model, targets="all")
+    adapted = adapters.lora(model, target_modules="all")
     targeted = [key for key, module in adapted.named_modules() if isinstance(module, peft.tuners.lora.Linear)]
     assert targeted
     assert not any("classifier" in key or "pooler" in key or key.endswith("head.dense") for key in targeted)
@@ -149,7 +153,7 @@ def test_a_fresh_adapter_changes_nothing(folder):
 def test_turns_of_a_dialogue_go_through_an_adapter():
     tokenizer, model = encoders.load("embedded", LABELS)
     turns = dialogue.encode_turns(["Sold it.", "Oh."], [0, 0], tokenizer)
-    batch = batching.Collate(0)(dialogue.whole(turns, [0, 0], tokenizer, labels=[0, 1]))
+    batch = batching.Collator(0)(dialogue.whole_dialogues(turns, [0, 0], tokenizer, labels=[0, 1]))
     adapted = adapters.lora(model)
     assert adapted(**batch).logits.shape == (1, 2, 3)
     assert objectives.r_drop(adapted.train(), batch).isfinite()

@@ -13,14 +13,14 @@ lengths = st.lists(st.integers(1, 60), min_size=1, max_size=200)
 
 
 @given(lengths, st.integers(1, 300), st.integers(1, 20), st.booleans(), st.integers(0, 3), st.integers(0, 3))
-def test_every_item_once_within_the_budget(lengths, max_tokens, max_items, shuffle, seed, epoch):
-    sampler = batching.TokenBudgetSampler(lengths, max_tokens, max_items, shuffle=shuffle, seed=seed)
+def test_every_item_once_within_the_budget(lengths, max_tokens, batch_size, shuffle, seed, epoch):
+    sampler = batching.TokenBudgetSampler(lengths, max_tokens, batch_size, shuffle=shuffle, seed=seed)
     sampler.set_epoch(epoch)
     drawn = list(sampler)
     assert sorted(i for batch in drawn for i in batch) == list(range(len(lengths)))
     assert len(drawn) == len(sampler)
     for batch in drawn:
-        assert len(batch) <= max_items
+        assert len(batch) <= batch_size
         assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= max_tokens
 
 
@@ -46,7 +46,7 @@ def test_collate_pads_text_token_types_and_token_labels():
         {"input_ids": [5, 6, 7], "token_type_ids": [0, 1, 1], "labels": [1, -100, 2]},
         {"input_ids": [5], "token_type_ids": [0], "labels": [0]},
     ]
-    batch = pickle.loads(pickle.dumps(batching.Collate(pad_token_id=1, multiple=8)))(rows)
+    batch = pickle.loads(pickle.dumps(batching.Collator(pad_token_id=1, pad_to_multiple_of=8)))(rows)
     assert {name: tuple(tensor.shape) for name, tensor in batch.items()} == dict.fromkeys(batch, (2, 8))
     assert batch["input_ids"][1].tolist() == [5] + [1] * 7
     assert batch["attention_mask"].sum(1).tolist() == [3, 1]
@@ -56,7 +56,7 @@ def test_collate_pads_text_token_types_and_token_labels():
 
 def test_padding_share_is_what_the_batches_hold():
     rows = [{"input_ids": [9] * n, "labels": 0} for n in (1, 4, 5, 9, 2)]
-    data = batching.loader(rows, pad_token_id=0, max_tokens=10, shuffle=False)
+    data = batching.make_dataloader(rows, pad_token_id=0, max_tokens=10, shuffle=False)
     masks = [batch["attention_mask"] for batch in data]
     padding = 1 - sum(m.sum().item() for m in masks) / sum(m.numel() for m in masks)
     assert batching.padding_share([1, 4, 5, 9, 2], list(data.batch_sampler)) == pytest.approx(padding)
@@ -67,7 +67,7 @@ def test_padding_share_is_what_the_batches_hold():
     [
         (lambda: batching.TokenBudgetSampler([], 10), "nothing to batch"),
         (lambda: batching.TokenBudgetSampler([1], 0), "max_tokens=0"),
-        (lambda: batching.TokenBudgetSampler([1], 5, 0), "max_items=0"),
+        (lambda: batching.TokenBudgetSampler([1], 5, 0), "batch_size=0"),
         (lambda: batching.tokenize(["a"], None, labels=[1, 2]), "1 texts, but 2 labels"),
         (lambda: batching.tokenize(["a", None], None), "text 1 is NoneType"),
         (lambda: batching.padding_share([]), "no lengths"),
@@ -80,4 +80,4 @@ def test_wrong_calls_say_what_is_wrong(call, message):
 
 def test_a_column_of_strings_is_named():
     with pytest.raises(ValueError, match="column 'text' holds strings"):
-        batching.Collate(0)([{"input_ids": [1], "text": "Yes."}])
+        batching.Collator(0)([{"input_ids": [1], "text": "Yes."}])

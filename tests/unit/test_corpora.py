@@ -30,7 +30,7 @@ from nbhelpers.corpora import (
     load_meld,
     load_table,
     loading_report,
-    normalise,
+    normalize,
 )
 
 GOOD = "text,label\nfine,pos\nbad,neg\n"
@@ -51,7 +51,7 @@ def fault(function, *arguments, **options):
     return message
 
 
-# --- normalise --------------------------------------------------------------------------------------------------------
+# --- normalize --------------------------------------------------------------------------------------------------------
 
 ODD = (
     "".join(map(chr, range(0x100)))
@@ -68,8 +68,8 @@ ODD = (
 @example("\x85 \x81 \x92")
 @example(" \u2000\u037e")
 def test_normalise_is_idempotent_and_leaves_no_control_characters(text):
-    once = normalise(text)
-    assert normalise(once) == once
+    once = normalize(text)
+    assert normalize(once) == once
     assert once == once.strip(" ")
     assert "  " not in once
     assert not any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in once)
@@ -99,11 +99,11 @@ def test_normalise_is_idempotent_and_leaves_no_control_characters(text):
     ],
 )
 def test_normalise(text, expected):
-    assert normalise(text) == expected
+    assert normalize(text) == expected
 
 
 def test_every_rule_is_documented():
-    assert all(f"| {rule} " in normalise.__doc__ for rule in corpora.RULES)
+    assert all(f"| {rule} " in normalize.__doc__ for rule in corpora.RULES)
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ def test_any_bytes_are_loaded_or_refused(tmp_path_factory, content, suffix, enco
         message = str(error)
     assert len(message.splitlines()) == (0 if texts else 1)
     assert len(message) < 600
-    assert all(text == normalise(text) != "" for text in texts)
+    assert all(text == normalize(text) != "" for text in texts)
 
 
 @settings(deadline=None)
@@ -443,10 +443,10 @@ def test_report_counts_every_rule_and_survives(tmp_path):
     content = GOOD + "".join(f"{text},pos\n" for text in odd.values()) + "a longer it\u2019s,neg\n"
     train = load_table(write(tmp_path / "a.csv", content))["train"]
     report = loading_report(train)
-    assert {rule: found["texts"] for rule, found in report["normalised"].items()} == dict.fromkeys(odd, 1) | {
+    assert {rule: found["texts"] for rule, found in report["normalized"].items()} == dict.fromkeys(odd, 1) | {
         "curly quotes": 2
     }
-    assert report["normalised"]["curly quotes"] == {"texts": 2, "before": "it\u2019s", "after": "it's"}
+    assert report["normalized"]["curly quotes"] == {"texts": 2, "before": "it\u2019s", "after": "it's"}
     assert list(odd) == list(corpora.RULES)
     assert loading_report(train.select([0]).map(lambda row: row)) == report
     train.save_to_disk(tmp_path / "saved")
@@ -464,8 +464,8 @@ def test_describe(tmp_path):
     assert (facts["rows"], facts["dialogues"], facts["speakers"], facts["repeated texts"]) == (4, 2, 3, 1)
     assert [facts[f"emotion: {name}"] for name in EMOTIONS] == [2, 0, 0, 0, 1, 0, 1]
     assert facts["notes"] == "differs from the official file"
-    assert table.loc["normalised: curly quotes"].tolist() == [1, 0]
-    assert "normalised: line breaks" not in table.index
+    assert table.loc["normalized: curly quotes"].tolist() == [1, 0]
+    assert "normalized: line breaks" not in table.index
     assert table.loc["also in train"].tolist() == ["-", 2]
     assert table["test"]["notes"] == "-"
 

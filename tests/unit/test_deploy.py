@@ -53,7 +53,7 @@ def test_the_small_model_is_trained_once_and_knows_its_settings(runs):
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1)
     config = json.loads((folder / "small_model_3" / "config.json").read_text())
-    assert config["settings"] == {"corpus": "dialogues", "form": "dialogue", "speakers": "name"}
+    assert config["settings"] == {"corpus": "dialogues", "context": "whole_dialogues", "speaker_format": "name"}
     assert set(config["scores"]) == {"dev weighted F1", "test weighted F1"}
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
 
@@ -92,7 +92,7 @@ def test_a_refused_step_leaves_nothing_behind(runs, monkeypatch, tmp_path):
 def test_an_adapter_is_merged_with_the_encoder_it_names(runs, tmp_path):
     folder, _ = runs
     tokenizer, model = encoders.load("embedded", deploy.labels_of(encoders.load_trained(folder / "small_model_3")[1]))
-    model.config.settings = {"corpus": "dialogues", "form": "turn"}
+    model.config.settings = {"corpus": "dialogues", "context": "none"}
     adapted = adapters.lora(model).eval()
     torch.nn.init.normal_(next(p for name, p in adapted.named_parameters() if "lora_B" in name), std=0.1)
     adapters.save(adapted, tmp_path / "adapter", encoder="embedded")
@@ -105,7 +105,7 @@ def test_an_adapter_is_merged_with_the_encoder_it_names(runs, tmp_path):
     with torch.inference_mode():
         assert (merged.eval()(**batch).logits - adapted(**batch).logits).abs().max() < 1e-5
     assert deploy.labels_of(merged) == deploy.labels_of(model)
-    assert merged.config.settings == {"corpus": "dialogues", "form": "turn"}
+    assert merged.config.settings == {"corpus": "dialogues", "context": "none"}
 
 
 @pytest.mark.parametrize(

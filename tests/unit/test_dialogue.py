@@ -110,7 +110,7 @@ def test_the_turn_stays_whole_and_the_nearest_come_first(kind, sizes, past, futu
 @given(sizes=dialogues, limit=limits)
 def test_whole_dialogues_classify_each_turn_once_in_order(kind, sizes, limit):
     turns, ids, tokenizer = build(kind, sizes)
-    examples = dialogue.whole(turns, ids, tokenizer, labels=range(len(ids)), max_length=limit)
+    examples = dialogue.whole_dialogues(turns, ids, tokenizer, labels=range(len(ids)), max_length=limit)
     assert [label for example in examples for label in example["labels"]] == list(range(len(ids)))
     assert [row for example in examples for row in own_rows(example, tokenizer)] == list(range(len(ids)))
     for example in examples:
@@ -123,7 +123,7 @@ def test_whole_dialogues_classify_each_turn_once_in_order(kind, sizes, limit):
 @kinds
 def test_layout(kind):
     turns, ids, tokenizer = build(kind, [[1, 2, 1]])
-    (example,) = dialogue.whole(turns, ids, tokenizer)
+    (example,) = dialogue.whole_dialogues(turns, ids, tokenizer)
     text = tokenizer.decode(example["input_ids"])
     expected = {"bert": "[CLS] w0 [SEP] w1 w1 [SEP] w2 [SEP]", "roberta": "<s> w0 </s> </s> w1 w1 </s> </s> w2 </s>"}
     assert " ".join(tokenizer.convert_ids_to_tokens(example["input_ids"])) == expected[kind], text
@@ -131,7 +131,7 @@ def test_layout(kind):
 
 def test_a_long_dialogue_goes_on_with_its_past():
     turns, ids, tokenizer = build("bert", [[6] * 9])
-    first, second, *_ = dialogue.whole(turns, ids, tokenizer, max_length=36)
+    first, second, *_ = dialogue.whole_dialogues(turns, ids, tokenizer, max_length=36)
     assert own_rows(first, tokenizer) == [0, 1, 2, 3, 4]
     assert rows_shown(second, tokenizer) == [4, 5, 6, 7, 8]
     assert own_rows(second, tokenizer) == [5, 6, 7, 8]
@@ -142,17 +142,17 @@ def test_the_turn_before_is_there_whenever_both_fit(kind):
     """A long turn at the seam: more than half of the length, but not all."""
     tokenizer = tokenizer_of(kind)
     turns = dialogue.encode_turns(["w1 " * 10, "w2 " * 12, "w3 " * 10], [0] * 3, tokenizer)
-    examples = dialogue.whole(turns, [0] * 3, tokenizer, max_length=26, labels=range(3))
+    examples = dialogue.whole_dialogues(turns, [0] * 3, tokenizer, max_length=26, labels=range(3))
     assert [(example["labels"], example["starts"][0] > 1) for example in examples] == [([0, 1], False), ([2], True)]
 
 
 def test_speakers():
     tokenizer = tokenizer_of("bert")
     texts, ids, speakers = ["w1", "w2", "w3", "w4"], [0, 0, 0, 1], ["Ann", "Bo", "Ann", "Bo"]
-    named = dialogue.encode_turns(texts, ids, tokenizer, speakers=speakers, style="name")
+    named = dialogue.encode_turns(texts, ids, tokenizer, speakers=speakers, speaker_format="name")
     assert tokenizer.convert_ids_to_tokens(named[1]) == ["Bo", ":", "w2"]
     with pytest.raises(ValueError, match="call add_speaker_tokens"):
-        dialogue.encode_turns(texts, ids, tokenizer, speakers=speakers, style="id")
+        dialogue.encode_turns(texts, ids, tokenizer, speakers=speakers, speaker_format="id")
     assert dialogue.speaker_numbers(speakers, ids) == [0, 1, 0, 0]
 
 
@@ -163,14 +163,14 @@ def test_speaker_tokens_are_saved_with_the_model(tmp_path):
     dialogue.add_speaker_tokens(tokenizer, model)  # twice is harmless
     assert model.get_input_embeddings().num_embeddings == rows + dialogue.NUM_SPEAKER_TOKENS
     texts, ids, speakers = ["Hi.", "Yes?", "No."], [0, 0, 0], ["Ann", "Bo", "Ann"]
-    turns = dialogue.encode_turns(texts, ids, tokenizer, speakers=speakers, style="id")
+    turns = dialogue.encode_turns(texts, ids, tokenizer, speakers=speakers, speaker_format="id")
     assert [tokenizer.convert_ids_to_tokens(turn)[0] for turn in turns] == ["[SPK1]", "[SPK2]", "[SPK1]"]
-    many = dialogue.encode_turns(["x"] * 12, [0] * 12, tokenizer, speakers=list("abcdefghijkl"), style="id")
+    many = dialogue.encode_turns(["x"] * 12, [0] * 12, tokenizer, speakers=list("abcdefghijkl"), speaker_format="id")
     assert many[11][0] == many[7][0]  # the last token is shared
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     again, loaded = encoders.load_trained(tmp_path)
-    batch = batching.Collate(again.pad_token_id)(dialogue.whole(turns, ids, again))
+    batch = batching.Collator(again.pad_token_id)(dialogue.whole_dialogues(turns, ids, again))
     assert torch.equal(loaded.eval()(**batch).logits, model.eval()(**batch).logits)
 
 
@@ -179,8 +179,11 @@ def test_speaker_tokens_are_saved_with_the_model(tmp_path):
     [
         (lambda t: dialogue.encode_turns(["a", "b", "c"], [0, 1, 0], t), "do not stand together"),
         (lambda t: dialogue.encode_turns(["a", "b"], [0], t), "2 texts, but 1 dialogue_ids"),
-        (lambda t: dialogue.encode_turns(["a"], [0], t, style="names"), "'names' is not one of name, id, none"),
-        (lambda t: dialogue.encode_turns(["a"], [0], t, style="name"), "needs speakers="),
+        (
+            lambda t: dialogue.encode_turns(["a"], [0], t, speaker_format="names"),
+            "'names' is not one of name, id, none",
+        ),
+        (lambda t: dialogue.encode_turns(["a"], [0], t, speaker_format="name"), "needs speakers="),
         (lambda t: dialogue.windows([[4]], [0], t, past=-1), "0 or more"),
         (lambda t: dialogue.windows([[4]], [0], t, past=1, max_length=2), "leaves no room"),
     ],
@@ -204,7 +207,7 @@ TEXTS = ["You did what?", "Sold it.", "Oh.", "For how much?", "Enough."]
 
 def logits(tokenizer, model, examples):
     with torch.inference_mode():
-        return model(**batching.Collate(tokenizer.pad_token_id)(examples)).logits
+        return model(**batching.Collator(tokenizer.pad_token_id)(examples)).logits
 
 
 def of_kind(kind, attention):
@@ -218,7 +221,7 @@ def of_kind(kind, attention):
             initializer_range=0.5, num_labels=3, pad_token_id=3, attn_implementation=attention,
         )  # fmt: skip
         tokenizer, model = tokenizer_of("roberta"), encoders.MeanPoolingClassifier(config)
-    model.eval().config.live = True
+    model.eval().config.causal_turns = True
     return tokenizer, model
 
 
@@ -228,13 +231,13 @@ def test_live_mode_answers_as_if_each_turn_were_the_last(kind, attention):
     tokenizer, model = of_kind(kind, attention)
     texts = TEXTS if kind == "bert" else ["w1 w2 w3", "w4 w5", "w6", "w7 w8 w9 w10", "w11"]
     turns = dialogue.encode_turns(texts, [0] * 5, tokenizer)
-    (example,) = dialogue.whole(turns, [0] * 5, tokenizer)
-    longer = dialogue.whole(turns * 2, [0] * 10, tokenizer)
+    (example,) = dialogue.whole_dialogues(turns, [0] * 5, tokenizer)
+    longer = dialogue.whole_dialogues(turns * 2, [0] * 10, tokenizer)
     together = logits(tokenizer, model, [example, *longer])[0, :5]  # padded, with turns that are not there
     for n in range(1, 6):
-        cut = dialogue.whole(turns[:n], [0] * n, tokenizer)
+        cut = dialogue.whole_dialogues(turns[:n], [0] * n, tokenizer)
         torch.testing.assert_close(logits(tokenizer, model, cut)[0], together[:n], atol=1e-5, rtol=1e-4)
-    model.config.live = False
+    model.config.causal_turns = False
     assert (logits(tokenizer, model, [example])[0] - together)[:4].abs().max() > 1e-3  # otherwise the future is seen
 
 
@@ -250,7 +253,7 @@ def test_live_mode_keeps_the_sliding_window_of_an_encoder(attention):
     one_turn = {"starts": torch.zeros(2, 1, dtype=torch.long), "ends": torch.full((2, 1), 40)}
     with torch.inference_mode():
         plain = model(ids, torch.ones_like(ids), **one_turn).logits
-        model.config.live = True
+        model.config.causal_turns = True
         torch.testing.assert_close(model(ids, torch.ones_like(ids), **one_turn).logits, plain, atol=1e-5, rtol=1e-4)
 
 
@@ -259,7 +262,7 @@ def test_live_mode_is_refused_where_no_mask_can_do_it():
         vocab_size=50, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
     )
     model = encoders.MeanPoolingClassifier(config)
-    model.config.live = True
+    model.config.causal_turns = True
     ids = torch.ones(1, 4, dtype=torch.long)
     with pytest.raises(ValueError, match="deberta-v2 takes no mask per token"):
         model(ids, ids, starts=ids[:, :1], ends=ids[:, :1] * 3)
@@ -273,7 +276,7 @@ def test_live_mode_hides_the_future_of_a_window(kind):
     assert len(with_future[0]["input_ids"]) > len(without[0]["input_ids"])
     expected = logits(tokenizer, model, without)
     torch.testing.assert_close(logits(tokenizer, model, with_future), expected, atol=1e-5, rtol=1e-4)
-    model.config.live = False
+    model.config.causal_turns = False
     assert (logits(tokenizer, model, with_future) - expected).abs().max() > 1e-3
 
 
@@ -292,7 +295,7 @@ def test_predict_gives_each_turn_once_in_the_order_of_the_data(embedded):
     tokenizer, model = embedded
     ids = [0, 0, 0, 1, 1]
     turns = dialogue.encode_turns(TEXTS, ids, tokenizer)
-    examples = dialogue.whole(turns, ids, tokenizer, labels=[0, 1, 2, 0, 1])
-    batches = batching.loader(examples, tokenizer.pad_token_id, max_items=2, shuffle=True)
+    examples = dialogue.whole_dialogues(turns, ids, tokenizer, labels=[0, 1, 2, 0, 1])
+    batches = batching.make_dataloader(examples, tokenizer.pad_token_id, batch_size=2, shuffle=True)
     expected = torch.cat([logits(tokenizer, model, [example])[0] for example in examples])
     torch.testing.assert_close(training.predict(model, batches), expected, atol=1e-5, rtol=1e-4)

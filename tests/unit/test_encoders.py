@@ -30,7 +30,7 @@ def bert_folder(tmp_path_factory):
 
 
 def logits(tokenizer, model, texts=("You did what?", "Fine.")):
-    batch = batching.Collate(tokenizer.pad_token_id)(batching.tokenize(list(texts), tokenizer))
+    batch = batching.Collator(tokenizer.pad_token_id)(batching.tokenize(list(texts), tokenizer))
     with torch.inference_mode():
         return model.eval()(**batch).logits
 
@@ -67,7 +67,7 @@ def test_saved_and_loaded_again_gives_the_same_logits(tmp_path, bert_folder, poo
 def test_mean_pooling_is_the_mean_of_the_tokens_and_ignores_padding(bert_folder):
     tokenizer, model = encoders.load(bert_folder, LABELS)
     model.eval()
-    batch = batching.Collate(0)(batching.tokenize(["Fine."], tokenizer))
+    batch = batching.Collator(0)(batching.tokenize(["Fine."], tokenizer))
     with torch.inference_mode():
         hidden = model.encoder(**batch).last_hidden_state[0]
         expected = model.classifier(hidden.mean(0))

@@ -9,8 +9,8 @@ from nbhelpers import encoders, objectives
 from nbhelpers.course import experiments, results
 
 PLAIN = {"corpus": "dialogues", "method": "fine-tuning", "encoder": "embedded", "pooling": "mean", "num_epochs": 1}
-PLAIN |= {"lr": 1e-4, "head_lr": 1e-3, "schedule": "linear", "warmup": 0.1, "label_smoothing": 0.0}
-PLAIN |= {"max_items": 64, "max_tokens": 1024}
+PLAIN |= {"lr": 1e-4, "head_lr": 1e-3, "schedule": "linear", "warmup_ratio": 0.1, "label_smoothing": 0.0}
+PLAIN |= {"batch_size": 64, "max_tokens": 1024}
 
 
 @pytest.fixture
@@ -28,8 +28,14 @@ def few(monkeypatch):
 @pytest.mark.parametrize(
     "extra",
     [
-        {"form": "dialogue", "speakers": "id", "live": True, "single_turns_first": 1, "shift": 0.5},
-        {"form": "window", "speakers": "name", "past": 2, "sentiment": 0.5},
+        {
+            "context": "whole_dialogues",
+            "speaker_format": "id",
+            "causal_turns": True,
+            "single_turns_first": 1,
+            "shift": 0.5,
+        },
+        {"context": "windows", "speaker_format": "name", "past": 2, "sentiment": 0.5},
         {"tuning": {"method": "lora"}},
         {"r_drop": 1.0, "label_smoothing": 0.1},
     ],
@@ -46,10 +52,10 @@ def test_a_run_measures_what_a_row_needs(few, extra):
 
 
 def test_an_average_is_that_of_what_its_members_give_by_themselves(few):
-    members = [PLAIN, {**PLAIN, "form": "dialogue", "add_to_seed": 3}]
+    members = [PLAIN, {**PLAIN, "context": "whole_dialogues", "add_to_seed": 3}]
     config = {"corpus": "dialogues", "method": "average", "members": members}
     parts = results.trainings(config, seed=1)
-    assert parts == [(PLAIN, 1), ({**PLAIN, "form": "dialogue"}, 4)]
+    assert parts == [(PLAIN, 1), ({**PLAIN, "context": "whole_dialogues"}, 4)]
     outcomes = [experiments.run(*part) for part in parts]
     row = experiments.scored(config, outcomes)
     mean = sum(outcome.probabilities["test"] for outcome in outcomes) / 2
@@ -62,7 +68,7 @@ def test_an_average_is_that_of_what_its_members_give_by_themselves(few):
 
 def test_sentiments_and_labels_belong_to_the_same_turns(few):
     tokenizer = AutoTokenizer.from_pretrained(encoders.embedded_folder())
-    for form in ({"form": "dialogue"}, {"form": "window", "past": 1}):
+    for form in ({"context": "whole_dialogues"}, {"context": "windows", "past": 1}):
         examples = experiments.inputs(few["train"], tokenizer, form, sentiments=True)
         assert [label for x in examples for label in x["labels"]] == few["train"].labels
         assert [label for x in examples for label in x["sentiments"]] == few["train"].sentiments

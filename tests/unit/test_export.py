@@ -25,7 +25,7 @@ CONFIGS = {
     "deberta-v2": transformers.DebertaV2Config(**TINY),
     "mpnet": transformers.MPNetConfig(pad_token_id=1, **TINY),
 }
-MODES = ("cls", "mean", "whole", "live")  # the last two classify turns
+MODES = ("cls", "mean", "whole", "causal_turns")  # the last two classify turns
 DIALOGUES = (  # lists of turns; by themselves and together they make batches of several shapes and paddings
     ["Hi."],
     ["You did what?", "Sold it.", "Oh."],
@@ -56,12 +56,12 @@ def make(folder, tmp_path_factory):
         pooling = "cls" if mode == "cls" else "mean"
         source = name if name == "embedded" else folder / name
         tokenizer, model = encoders.load(source, LABELS, pooling=pooling)
-        model.eval().config.live = mode == "live"
-        to, turns = tmp_path_factory.mktemp("exported"), mode in ("whole", "live")
+        model.eval().config.causal_turns = mode == "causal_turns"
+        to, turns = tmp_path_factory.mktemp("exported"), mode in ("whole", "causal_turns")
         if int8:
             export.quantize(model, tokenizer, to, batches(tokenizer, mode), dialogue=turns, full_range=True)
         else:
-            export.export(model, tokenizer, to, dialogue=turns, settings={"speakers": "none"}, scores={"F1": 0.5})
+            export.export(model, tokenizer, to, dialogue=turns, settings={"speaker_format": "none"}, scores={"F1": 0.5})
         return tokenizer, model, to
 
     return made
@@ -74,11 +74,11 @@ def examples(tokenizer, mode, dialogues=DIALOGUES):
         return batching.tokenize(texts, tokenizer, labels=[0] * len(texts))
     ids = [number for number, turns in enumerate(dialogues) for _ in turns]
     turns = dialogue.encode_turns(texts, ids, tokenizer)
-    return dialogue.whole(turns, ids, tokenizer, labels=[0] * len(texts))
+    return dialogue.whole_dialogues(turns, ids, tokenizer, labels=[0] * len(texts))
 
 
 def batches(tokenizer, mode, **options):
-    return batching.loader(examples(tokenizer, mode), tokenizer.pad_token_id, max_items=3, **options)
+    return batching.make_dataloader(examples(tokenizer, mode), tokenizer.pad_token_id, batch_size=3, **options)
 
 
 def check_same_logits(tokenizer, model, exported, mode):
@@ -86,9 +86,9 @@ def check_same_logits(tokenizer, model, exported, mode):
     rows = examples(tokenizer, mode)
     shapes = set()
     for part, multiple in [*(([row], 1) for row in rows), (rows, 1), (rows, 32), (rows[:2], 1), (rows[::-1], 8)]:
-        batch = batching.Collate(tokenizer.pad_token_id, multiple)(part)
+        batch = batching.Collator(tokenizer.pad_token_id, multiple)(part)
         shapes.add(tuple(batch["input_ids"].shape))
-        expected = torch.cat(export.answers(export.runner(model), batch))
+        expected = torch.cat(export.answers(export.make_logits_fn(model), batch))
         found = torch.cat(export.answers(exported, batch))
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
     assert len(shapes) >= 6
@@ -103,20 +103,20 @@ def test_onnx_answers_like_torch_for_every_shape(make, name, mode):
     check_same_logits(tokenizer, model, exported, mode)
 
 
-@pytest.mark.parametrize("mode", ["whole", "live"])
+@pytest.mark.parametrize("mode", ["whole", "causal_turns"])
 def test_the_embedded_encoder_answers_alike_in_onnx(make, mode):
     tokenizer, model, to = make("embedded", mode)
     _, exported = export.load_exported(to, threads=1)
     check_same_logits(tokenizer, model, exported, mode)
-    assert exported.about["live"] == (mode == "live")
+    assert exported.about["causal_turns"] == (mode == "causal_turns")
 
 
 def test_the_live_graph_does_not_see_later_turns(make):
-    tokenizer, _, to = make("bert", "live")
+    tokenizer, _, to = make("bert", "causal_turns")
     _, live = export.load_exported(to, threads=1)
     _, open_ = export.load_exported(make("bert", "whole")[2], threads=1)
-    whole, cut = (examples(tokenizer, "live", [turns]) for turns in (DIALOGUES[1], DIALOGUES[1][:1]))
-    collate = batching.Collate(tokenizer.pad_token_id)
+    whole, cut = (examples(tokenizer, "causal_turns", [turns]) for turns in (DIALOGUES[1], DIALOGUES[1][:1]))
+    collate = batching.Collator(tokenizer.pad_token_id)
     alone = live(collate(cut))[0, 0]
     torch.testing.assert_close(live(collate(whole))[0, 0], alone, atol=1e-5, rtol=0)
     assert (open_(collate(whole))[0, 0] - alone).abs().max() > 1e-4
@@ -132,8 +132,8 @@ def test_other_architectures(make, name):
 def test_8_bits_of_other_architectures(make, name):
     tokenizer, model, _ = make(name, "mean")
     _, small = export.load_exported(make(name, "mean", int8=True)[2], threads=1)
-    batch = batching.Collate(tokenizer.pad_token_id)(examples(tokenizer, "mean"))
-    torch.testing.assert_close(small(batch), export.runner(model)(batch), atol=0.1, rtol=0)
+    batch = batching.Collator(tokenizer.pad_token_id)(examples(tokenizer, "mean"))
+    torch.testing.assert_close(small(batch), export.make_logits_fn(model)(batch), atol=0.1, rtol=0)
 
 
 def test_the_model_stays_as_it_was(folder, tmp_path):
@@ -147,12 +147,12 @@ def test_the_model_stays_as_it_was(folder, tmp_path):
 
 
 def test_predict_keeps_the_order_of_the_data_set(make):
-    tokenizer, model, to = make("bert", "live")
-    shuffled = batches(tokenizer, "live", shuffle=True)
+    tokenizer, model, to = make("bert", "causal_turns")
+    shuffled = batches(tokenizer, "causal_turns", shuffle=True)
     expected = training.predict(model, shuffled)
     _, exported = export.load_exported(to, threads=1)
     torch.testing.assert_close(export.predict(exported, shuffled), expected, atol=1e-4, rtol=0)
-    torch.testing.assert_close(export.predict(export.runner(model), shuffled), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(export.predict(export.make_logits_fn(model), shuffled), expected, atol=1e-5, rtol=0)
     assert len(expected) == sum(map(len, DIALOGUES))
 
 
@@ -160,16 +160,16 @@ def test_predict_keeps_the_order_of_the_data_set(make):
 
 
 def test_8_bits_are_a_quarter_of_the_size_and_closer_than_quantize_dynamic_alone(make, tmp_path):
-    tokenizer, model, to = make("embedded", "live")
-    _, _, small = make("embedded", "live", int8=True)
+    tokenizer, model, to = make("embedded", "causal_turns")
+    _, _, small = make("embedded", "causal_turns", int8=True)
     assert export.size_mib(small) < 0.27 * export.size_mib(to)
     graph = onnx.load(to / export.MODEL)
     del graph.graph.value_info[:]
     quantize_dynamic(graph, tmp_path / "plain.onnx", ["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
     about = json.loads((small / "config.json").read_text())["export"]
     plain = export.OnnxModel(onnxruntime.InferenceSession(tmp_path / "plain.onnx"), about)
-    rows = batches(tokenizer, "live", shuffle=False)
-    reference = export.predict(export.runner(model), rows)
+    rows = batches(tokenizer, "causal_turns", shuffle=False)
+    reference = export.predict(export.make_logits_fn(model), rows)
     errors = [
         (export.predict(run, rows) - reference).square().mean().sqrt()
         for run in (export.load_exported(small, threads=1)[1], plain)
@@ -178,14 +178,14 @@ def test_8_bits_are_a_quarter_of_the_size_and_closer_than_quantize_dynamic_alone
 
 
 def test_easing_changes_no_answer(make):
-    tokenizer, model, _ = make("embedded", "live")
-    rows = batches(tokenizer, "live")
-    eased = export.ease(model, rows)
+    tokenizer, model, _ = make("embedded", "causal_turns")
+    rows = batches(tokenizer, "causal_turns")
+    eased = export.smooth_quant(model, rows)
     word = model.get_input_embeddings()
     eased.set_input_embeddings(word)  # what is left of a difference is the rounding of words
-    expected = export.predict(export.runner(model), rows)
-    torch.testing.assert_close(export.predict(export.runner(eased), rows), expected, atol=1e-4, rtol=0)
-    bytes_ = export.ByteEmbedding(word)
+    expected = export.predict(export.make_logits_fn(model), rows)
+    torch.testing.assert_close(export.predict(export.make_logits_fn(eased), rows), expected, atol=1e-4, rtol=0)
+    bytes_ = export.Int8Embedding(word)
     ids = torch.arange(2000)
     assert ((bytes_(ids) - word(ids)).abs() <= word(ids).abs().amax(1, keepdim=True) / 127 / 2 * 1.001).all()
 
@@ -229,12 +229,12 @@ def test_the_cpu_decides_on_the_range(make, monkeypatch, machine, features, exac
 
 
 def test_everything_travels_in_the_folder(make, tmp_path):
-    tokenizer, _, source = make("roberta", "live")
+    tokenizer, _, source = make("roberta", "causal_turns")
     to = shutil.copytree(source, tmp_path / "elsewhere")
     again, model = export.load_exported(to)
     assert model.labels == list(LABELS)
-    assert model.settings == {"speakers": "none"}
-    assert model.about["live"]
+    assert model.settings == {"speaker_format": "none"}
+    assert model.about["causal_turns"]
     assert model.about["weights"] == "fp32"
     assert model.about["versions"]["torch"] == torch.__version__
     assert again("You did what?")["input_ids"] == tokenizer("You did what?")["input_ids"]
@@ -302,9 +302,9 @@ def test_a_graph_that_onnxruntime_cannot_read_is_one_sentence(make, tmp_path):
 
 
 def test_wrong_batches_are_refused(make):
-    tokenizer, _, to = make("roberta", "live")
+    tokenizer, _, to = make("roberta", "causal_turns")
     _, model = export.load_exported(to)
-    batch = batching.Collate(tokenizer.pad_token_id)(examples(tokenizer, "mean"))
+    batch = batching.Collator(tokenizer.pad_token_id)(examples(tokenizer, "mean"))
     with pytest.raises(ValueError, match="lacks starts and ends"):
         model(batch)
     long = torch.ones(1, 129, dtype=torch.long)
@@ -350,7 +350,7 @@ def test_dead_end_an_adapter_is_refused_until_it_is_merged(folder, tmp_path, att
         if parameter.requires_grad:
             nn.init.normal_(parameter, std=0.5)
     rows = batches(tokenizer, "mean")
-    expected = export.predict(export.runner(adapted), rows)
+    expected = export.predict(export.make_logits_fn(adapted), rows)
     for refused in (adapted, adapted.base_model.model):
         with pytest.raises(export.ExportError, match="merge it first"):
             export.export(refused, tokenizer, tmp_path)
@@ -382,7 +382,7 @@ def test_a_model_that_torch_cannot_trace_is_one_sentence(folder, tmp_path, monke
 
 def test_pruned_weights_are_the_smallest_of_the_encoder(folder):
     _, model = encoders.load(folder / "roberta", LABELS)
-    pruned = export.prune_weights(model, 0.3)
+    pruned = pruning.prune_weights(model, 0.3)
     before, after = (
         torch.cat([m.weight.detach().flatten() for m in made.encoder.modules() if isinstance(m, nn.Linear)])
         for made in (model, pruned)
@@ -401,21 +401,21 @@ def test_units_without_effect_can_go_without_effect(folder, tmp_path, name, mode
     for module_name, module in model.base_model.named_modules():
         if module_name.endswith(("layer.0.output.dense", "layer.1.output.dense", "ffn.lin2")):
             module.weight.data[:, ::4] = 0  # every fourth unit does nothing
-    pruned = export.prune_units(model, 0.25)
+    pruned = pruning.prune_units(model, 0.25)
     rows = batches(tokenizer, mode)
-    expected = export.predict(export.runner(model), rows)
-    torch.testing.assert_close(export.predict(export.runner(pruned), rows), expected, atol=1e-5, rtol=0)
+    expected = export.predict(export.make_logits_fn(model), rows)
+    torch.testing.assert_close(export.predict(export.make_logits_fn(pruned), rows), expected, atol=1e-5, rtol=0)
     for made, kind in ((model, "full"), (pruned, "pruned")):
         made.save_pretrained(tmp_path / kind)
         tokenizer.save_pretrained(tmp_path / kind)
     assert export.size_mib(tmp_path / "pruned") < export.size_mib(tmp_path / "full")
     _, again = encoders.load_trained(tmp_path / "pruned")
-    torch.testing.assert_close(export.predict(export.runner(again), rows), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(export.predict(export.make_logits_fn(again), rows), expected, atol=1e-5, rtol=0)
 
 
 def test_a_pruned_model_is_exported_like_any_other(folder, tmp_path):
     tokenizer, model = encoders.load(folder / "bert", LABELS)
-    pruned = export.prune_units(model, 0.5)
+    pruned = pruning.prune_units(model, 0.5)
     export.export(pruned, tokenizer, tmp_path)
     check_same_logits(tokenizer, pruned, export.load_exported(tmp_path)[1], "mean")
 
@@ -423,9 +423,9 @@ def test_a_pruned_model_is_exported_like_any_other(folder, tmp_path):
 def test_pruning_refuses(folder):
     _, model = encoders.load(folder / "modernbert", LABELS)
     with pytest.raises(export.ExportError, match="of modernbert are of a kind that cannot be pruned"):
-        export.prune_units(model, 0.5)
+        pruning.prune_units(model, 0.5)
     for share in (1, -0.1):
-        for prune in (export.prune_units, export.prune_weights):
+        for prune in (pruning.prune_units, pruning.prune_weights):
             with pytest.raises(ValueError, match="from 0 to below 1"):
                 prune(model, share)
 
@@ -433,11 +433,11 @@ def test_pruning_refuses(folder):
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_bf16_is_half_the_size_and_close(folder, tmp_path, attention):
     tokenizer, model = encoders.load(folder / "bert", LABELS, attn_implementation=attention)
-    model.config.live = True
+    model.config.causal_turns = True
     half = export.bf16(model)
     assert next(model.parameters()).dtype == torch.float32
-    rows = batches(tokenizer, "live")
-    found, expected = (export.predict(export.runner(made), rows) for made in (half, model))
+    rows = batches(tokenizer, "causal_turns")
+    found, expected = (export.predict(export.make_logits_fn(made), rows) for made in (half, model))
     torch.testing.assert_close(found, expected, atol=0.05, rtol=0)
     for made, name in ((model, "full"), (half, "half")):
         made.save_pretrained(tmp_path / name)
@@ -464,7 +464,7 @@ def test_the_table_of_steps(make, tmp_path):
     model.save_pretrained(tmp_path)
     rows = batches(tokenizer, "whole")
     steps = {
-        "torch": (export.runner(model), tmp_path),
+        "torch": (export.make_logits_fn(model), tmp_path),
         "onnx": (export.load_exported(to)[1], to),
         "int8": (export.load_exported(small)[1], small),
     }
@@ -480,7 +480,7 @@ def test_the_table_of_steps(make, tmp_path):
 def test_a_step_that_disagrees_is_refused_unless_forced(make, tmp_path):
     tokenizer, model, _ = make("bert", "mean")
     model.save_pretrained(tmp_path)
-    rows, run = batches(tokenizer, "mean"), export.runner(model)
+    rows, run = batches(tokenizer, "mean"), export.make_logits_fn(model)
     reference = export.predict(run, rows).argmax(-1)
 
     def score(logits):

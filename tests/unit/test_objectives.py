@@ -196,7 +196,7 @@ def test_two_real_passes_differ_and_alpha_weighs_their_disagreement():
     from nbhelpers import batching, encoders
 
     tokenizer, model = encoders.load("embedded", ("a", "b"))
-    batch = batching.Collate(0)(batching.tokenize(["Fine.", "You did what?"], tokenizer, labels=[0, 1]))
+    batch = batching.Collator(0)(batching.tokenize(["Fine.", "You did what?"], tokenizer, labels=[0, 1]))
     model.train()
     losses = []
     for alpha in (0.0, 1.0, 2.0):
@@ -255,7 +255,7 @@ def test_emotion_shift_of_single_turns_is_cross_entropy_and_flat_logits_are_refu
 
 def test_multi_task_is_both_losses_and_ignores_unlabelled_items_in_both():
     logits, labels = turns()
-    sentiments = torch.tensor([[0, 1, 1, 0], [1, 0, 0, 0]])  # filled with 0, a class, as Collate does
+    sentiments = torch.tensor([[0, 1, 1, 0], [1, 0, 0, 0]])  # filled with 0, a class, as Collator does
     batch = {"x": None, "labels": (labels > 0).long().where(labels >= 0, labels), "sentiments": sentiments}
     both = torch.cat([logits[..., :2], logits], -1)  # two classes of emotion, three of sentiment
     first = F.cross_entropy(both[..., :2].flatten(0, 1), batch["labels"].flatten())

@@ -144,8 +144,8 @@ def hidden_ticks(axis):
 
 
 def contrast(one, other):
-    def luminance(colour):
-        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+    def luminance(color):
+        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color)]
         return np.dot(parts, [0.2126, 0.7152, 0.0722])
 
     dark, light = sorted([luminance(one), luminance(other)])
@@ -262,7 +262,7 @@ def test_timeline_lists_turns_and_keeps_looks_by_name():
         return line.get_color(), line.get_marker()
 
     assert len({look(name) for name in LONG}) == len(LONG)
-    assert len({colour for colour, _ in plots.EMOTIONS.values()}) == len({m for _, m in plots.EMOTIONS.values()}) == 7
+    assert len({color for color, _ in plots.EMOTIONS.values()}) == len({m for _, m in plots.EMOTIONS.values()}) == 7
 
 
 def test_learning_curves_state_the_best_points():

@@ -34,13 +34,13 @@ def examples(count=50, seed=0):
 
 
 def batches(rows=None, **options):
-    return batching.loader(rows or examples(), pad_token_id=1, **{"max_items": 8, **options})
+    return batching.make_dataloader(rows or examples(), pad_token_id=1, **{"batch_size": 8, **options})
 
 
 def train(model, *, num_epochs=2, objective=objectives.cross_entropy, data=None, **options):
     data = data or batches()
     optimizer = training.make_optimizer(model, 1e-3)
-    steps = training.updates_per_epoch(data, options.get("accumulate", 1)) * num_epochs
+    steps = training.updates_per_epoch(data, options.get("gradient_accumulation_steps", 1)) * num_epochs
     scheduler = training.make_scheduler(optimizer, steps)
     torch.manual_seed(1)
     return training.fit(model, data, objective, optimizer, scheduler, num_epochs=num_epochs, **options)
@@ -50,7 +50,7 @@ def train_by_trainer(model, folder, *, num_epochs=2, objective=objectives.cross_
                      callbacks=None, dev=None, patience=None, threshold=0.0, compute_metrics=None,
                      **options):  # fmt: skip
     data = data or batches()
-    arguments = training.arguments(
+    arguments = training.make_training_arguments(
         folder, num_epochs=num_epochs, seed=1, **{"score": None, "logging_steps": 1, **options}
     )
     optimizer = training.make_optimizer(model, 1e-3)
@@ -69,15 +69,17 @@ def accuracy(prediction):
     return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
 
 
-@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("gradient_accumulation_steps", [1, 3])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_loop_and_trainer_give_the_same_curve_and_weights(tmp_path, accumulate, precision):
+def test_loop_and_trainer_give_the_same_curve_and_weights(tmp_path, gradient_accumulation_steps, precision):
     by_loop, by_trainer = tiny_model(), tiny_model()
-    history = train(by_loop, accumulate=accumulate, precision=precision)
-    trainer = train_by_trainer(by_trainer, tmp_path, accumulate=accumulate, precision=precision)
+    history = train(by_loop, gradient_accumulation_steps=gradient_accumulation_steps, precision=precision)
+    trainer = train_by_trainer(
+        by_trainer, tmp_path, gradient_accumulation_steps=gradient_accumulation_steps, precision=precision
+    )
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     assert losses == pytest.approx([row["train_loss"] for row in history], abs=1e-6)
-    assert len(losses) == 2 * math.ceil(len(batches()) / accumulate)
+    assert len(losses) == 2 * math.ceil(len(batches()) / gradient_accumulation_steps)
     assert same_weights(by_loop, by_trainer)
 
 
@@ -113,7 +115,7 @@ def test_uneven_micro_batches_give_the_gradient_of_one_big_batch(tmp_path, name,
     def first_gradient(size, by_trainer):
         model = without_dropout(tiny_model(pooling=pooling, kind=kind))
         kept = {}
-        data = batches(rows, max_items=size, shuffle=False)
+        data = batches(rows, batch_size=size, shuffle=False)
         micro = math.ceil(13 / size)
 
         class Keep(transformers.TrainerCallback):
@@ -122,13 +124,20 @@ def test_uneven_micro_batches_give_the_gradient_of_one_big_batch(tmp_path, name,
 
         if by_trainer:
             trainer = train_by_trainer(model, tmp_path, num_epochs=1, objective=OBJECTIVES[name], data=data,
-                                       accumulate=micro, max_grad_norm=1e9, callbacks=[Keep()])  # fmt: skip
+                                       gradient_accumulation_steps=micro, max_grad_norm=1e9, callbacks=[Keep()])  # fmt: skip
             return kept, trainer.state.log_history[0]["loss"]
         optimizer = training.make_optimizer(model, 1e-3)
         optimizer.register_step_pre_hook(lambda *_: Keep().on_pre_optimizer_step(None, None, None))
         scheduler = training.make_scheduler(optimizer, 1)
         history = training.fit(
-            model, data, OBJECTIVES[name], optimizer, scheduler, num_epochs=1, accumulate=micro, max_grad_norm=1e9
+            model,
+            data,
+            OBJECTIVES[name],
+            optimizer,
+            scheduler,
+            num_epochs=1,
+            gradient_accumulation_steps=micro,
+            max_grad_norm=1e9,
         )
         return kept, history[0]["train_loss"]
 
@@ -144,9 +153,9 @@ def test_uneven_micro_batches_give_the_gradient_of_one_big_batch(tmp_path, name,
 def test_stock_trainer_still_has_the_fault_that_lesson_3_shows(tmp_path):
     def first_loss(size):
         model = without_dropout(tiny_model(pooling="cls", kind=RobertaConfig))
-        arguments = training.arguments(tmp_path, num_epochs=1, accumulate=12 // size, score=None, logging_steps=1,
+        arguments = training.make_training_arguments(tmp_path, num_epochs=1, gradient_accumulation_steps=12 // size, metric_for_best_model=None, logging_steps=1,
                                        per_device_train_batch_size=size)  # fmt: skip
-        trainer = transformers.Trainer(model, arguments, batching.Collate(1), examples(12))
+        trainer = transformers.Trainer(model, arguments, batching.Collator(1), examples(12))
         trainer.train()
         return trainer.state.log_history[0]["loss"]
 
@@ -157,11 +166,11 @@ def test_token_labels_count_by_token_not_by_row():
     model = lambda input_ids, attention_mask: SimpleNamespace(logits=scores[input_ids])  # noqa: E731
     scores = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
     rows = [{"input_ids": [4, 5, 6], "labels": [0, -100, 1]}, {"input_ids": [7], "labels": [2]}]
-    collate = batching.Collate(1)
+    collate = batching.Collator(1)
     whole = objectives.cross_entropy(model, collate(rows))
     parts = [collate([row]) for row in rows]
-    total = sum(training.num_labelled(part) for part in parts)
-    summed = sum(objectives.cross_entropy(model, part) * training.num_labelled(part) / total for part in parts)
+    total = sum(training.num_labeled(part) for part in parts)
+    summed = sum(objectives.cross_entropy(model, part) * training.num_labeled(part) / total for part in parts)
     assert total == 3
     torch.testing.assert_close(summed, whole)
 
@@ -231,7 +240,7 @@ def test_resumes_after_a_kill_with_the_same_result(tmp_path):
             if state.global_step == 10:
                 raise KeyboardInterrupt
 
-    every = dict(save_strategy="steps", save_steps=3, accumulate=1)
+    every = dict(save_strategy="steps", save_steps=3, gradient_accumulation_steps=1)
     undisturbed = train_by_trainer(tiny_model(), tmp_path / "a", **every)
     with pytest.raises(KeyboardInterrupt):
         train_by_trainer(tiny_model(), tmp_path / "b", callbacks=[PullThePlug()], **every)
@@ -242,7 +251,7 @@ def test_resumes_after_a_kill_with_the_same_result(tmp_path):
 
 def test_checkpointing_changes_memory_not_the_result(tmp_path):
     plain = train_by_trainer(tiny_model(), tmp_path, num_epochs=1)
-    recomputed = train_by_trainer(tiny_model(), tmp_path, num_epochs=1, checkpointing=True)
+    recomputed = train_by_trainer(tiny_model(), tmp_path, num_epochs=1, gradient_checkpointing=True)
     for a, b in zip(plain.model.parameters(), recomputed.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
 
@@ -266,7 +275,7 @@ def test_predict_gives_the_order_of_the_data():
 
 
 def collated(row):
-    batch = batching.Collate(1)([row])
+    batch = batching.Collator(1)([row])
     return {name: batch[name] for name in ("input_ids", "attention_mask")}
 
 
@@ -312,7 +321,7 @@ def test_freezing_leaves_only_the_head(pooling):
 @pytest.mark.parametrize(("schedule", "middle"), [("linear", 0.5), ("cosine", 0.5), ("constant", 1.0)])
 def test_schedules_warm_up_and_end_where_they_should(schedule, middle):
     optimizer = training.make_optimizer(tiny_model(), 1.0)
-    scheduler = training.make_scheduler(optimizer, 100, schedule=schedule, warmup=0.1)
+    scheduler = training.make_scheduler(optimizer, 100, schedule=schedule, warmup_ratio=0.1)
     rates = []
     for _ in range(100):
         rates.append(scheduler.get_last_lr()[0])
@@ -329,7 +338,7 @@ def test_gradients_are_clipped():
     before = [p.clone() for p in model.parameters()]
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     data = batches(examples(8))
-    scheduler = training.make_scheduler(optimizer, 10, schedule="constant", warmup=0)
+    scheduler = training.make_scheduler(optimizer, 10, schedule="constant", warmup_ratio=0)
     training.fit(model, data, objectives.cross_entropy, optimizer, scheduler, num_epochs=1, max_grad_norm=1e-3)
     moved = math.sqrt(sum((p - q).pow(2).sum().item() for p, q in zip(model.parameters(), before, strict=True)))
     assert moved <= len(data) * 1e-3 * 1.01
@@ -393,7 +402,7 @@ def test_parameters_under_peft_ddp_and_compile_are_told_apart():
             "'step' is not one of",
         ),
         (lambda: train(tiny_model(), precision="half"), "'half' is not one of fp32, bf16, fp16"),
-        (lambda: training.arguments("x", num_epochs=1, precision="int8"), "'int8' is not one of"),
+        (lambda: training.make_training_arguments("x", num_epochs=1, precision="int8"), "'int8' is not one of"),
         (
             lambda: training.make_optimizer(tiny_model().requires_grad_(False), 1.0),
             "no parameter of the model is trainable",
@@ -408,7 +417,7 @@ def test_wrong_calls_say_what_is_wrong(call, message):
 def test_a_rate_of_zero_holds_the_encoder_and_the_log_tells_the_schedule():
     model, data = tiny_model(), batches(examples(8))
     optimizer = training.make_optimizer(model, 0.0, head_lr=1e-2)
-    scheduler = training.make_scheduler(optimizer, len(data), warmup=0)
+    scheduler = training.make_scheduler(optimizer, len(data), warmup_ratio=0)
     history = training.fit(model, data, objectives.cross_entropy, optimizer, scheduler, num_epochs=1)
     assert [row["lr"] for row in history] == [0.0] * len(data)
 
