@@ -14,6 +14,7 @@ How to use it: copy this file into your project (it needs torch, and a transform
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -170,7 +171,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
         if self.shuffle:
             rng.shuffle(order)
         order.sort(key=self.lengths.__getitem__)  # the sort is stable, so equal lengths stay in shuffled order
-        batches = [order[start:end] for start, end in zip(self.cuts, self.cuts[1:], strict=False)]
+        batches = [order[start:end] for start, end in itertools.pairwise(self.cuts)]
         if self.shuffle:
             rng.shuffle(batches)
         yield from batches
