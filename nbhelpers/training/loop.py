@@ -64,8 +64,7 @@ def fit(
     device = next(model.parameters()).device
     scaler = LossScaler(device, precision)  # scales the loss in fp16 and changes nothing in fp32 and bf16
     best = BestWeights(patience, threshold)
-    history = History(log)
-    step, steps_per_epoch = 0, updates_per_epoch(dataloader, gradient_accumulation_steps)
+    history = History(log, updates_per_epoch(dataloader, gradient_accumulation_steps))
     for epoch in range(1, num_epochs + 1):
         set_epoch(dataloader, epoch - 1)  # each epoch has its own order of the batches
         for micro_batches, num_items in group_batches(dataloader, gradient_accumulation_steps):
@@ -77,18 +76,18 @@ def fit(
                 loss = loss * num_labeled(batch) / num_items  # every labeled item of the update counts the same
                 scaler.scale(loss).backward()  # adds this batch's gradients to those already there
                 total_loss += loss.detach()
-            step, train_loss, lr = step + 1, total_loss.item(), current_lr(optimizer, scheduler)
-            scaler.check_loss(train_loss, step)  # an error if it is infinite or NaN
+            train_loss, lr = total_loss.item(), current_lr(optimizer, scheduler)
+            scaler.check_loss(train_loss, update=history.step + 1)  # stops if the loss is infinite or NaN
             scaler.unscale_(optimizer)  # the gradients' true size, which clipping needs
             nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm or math.inf)
             scaler.step(optimizer)  # optimizer.step(), skipped if a gradient overflowed in fp16
             scaler.update()
             scheduler.step()
             optimizer.zero_grad()
-            history.add(step=step, epoch=step / steps_per_epoch, train_loss=train_loss, lr=lr)
+            history.add_update(train_loss, lr)
         if evaluate is not None:
             dev_score = evaluate(model)
-            history.add(step=step, epoch=epoch, dev_score=dev_score)
+            history.add_score(epoch, dev_score)
             best.update(model, dev_score)
             if best.patience_is_used_up:
                 break

@@ -51,7 +51,7 @@ class LossScaler(torch.amp.GradScaler):
     >>> scaler = LossScaler(torch.device("cpu"), "fp32")
     >>> scaler.scale(torch.tensor(2.0))
     tensor(2.)
-    >>> scaler.check_loss(float("nan"), step=7)
+    >>> scaler.check_loss(float("nan"), update=7)
     Traceback (most recent call last):
     FloatingPointError: update 7: the loss is nan; lower the learning rate or train in fp32
     """
@@ -62,7 +62,7 @@ class LossScaler(torch.amp.GradScaler):
         self.max_skipped = MAX_SKIPPED_UPDATES if precision == "fp16" else 0
         self.skipped = 0  # updates in a row whose loss was not finite
 
-    def check_loss(self, loss: float, step: int) -> None:
+    def check_loss(self, loss: float, update: int) -> None:
         """Stop training when the loss is not finite: its gradient would turn every weight into NaN.
 
         In fp16 up to ten such losses in a row are tolerated, because `step` skips their updates.
@@ -72,4 +72,4 @@ class LossScaler(torch.amp.GradScaler):
         """
         self.skipped = 0 if math.isfinite(loss) else self.skipped + 1
         if self.skipped > self.max_skipped:
-            raise FloatingPointError(f"update {step}: the loss is {loss}; lower the learning rate or train in fp32")
+            raise FloatingPointError(f"update {update}: the loss is {loss}; lower the learning rate or train in fp32")

@@ -9,23 +9,34 @@ from torch import Tensor, nn
 
 
 class History:
-    """The measurements of a run, one dict per row.
+    """The measurements of a run, one dict per row: a row for each update and a row for each dev score.
 
     Args:
-        log: Called with each row as soon as it is added, for instance to print it or to update a plot.
+        log: Called with each row as soon as there is one, for instance to print it or to update a plot.
+        steps_per_epoch: Updates in one epoch, from `updates_per_epoch`.
 
-    >>> history = History(log=print)
-    >>> history.add(step=1, train_loss=0.7)
-    {'step': 1, 'train_loss': 0.7}
-    >>> history.rows
-    [{'step': 1, 'train_loss': 0.7}]
+    >>> history = History(log=print, steps_per_epoch=2)
+    >>> history.add_update(train_loss=0.7, lr=1e-5)
+    {'step': 1, 'epoch': 0.5, 'train_loss': 0.7, 'lr': 1e-05}
+    >>> len(history.rows)
+    1
     """
 
-    def __init__(self, log: Callable[[dict[str, float]], None]) -> None:
+    def __init__(self, log: Callable[[dict[str, float]], None], steps_per_epoch: int) -> None:
+        self.log, self.steps_per_epoch = log, steps_per_epoch
         self.rows: list[dict[str, float]] = []
-        self.log = log
+        self.step = 0  # updates so far
 
-    def add(self, **row: float) -> None:
+    def add_update(self, train_loss: float, lr: float) -> None:
+        """Add a row for an update. Its epoch is a fraction, so that losses and dev scores can share an axis."""
+        self.step += 1
+        self.add({"step": self.step, "epoch": self.step / self.steps_per_epoch, "train_loss": train_loss, "lr": lr})
+
+    def add_score(self, epoch: int, dev_score: float) -> None:
+        """Add a row for the dev score after an epoch."""
+        self.add({"step": self.step, "epoch": epoch, "dev_score": dev_score})
+
+    def add(self, row: dict[str, float]) -> None:
         """Append a row and pass it to `log`."""
         self.rows.append(row)
         self.log(row)
