@@ -2,10 +2,10 @@
 
     python tests/benchmarks/gpu.py [--steps 20]
 
-The models have the architecture of roberta-large (355 M parameters) or of the embedded encoder, with random weights, and
-read random token ids without padding. So nothing is downloaded, and speed and memory are those of the trained models.
-The precision is the one that `environment.best_precision` chooses. Ways that do not fit in the GPU's memory are printed
-and left out. Adds a row per way to data/results/gpu.jsonl.
+The models have the architecture of roberta-large (355 M parameters) or of the embedded encoder. Their weights are
+random, and so are the token ids, which have no padding. So nothing is downloaded, and speed and memory are those of the
+trained models. The precision is the one that `environment.best_precision` chooses. Ways that do not fit in the GPU's
+memory are printed and left out. Adds a row per way to data/results/gpu.jsonl.
 """
 
 import argparse
