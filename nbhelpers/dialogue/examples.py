@@ -57,7 +57,7 @@ def make_examples(
     """
     check_texts(texts, labels)
     check_settings(context, dialogue_ids, speaker_format, past, future)
-    if context == "none" or dialogue_ids is None:
+    if context == "none" or dialogue_ids is None:  # the second is refused above with a context; mypy cannot know
         return single_texts(texts, tokenizer, labels, max_length)
     turns = encode_turns(texts, dialogue_ids, tokenizer, speakers=speakers, speaker_format=speaker_format)
     options: dict[str, Any] = {"labels": labels, "max_length": max_length}
@@ -94,6 +94,7 @@ def check_settings(
     """Raise ValueError unless the settings fit together. A setting without effect is an error as well."""
     if context not in CONTEXTS:
         raise ValueError(f"context {context!r} is not one of {', '.join(CONTEXTS)}")
+    # without an error, whoever forgets `context` would train without the past and the speakers, and not notice
     if context == "none" and speaker_format != "none":
         raise ValueError(
             f"speaker_format={speaker_format!r} has no effect on single texts; pass context='windows', past=0 as well"

@@ -36,7 +36,7 @@ def encode_turns(
     [[3]]
     """
     check_turns(texts, dialogue_ids, speakers, speaker_format)
-    if speaker_format == "name":
+    if speaker_format == "name":  # as in EmoBERTa (Kim and Vossen 2021, arXiv 2108.12009)
         texts = [f"{speaker}: {text}" for speaker, text in zip(speakers or (), texts, strict=True)]
     # a tokenizer of transformers fails on an empty list
     encoded: list[list[int]] = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if len(texts) else []
@@ -83,6 +83,7 @@ def add_speaker_tokens(tokenizer: Any, model: Any) -> None:
 
     Both are changed in place and saved by their `save_pretrained`. A second call changes nothing.
     """
+    # as special tokens they are never split into pieces
     tokenizer.add_special_tokens({"extra_special_tokens": speaker_tokens()})
     # some models have more rows than tokens from the start; resizing would make the embedding smaller
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
