@@ -51,7 +51,8 @@ def check_runs(
     """Check the columns of `compare_runs`, and return gold classes [rows] and the runs of A and of B as arrays."""
     if len(runs_a) != len(runs_b) or not len(runs_a):
         raise ValueError(f"{len(runs_a)} runs of A and {len(runs_b)} of B: pass equally many, at least one")
-    columns = {f"runs_a[{i}]": run for i, run in enumerate(runs_a)} | {f"runs_b[{i}]": r for i, r in enumerate(runs_b)}
+    columns = {f"runs_a[{i}]": run for i, run in enumerate(runs_a)}
+    columns |= {f"runs_b[{i}]": run for i, run in enumerate(runs_b)}
     gold, *runs = class_numbers(num_classes, labels=labels, **columns)
     return gold, runs[: len(runs_a)], runs[len(runs_a) :]
 

@@ -84,7 +84,7 @@ def number_groups(groups: Any, num_rows: int) -> NDArray[np.int64]:
     array([0, 1, 0])
     """
     if groups is None:
-        return np.arange(num_rows)
+        return np.arange(num_rows, dtype=np.int64)
     values = np.asarray(groups)
     if len(values) != num_rows:
         raise ValueError(f"{len(values)} groups for {num_rows} rows: pass the group of each row")

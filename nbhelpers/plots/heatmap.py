@@ -58,7 +58,7 @@ def draw_heatmap(
 def text_color(background: Any) -> str:
     """Black or white, whichever has more contrast with this background (RGBA, each from 0 to 1)."""
     # Relative luminance as WCAG defines it. Black and white have the same contrast at a luminance of 0.18.
-    luminance = np.dot(background[:3] ** np.float64(2.2), [0.2126, 0.7152, 0.0722])
+    luminance = np.dot(np.array(background[:3]) ** 2.2, [0.2126, 0.7152, 0.0722])
     return "black" if luminance > 0.18 else "white"
 
 

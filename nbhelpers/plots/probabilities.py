@@ -79,8 +79,8 @@ def dropout_spread(passes: ArrayLike, texts: Iterable[str], names: Iterable[str]
     >>> print(dropout_spread(passes, ["Fine.", "Great!"], ["neutral", "joy"]).summary)
     2 passes: the largest class changes for 1 of 2 texts; neutral of text 1 moves most, from 40 to 60 %.
     """
-    table, texts, names = 100 * to_numbers("passes", passes, ndim=3), to_strings(texts), to_strings(names)
-    shape, wanted = (len(texts), len(names)), f"[passes, {len(texts)} texts, {len(names)} names]"
+    table, sentences, classes = 100 * to_numbers("passes", passes, ndim=3), to_strings(texts), to_strings(names)
+    shape, wanted = (len(sentences), len(classes)), f"[passes, {len(sentences)} texts, {len(classes)} names]"
     require(table.shape[1:] == shape, f"passes has shape {table.shape}: pass {wanted}")
     require(np.allclose(table.sum(axis=2), 100, atol=1), "a pass does not sum to 1 over the classes: apply softmax")
     low, high, count = table.min(axis=0), table.max(axis=0), len(table)  # low and high: [texts, classes]
@@ -88,25 +88,27 @@ def dropout_spread(passes: ArrayLike, texts: Iterable[str], names: Iterable[str]
     offsets = np.linspace(-0.3, 0.3, count) if count > 1 else np.zeros(1)
     with card_style():
         title = f"Probability of each class (%) in {count} passes with dropout"
-        picture = new_picture(8, 0.9 + len(texts) * (0.45 + 0.26 * len(names)), title)
-        panels = picture.subplots(len(texts), 1, sharex=True, squeeze=False)[:, 0]
+        picture = new_picture(8, 0.9 + len(sentences) * (0.45 + 0.26 * len(classes)), title)
+        panels = picture.subplots(len(sentences), 1, sharex=True, squeeze=False)[:, 0]
         for i, panel in enumerate(panels):
             for j, (start, end) in enumerate(zip(low[i], high[i], strict=True)):
                 panel.plot(table[:, i, j], j + offsets, "o", color=BLUE, markersize=4, markerfacecolor="none")
                 panel.text(1.01, j, f"{start:.0f} to {end:.0f}", transform=panel.get_yaxis_transform(), va="center")
-            panel.set_yticks(range(len(names)), names)
-            panel.set(xlim=(-1, 101), ylim=(len(names) - 0.5, -0.5))
+            panel.set_yticks(range(len(classes)), classes)
+            panel.set(xlim=(-1, 101), ylim=(len(classes) - 0.5, -0.5))
             panel.grid(axis="x", color=PALE)
-            line = f"{i + 1}  {' '.join(texts[i].split())}"
+            line = f"{i + 1}  {' '.join(sentences[i].split())}"
             panel.set_title(line if len(line) <= 90 else line[:88].rstrip() + "…")
         panels[-1].set_xlabel("%")
-    changed = sum(len(set(table[:, i].argmax(axis=1))) > 1 for i in range(len(texts)))
+    changed = sum(len(set(table[:, i].argmax(axis=1))) > 1 for i in range(len(sentences)))
     text, widest = np.unravel_index((high - low).argmax(), shape)
-    summary = f"{count} passes: the largest class changes for {changed} of {len(texts)} texts; {names[widest]} of "
+    summary = (
+        f"{count} passes: the largest class changes for {changed} of {len(sentences)} texts; {classes[widest]} of "
+    )
     summary += f"text {text + 1} moves most, from {low[text, widest]:.0f} to {high[text, widest]:.0f} %."
     ranges = [
-        ", ".join(f"{name} {low[i, j]:.0f} to {high[i, j]:.0f}" for j, name in enumerate(names))
-        for i in range(len(texts))
+        ", ".join(f"{name} {low[i, j]:.0f} to {high[i, j]:.0f}" for j, name in enumerate(classes))
+        for i in range(len(sentences))
     ]
     listed = "; ".join(f"text {i}: {words}" for i, words in enumerate(ranges, start=1))
     return finish(picture, f"Dots of class probabilities in percent, ranges over the passes. {listed}.", summary)
