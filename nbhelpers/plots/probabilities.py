@@ -102,10 +102,9 @@ def dropout_spread(passes: ArrayLike, texts: Iterable[str], names: Iterable[str]
         panels[-1].set_xlabel("%")
     changed = sum(len(set(table[:, i].argmax(axis=1))) > 1 for i in range(len(sentences)))
     text, widest = np.unravel_index((high - low).argmax(), shape)
-    summary = (
-        f"{count} passes: the largest class changes for {changed} of {len(sentences)} texts; {classes[widest]} of "
-    )
-    summary += f"text {text + 1} moves most, from {low[text, widest]:.0f} to {high[text, widest]:.0f} %."
+    summary = f"{count} passes: the largest class changes for {changed} of {len(sentences)} texts; "
+    summary += f"{classes[widest]} of text {text + 1} moves most, "
+    summary += f"from {low[text, widest]:.0f} to {high[text, widest]:.0f} %."
     ranges = [
         ", ".join(f"{name} {low[i, j]:.0f} to {high[i, j]:.0f}" for j, name in enumerate(classes))
         for i in range(len(sentences))
