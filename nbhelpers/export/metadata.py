@@ -74,7 +74,9 @@ def read_metadata(folder: Path) -> dict[str, Any]:
         raise ExportError(f"{folder / 'config.json'} is not one that export() wrote; export the model again") from error
     # onnxruntime may run a damaged graph without an error, and give wrong logits
     if digest(folder) != metadata.get("sha256"):
-        raise ExportError(f"{folder / MODEL} is not the file that was written; copy it, or export the model, again")
+        raise ExportError(
+            f"{folder / MODEL} is not the file that was written; copy it again, or export the model again"
+        )
     return upgrade_metadata(metadata)
 
 
