@@ -1,21 +1,29 @@
-# make course | make test | make lessons | make lint | make clean
+# make course | make test | make fast | make lessons | make format | make clean
 PYTHON ?= python3
+JOBS ?= auto
 BIN = .venv/bin
 
 course: .venv/course-ready
 	$(BIN)/nbhelpers run
 
-test: .venv/test-ready
+test: .venv/test-ready check
+	$(BIN)/pytest --numprocesses $(JOBS) -m "not alone"
+	$(BIN)/pytest -m alone
+
+fast: .venv/test-ready check
+	$(BIN)/pytest --numprocesses $(JOBS) -m "not slow and not alone"
+
+check: .venv/test-ready
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+
+format: .venv/test-ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 lessons: .venv/test-ready
 	$(BIN)/python -m nbhelpers.course.build
-
-lint: .venv/test-ready
-	$(BIN)/ruff check --fix .
-	$(BIN)/mypy
 
 clean:
 	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -30,4 +38,4 @@ clean:
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	touch $@
 
-.PHONY: course test lessons lint clean
+.PHONY: course test fast check format lessons clean

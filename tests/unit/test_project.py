@@ -1,6 +1,7 @@
-"""The house rules: versions agree, every helper stands alone, nothing points at a machine."""
+"""The house rules: units stand alone and stay short, versions agree, nothing points at a machine."""
 
 import ast
+import graphlib
 import re
 import shutil
 import subprocess
@@ -17,7 +18,18 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-HELPERS = sorted(path for path in (ROOT / "nbhelpers").glob("*.py") if path.name != "__init__.py")
+PACKAGE = ROOT / "nbhelpers"
+# a unit is a file or a folder of the ground floor; course/ is the upper floor
+UNITS = sorted(
+    path
+    for path in PACKAGE.iterdir()
+    if (path.suffix == ".py" and path.name != "__init__.py")
+    or (path.is_dir() and path.name not in ("course", "__pycache__"))
+)
+MODULES = sorted(PACKAGE.rglob("*.py"))
+each_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
+each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_COMPLEXITY = 250, 60, 12
 LIGHT = ("metrics", "plots", "corpora", "cleaning")  # these work where torch is not installed
 
 
@@ -65,34 +77,63 @@ def test_the_pins_are_what_is_installed():
         assert Version(installed.public) == pins[canonicalize_name(requirement.name)], requirement.name
 
 
-def imported(path):
-    """Top-level names of everything a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def files(unit):
+    """The Python files of a unit."""
+    return [unit] if unit.is_file() else sorted(unit.rglob("*.py"))
+
+
+def imports(path):
+    """(level, module, names) of everything a file imports, wherever in it; level 0 is an absolute import."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            yield from ((0, alias.name, []) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield "." if node.level else node.module.partition(".")[0]
+            yield node.level, node.module or "", [alias.name for alias in node.names]
 
 
-@pytest.mark.parametrize("path", HELPERS, ids=lambda path: path.stem)
-def test_a_helper_imports_no_sibling(path):
-    assert not {"nbhelpers", "."} & set(imported(path))
+@each_unit
+def test_no_unit_imports_another_or_the_course(unit):
+    for path in files(unit):
+        for level, module, _ in imports(path):
+            assert module.partition(".")[0] != "nbhelpers", f"{path.name} imports {module}"
+            # "from ..metrics import" would leave the folder
+            assert level <= (0 if unit.is_file() else len(path.relative_to(unit).parts)), path.name
+        assert "import_module" not in path.read_text(encoding="utf-8"), path.name
 
 
-@pytest.mark.parametrize("path", HELPERS, ids=lambda path: path.stem)
-def test_a_helper_works_alone_in_an_empty_folder(path, tmp_path):
-    shutil.copy(path, tmp_path)
+@each_unit
+def test_a_unit_works_alone_under_another_name(unit, tmp_path):
+    """Copied into an empty folder, with the examples of its docstrings."""
+    name = f"copied_{unit.stem}"
+    if unit.is_file():
+        shutil.copy(unit, tmp_path / f"{name}.py")
+    else:
+        shutil.copytree(unit, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     code = (
-        f"import doctest, {path.stem} as m; r = doctest.testmod(m); print(r.attempted); raise SystemExit(r.failed > 0)"
+        "import doctest, importlib, pkgutil, sys; sys.path.insert(0, '.')\n"
+        f"unit = importlib.import_module({name!r})\n"
+        "inner = pkgutil.walk_packages(getattr(unit, '__path__', []), unit.__name__ + '.')\n"
+        "modules = [unit, *(importlib.import_module(part.name) for part in inner)]\n"
+        "results = [doctest.testmod(module) for module in modules]\n"
+        "assert not [m for m in sys.modules if m.partition('.')[0] == 'nbhelpers']\n"
+        "print(sum(r.attempted for r in results)); raise SystemExit(sum(r.failed for r in results) > 0)"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, '.'); {code}"], cwd=tmp_path,
-                          capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert int(done.stdout.split()[-1]) > 0, f"{path.name} has no example"
+    assert int(done.stdout.split()[-1]) > 0, f"{unit.name} has no example"
+
+
+@each_unit
+def test_a_unit_says_how_to_use_it(unit):
+    """Its docstring is what somebody reads who found only this file or folder."""
+    path = unit if unit.is_file() else unit / "__init__.py"
+    assert len((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split()) >= 20
 
 
 @pytest.mark.parametrize("name", LIGHT)
-def test_these_helpers_do_not_import_torch(name):
+def test_these_units_do_not_import_torch(name):
     code = (
         f"import sys; from nbhelpers import {name}; print([m for m in ('torch', 'transformers') if m in sys.modules])"
     )
@@ -100,9 +141,10 @@ def test_these_helpers_do_not_import_torch(name):
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("path", HELPERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for unit in UNITS for path in files(unit)],
+                         ids=lambda path: str(path.relative_to(PACKAGE)))  # fmt: skip
 def test_public_names_are_explained_and_typed(path):
-    for node in ast.parse(path.read_text()).body:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             assert ast.get_docstring(node) or len(node.body) <= 2, f"{path.name}: {node.name} has no docstring"
         if isinstance(node, ast.FunctionDef):
@@ -111,6 +153,55 @@ def test_public_names_are_explained_and_typed(path):
             assert all(argument.annotation for argument in arguments), (
                 f"{path.name}: {node.name} has an untyped argument"
             )
+
+
+@each_module
+def test_files_are_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+
+
+@each_module
+def test_functions_are_short(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            docstring = first.end_lineno - first.lineno + 1 if ast.get_docstring(node, clean=False) is not None else 0
+            lines = node.end_lineno - node.lineno + 1 - docstring
+            assert lines <= MAX_FUNCTION_LINES, f"{node.name} has {lines} lines without its docstring"
+
+
+def test_functions_are_simple():
+    """`make test` runs ruff, which measures the complexity; here is what it must be told."""
+    ruff = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    assert "C901" in ruff["select"]
+    assert ruff["mccabe"]["max-complexity"] <= MAX_COMPLEXITY
+    assert not [path for path in MODULES if "C901" in path.read_text(encoding="utf-8")], "no exceptions"
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path, known):
+    """The project's own modules that a file imports, with the packages they lie in (but not those around the file)."""
+    name = module_name(path)
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for level, module, names in imports(path):
+        base = ".".join([*package.split(".")[: len(package.split(".")) - level + 1], *filter(None, [module])])
+        for target in [f"{base if level else module}.{inner}".strip(".") for inner in names] or [module]:
+            while target and target not in known:
+                target = target.rpartition(".")[0]
+            while target and not f"{name}.".startswith(f"{target}."):
+                yield target
+                target = target.rpartition(".")[0]
+
+
+def test_there_is_no_import_circle():
+    known = {module_name(path) for path in MODULES}
+    graph = {module_name(path): set(imported_modules(path, known)) for path in MODULES}
+    assert "nbhelpers.course.lessons" in graph["nbhelpers.course.cli"], "this test no longer sees imports"
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def tracked_texts():
