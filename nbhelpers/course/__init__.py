@@ -1,1 +1,4 @@
-"""The upper floor: runs the lessons, measures, and is the command line. No helper file imports it."""
+"""The upper floor: it runs the lessons, measures the results tables, and is the command line `nbhelpers`.
+
+It may import the units of the ground floor. No unit imports it, so that each unit can be copied without the course.
+"""

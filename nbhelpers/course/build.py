@@ -2,7 +2,7 @@
 
     python -m nbhelpers.course.build [--facts-only] [01 03 ...]
 
-It also writes the fact line of each lesson and the lesson table of README.md from data/results/course.jsonl.
+It also writes the fact line of each lesson, and the table of lessons in README.md, from data/results/course.jsonl.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 import jupytext
 import nbformat
 
-from nbhelpers.course import lessons, results, runner
+from nbhelpers.course import lessons, paths, results, runner
 
-SOURCE = lessons.NOTEBOOKS / "source"
+SOURCE = paths.NOTEBOOKS / "source"
 FACTS = re.compile(r"(<!-- facts -->\n)(.*?)((?:# )?<!-- /facts -->)", re.DOTALL)
 WIDGET = "application/vnd.jupyter.widget-view+json"
-PROFILES = {"default": "default", "meld": "MELD", "gpu": "GPU"}
+PROFILES = {"default": "default", "meld": "MELD", "gpu": "GPU"}  # profile -> how lessons call it
 
 
 def measured(lesson: str) -> dict[str, dict[str, Any]]:
@@ -30,7 +30,7 @@ def measured(lesson: str) -> dict[str, dict[str, Any]]:
 
 
 def fact_line(lesson: str) -> str:
-    """Minutes and memory per profile, as measured; says so where nothing was."""
+    """Minutes and memory of a lesson for each profile, and which profiles were not measured."""
     known = measured(lesson)
     if not known:
         return "Minutes and memory: not measured yet."
@@ -38,17 +38,20 @@ def fact_line(lesson: str) -> str:
     for profile, name in PROFILES.items():
         if profile in known:
             row = known[profile]
-            where = (
-                f"{row['threads']} CPU threads"
-                if "GPU" not in row["device"] and "(" in row["device"]
-                else row["device"]
-            )
-            parts.append(f"{name} profile {minutes(row['minutes'])}, {row['peak_gib']:.1f} GiB on {where}")
+            # The device of a CPU has its features in parentheses, which mean nothing to most readers.
+            on_cpu = "GPU" not in row["device"] and "(" in row["device"]
+            device = f"{row['threads']} CPU threads" if on_cpu else row["device"]
+            parts.append(f"{name} profile {minutes(row['minutes'])}, {row['peak_gib']:.1f} GiB on {device}")
     absent = [name for profile, name in PROFILES.items() if profile not in known]
     return "Measured: " + "; ".join(parts) + "." + (f" Not run with: {', '.join(absent)}." if absent else "")
 
 
 def minutes(value: float) -> str:
+    """Minutes as text, and less than a minute in seconds.
+
+    >>> minutes(2.34), minutes(0.5)
+    ('2.3 min', '30 s')
+    """
     return f"{60 * value:.0f} s" if value < 1 else f"{value:.1f} min"
 
 
@@ -59,23 +62,27 @@ def write_facts(path: Path) -> None:
 
 
 def lesson_table() -> str:
-    """README's table of lessons."""
+    """The table of lessons in README.md: title, first goal, and minutes and memory for two profiles."""
     rows = ["| lesson | you will be able to | default profile | MELD |", "|---|---|---|---|"]
     for path in sorted(SOURCE.glob("*.py")):
         notebook = jupytext.read(path)
         intro = next(cell.source for cell in notebook.cells if cell.source.startswith("# "))
         title = intro.splitlines()[0].removeprefix("# ")
         goal = re.search(r"^- (.+?)(?=\n-|\n\n)", intro, re.DOTALL | re.MULTILINE)
-        times = [
-            f"{minutes(x['minutes'])}, {x['peak_gib']:.1f} GiB" if (x := measured(path.stem).get(profile)) else "-"
-            for profile in ("default", "meld")
-        ]
-        aim = " ".join(goal[1].split()).rstrip(",.") if goal else ""
-        rows.append(f"| [{title}](notebooks/{path.stem}.ipynb) | {aim} | {times[0]} | {times[1]} |")
+        goal_text = " ".join(goal[1].split()).rstrip(",.") if goal else ""
+        known = measured(path.stem)
+        times = " | ".join(cost(known.get(profile)) for profile in ("default", "meld"))
+        rows.append(f"| [{title}](notebooks/{path.stem}.ipynb) | {goal_text} | {times} |")
     return "\n".join(rows)
 
 
-def write_table(readme: Path = lessons.ROOT / "README.md") -> None:
+def cost(row: dict[str, Any] | None) -> str:
+    """Minutes and memory of a row, or "-" where there is none."""
+    return f"{minutes(row['minutes'])}, {row['peak_gib']:.1f} GiB" if row else "-"
+
+
+def write_table(readme: Path = paths.ROOT / "README.md") -> None:
+    """Put the table of lessons between README's <!-- facts --> marks."""
     text = readme.read_text(encoding="utf-8")
     readme.write_text(FACTS.sub(lambda found: f"{found[1]}{lesson_table()}\n{found[3]}", text), encoding="utf-8")
 
@@ -92,7 +99,11 @@ def unexecuted(path: Path) -> Any:
 
 
 def build(path: Path) -> runner.Result:
-    """Execute a source with its own parameters and write the notebook with its outputs."""
+    """Execute a source with its own parameters, and write the notebook with its outputs.
+
+    Raises:
+        SystemExit: a cell failed; the notebook stays as it was.
+    """
     write_facts(path)
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder, "plain", f"{path.stem}.ipynb")
@@ -102,23 +113,40 @@ def build(path: Path) -> runner.Result:
         if result.failure:
             raise SystemExit(f"{path.name}, cell {result.failure.cell}:\n{result.failure.error}")
         executed = nbformat.read(Path(folder, plain.name), as_version=4)
+    # Only outputs are copied: papermill's metadata holds times and paths of this machine.
     clean = unexecuted(path)
     for cell, done in zip(clean.cells, executed.cells, strict=True):
         if cell.cell_type == "code":
-            cell.outputs = [x for x in done.outputs if WIDGET not in x.get("data", {})]  # a file cannot show sliders
+            # A stored widget would be empty. Lessons show a static picture beside each.
+            cell.outputs = [output for output in done.outputs if WIDGET not in output.get("data", {})]
             cell.execution_count = done.execution_count
-    nbformat.write(clean, lessons.NOTEBOOKS / f"{path.stem}.ipynb")
+    nbformat.write(clean, paths.NOTEBOOKS / f"{path.stem}.ipynb")
     return result
 
 
+def refresh(path: Path) -> None:
+    """Bring the fact line of a source and of its notebook up to date without executing it."""
+    write_facts(path)
+    target = paths.NOTEBOOKS / f"{path.stem}.ipynb"
+    notebook, plain = nbformat.read(target, as_version=4), unexecuted(path)
+    notebook.metadata = plain.metadata
+    for cell, fresh in zip(notebook.cells, plain.cells, strict=True):
+        if cell.cell_type == "markdown":
+            cell.source = fresh.source
+    nbformat.write(notebook, target)
+
+
 def main() -> None:
+    """Read the arguments, build or refresh the lessons, and write README's table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     sources = {path.stem[:2]: path for path in sorted(SOURCE.glob("*.py"))}
     parser.add_argument("lessons", nargs="*", metavar="NUMBER", help=f"{', '.join(sources)}; default: all")
     parser.add_argument(
-        "--facts-only", action="store_true", help="execute nothing, bring minutes and scores up to date"
+        "--facts-only", action="store_true", help="execute nothing; only bring the minutes and the memory up to date"
     )
     options = parser.parse_args()
+    if not paths.is_checkout():
+        parser.error("an installed package has no sources of lessons; run this in a checkout of the course")
     if unknown := set(options.lessons) - set(sources):
         parser.error(f"there is no lesson {', '.join(sorted(unknown))}; choose from {', '.join(sources)}")
     for path in [sources[number] for number in options.lessons or sources]:
@@ -128,18 +156,6 @@ def main() -> None:
             result = build(path)
             print(f"{path.stem}: {60 * result.minutes:.0f} s, {result.peak_gib:.1f} GiB, {result.headline}")
     write_table()
-
-
-def refresh(path: Path) -> None:
-    """Bring the fact line of a source and of its notebook up to date without running it."""
-    write_facts(path)
-    target = lessons.NOTEBOOKS / f"{path.stem}.ipynb"
-    notebook, plain = nbformat.read(target, as_version=4), unexecuted(path)
-    notebook.metadata = plain.metadata
-    for cell, fresh in zip(notebook.cells, plain.cells, strict=True):
-        if cell.cell_type == "markdown":
-            cell.source = fresh.source
-    nbformat.write(notebook, target)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The value a lesson is known by: announced in the lesson, read back from its executed copy."""
+"""The number that a lesson is known by: the lesson announces it, and the runner reads it from the executed copy."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from IPython.display import display
 
-MIME = "application/vnd.nbhelpers.headline+json"
+MIME = "application/vnd.nbhelpers.headline+json"  # front ends ignore a type they do not know, and show the text
 
 
 def headline(name: str, value: float) -> None:
-    """Show a value as this lesson's result; the runner puts it into its table.
+    """Show a number as this lesson's result. The runner puts it into its table.
 
     >>> headline("weighted F1", 0.594)
     weighted F1: 0.594
@@ -20,7 +20,7 @@ def headline(name: str, value: float) -> None:
 
 
 def headlines(executed: Path) -> dict[str, float]:
-    """All values that a lesson announced, from its executed copy; {} when there is no such file."""
+    """All numbers that a lesson announced, from its executed copy; {} when there is no such file."""
     if not executed.exists():
         return {}
     cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]

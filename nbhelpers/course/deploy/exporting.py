@@ -1,0 +1,102 @@
+"""`nbhelpers export`: write a model folder as ONNX, and compare each step with the original."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nbhelpers import encoders, export
+from nbhelpers.course.errors import CourseError
+
+from .loading import labels_of, load_torch
+from .small_model import new_folder
+
+
+def export_folder(
+    folder: Path,
+    output: Path,
+    *,
+    int8: bool = False,
+    corpus: str | None = None,
+    encoder: str | None = None,
+    force: bool = False,
+) -> pd.DataFrame:
+    """Export a model folder to ONNX, and compare each step with the original on the dev split of a corpus.
+
+    Args:
+        folder: a folder with a fine-tuned model or an adapter.
+        output: the new folder. It is written only when every step is accepted.
+        int8: also round the weights to 8 bits. Only this last step is then written.
+        corpus: default: what the model was trained on, as its settings tell.
+        encoder: as in `load_torch`.
+        force: keep a step even if it agrees with the original on less than 98 % of the labels.
+
+    Returns:
+        The table of `export.compare`.
+
+    Raises:
+        CourseError: the folder is exported already, or no corpus with the model's labels is known.
+        ExportError: a step is refused.
+    """
+    if (folder / export.MODEL).is_file():
+        raise CourseError(f"{folder} is exported already; pass the folder it was made from")
+    tokenizer, model = load_torch(folder, encoder)
+    settings = getattr(model.config, "settings", {})
+    data, names = read_corpus(folder, corpus or settings.get("corpus"), labels_of(model))
+    dev = make_dataloader(data["dev"], tokenizer, settings)
+    options: Any = {"dialogue": settings.get("context", "none") != "none", "settings": settings}
+    score = make_score(data["dev"].labels, len(names))
+    with new_folder(output) as new, tempfile.TemporaryDirectory() as temporary, encoders.quiet():
+        # An adapter's folder has no weights of the merged model, whose size the table shows.
+        model.save_pretrained(Path(temporary, "torch"))
+        steps: Any = {"torch": (export.make_logits_fn(model), Path(temporary, "torch"))}
+        graph = Path(temporary, "onnx") if int8 else new
+        export.export(model, tokenizer, graph, **options)
+        steps["onnx"] = (export.load_exported(graph)[1], graph)
+        if int8:
+            train = make_dataloader(data["train"], tokenizer, settings)  # shows how large activations get
+            export.quantize(model, tokenizer, new, train, **options)
+            steps["int8"] = (export.load_exported(new)[1], new)
+        table = export.compare(steps, dev, score, force=force)
+        last = table.iloc[-1]
+        measured = {"dev weighted F1, exported": last["score"], "same labels": last["same labels"]}
+        export.add_scores(new, {**getattr(model.config, "scores", {}), **measured})
+    return table
+
+
+def read_corpus(folder: Path, corpus: str | None, labels: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The corpus to compare on.
+
+    Args:
+        folder: of the model, for the error messages.
+        corpus: its name; None when neither the user nor the model names one.
+        labels: the model's.
+    """
+    from nbhelpers.course import experiments
+
+    if corpus is None:
+        raise CourseError(f"{folder} does not tell what it was trained on; name a corpus with --dev to compare on")
+    data, names = experiments.read(corpus)
+    if labels != names:
+        raise CourseError(f"the labels of {corpus} ({', '.join(names)}) are not the model's ({', '.join(labels)})")
+    return data, names
+
+
+def make_dataloader(split: Any, tokenizer: Any, settings: dict[str, Any]) -> Any:
+    """A DataLoader of a split, in order, with inputs as in the model's training."""
+    from nbhelpers import batching
+    from nbhelpers.course import experiments
+
+    examples = experiments.inputs(split, tokenizer, settings)
+    return batching.make_dataloader(examples, tokenizer.pad_token_id, max_tokens=4096, batch_size=32, shuffle=False)
+
+
+def make_score(labels: list[int], num_classes: int) -> Callable[[Any], float]:
+    """A function from logits [items, classes] to the weighted F1."""
+    from nbhelpers import metrics
+
+    return lambda logits: metrics.scores(labels, logits.argmax(-1).numpy(), num_classes)["weighted_f1"]

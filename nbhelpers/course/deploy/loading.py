@@ -1,0 +1,127 @@
+"""From a folder with a model to the model itself, or to what a service needs of it.
+
+Three kinds of folders are known: a fine-tuned model, an adapter, and an exported model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nbhelpers import dialogue, encoders, export, serving
+from nbhelpers.course.errors import CourseError
+
+
+def load(folder: Path, threads: int = 0) -> serving.Model:
+    """What the service needs of a folder with a model of any kind.
+
+    Args:
+        folder: from `save_pretrained`, `adapters.save` or `export.export`.
+        threads: CPU threads for each batch; 0 takes one per core.
+
+    For an exported model, for instance, these lines do the same in a project of your own:
+
+        tokenizer, model = export.load_exported(folder)
+        logits_fn = serving.onnx_logits_fn(model.session)
+        served = serving.make_model(logits_fn, tokenizer, model.labels, dialogue=dialogue, **options)
+
+    where `options` are those of `service_options`, or what you know about your model.
+    """
+    if (folder / export.MODEL).is_file():
+        tokenizer, exported = export.load_exported(folder, threads=threads)
+        logits_fn, labels = serving.onnx_logits_fn(exported.session), exported.labels
+        settings, causal_turns = exported.settings, exported.about.get("causal_turns", False)
+    else:
+        tokenizer, model = load_torch(folder)
+        if threads:
+            torch.set_num_threads(threads)
+        logits_fn, labels = serving.torch_logits_fn(model), labels_of(model)
+        settings, causal_turns = getattr(model.config, "settings", {}), getattr(model.config, "causal_turns", False)
+    # The service cuts longer texts where training did.
+    tokenizer.model_max_length = settings.get("max_length") or tokenizer.model_max_length
+    options = service_options(settings, causal_turns)
+    return serving.make_model(logits_fn, tokenizer, labels, name=folder.resolve().name, **options)
+
+
+def service_options(settings: Mapping[str, Any], causal_turns: bool) -> dict[str, Any]:
+    """The arguments of `serving.make_model` that follow from how a model's inputs were made in training.
+
+    Args:
+        settings: the model's, such as {"context": "windows", "past": 4, "speaker_format": "name"}.
+        causal_turns: whether no turn of a whole dialogue sees later ones.
+
+    >>> service_options({"context": "whole_dialogues", "speaker_format": "name"}, causal_turns=True)["future"]
+    0
+    """
+    context = settings.get("context", "none")
+    sees_later_turns = int(not causal_turns)
+    return {
+        "dialogue": None if context == "none" else dialogue,
+        "speaker_format": settings.get("speaker_format", "none"),
+        "past": settings.get("past"),  # None for whole dialogues
+        "future": sees_later_turns if context == "whole_dialogues" else settings.get("future", 0),
+    }
+
+
+def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
+    """The tokenizer and the model of a folder with a fine-tuned model, or with an adapter, which is merged.
+
+    Args:
+        folder: from `save_pretrained` or `adapters.save`.
+        encoder: what the adapter was trained on, where its folder names none, or a path that no longer exists.
+
+    Raises:
+        CourseError: an adapter's folder has no labels or no tokenizer.
+        EncoderError: the model cannot be loaded.
+    """
+    if not (folder / "adapter_config.json").is_file():
+        return encoders.load_trained(folder)
+    from nbhelpers import adapters  # imports peft, which only adapters need
+
+    facts = adapter_facts(folder)
+    tokenizer, model = encoders.load(encoder or facts["encoder"], facts["labels"], pooling=facts["pooling"])
+    for name, value in facts["config"].items():
+        setattr(model.config, name, value)
+    if getattr(model.config, "settings", {}).get("speaker_format") == "id":
+        # The adapter's head was trained on an embedding with these rows.
+        dialogue.add_speaker_tokens(tokenizer, model)
+    return tokenizer, adapters.merge(adapters.load_adapter(model, folder))
+
+
+def adapter_facts(folder: Path) -> dict[str, Any]:
+    """What must be known to load the encoder of a saved adapter.
+
+    Args:
+        folder: from `adapters.save`, with the tokenizer saved there as well.
+
+    Returns:
+        "encoder" (a name or path), "labels", "pooling", and "config": those of the attributes `causal_turns`,
+        `settings` and `scores` that the model's configuration had.
+
+    Raises:
+        CourseError: the configuration or the tokenizer is missing.
+    """
+    for name, missing in (("config.json", "its labels"), ("tokenizer_config.json", "its tokenizer")):
+        if not (folder / name).is_file():
+            raise CourseError(
+                f"{folder} has no {name}, so {missing} cannot be known; save the adapter with adapters.save(model, "
+                "folder), and its tokenizer with tokenizer.save_pretrained(folder)"
+            )
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    ids = sorted(config["id2label"], key=int)  # JSON has text as keys; as text, "10" would come before "2"
+    return {
+        "encoder": adapter["base_model_name_or_path"],
+        "labels": [config["id2label"][i] for i in ids],
+        "pooling": "mean" if config["architectures"] == ["MeanPoolingClassifier"] else "cls",
+        "config": {name: config[name] for name in ("causal_turns", "settings", "scores") if name in config},
+    }
+
+
+def labels_of(model: Any) -> list[str]:
+    """The class names of a model in the order of its logits."""
+    return [model.config.id2label[i] for i in range(model.config.num_labels)]

@@ -1,0 +1,108 @@
+"""The course's example model: trained at the first call, kept in runs/ for the next."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nbhelpers import encoders
+from nbhelpers.course import paths
+from nbhelpers.course.errors import CourseError
+
+
+def small_model(progress: Callable[[float], None] = lambda share: None, num_dialogues: int = 0) -> Path:
+    """The folder of a small model that classifies the turns of the written dialogues.
+
+    It is the row "past and future" of the results table "dialogues", with half the epochs.
+
+    Args:
+        progress: called with the share of the training that is done, 0 to 1.
+        num_dialogues: train on the first so many dialogues of each split; 0 takes all.
+    """
+    folder = paths.RUNS / (f"small_model_{num_dialogues}" if num_dialogues else "small_model")
+    if not folder.is_dir():
+        from nbhelpers.course import results  # imported here, so that a service with a model of its own starts quickly
+
+        row = results.table_rows("dialogues")["past and future"]
+        train({**row, "single_turns_first": 1, "num_epochs": 3}, folder, progress, num_dialogues)
+    return folder
+
+
+def train(
+    config: Mapping[str, Any],
+    folder: Path,
+    progress: Callable[[float], None] = lambda share: None,
+    num_dialogues: int = 0,
+) -> None:
+    """Train what a row of a results table describes, and save it with its tokenizer, settings and scores.
+
+    Args:
+        config: the row's configuration.
+        folder: where to save; it must not exist yet.
+        progress, num_dialogues: as in `small_model`.
+
+    Raises:
+        CourseError: the folder exists, or the row has an adapter or a second task.
+    """
+    from nbhelpers import metrics
+    from nbhelpers.course import experiments
+
+    if "sentiment" in config or "tuning" in config:
+        raise CourseError(
+            "a row with an adapter, or with sentiment as a second task, cannot be deployed; choose another row"
+        )
+    data, names = experiments.read(config["corpus"])
+    if num_dialogues:
+        data = {split: experiments.first_dialogues(part, num_dialogues) for split, part in data.items()}
+    num_epochs = config.get("single_turns_first", 0) + config["num_epochs"]
+    trained = experiments.train(data, names, config, seed=0, log=share_of_epochs(num_epochs, progress))
+    scores = {}
+    for split in ("dev", "test"):
+        predicted = trained.logits(split).argmax(-1).numpy()
+        scores[f"{split} weighted F1"] = metrics.scores(data[split].labels, predicted, len(names))["weighted_f1"]
+    model = trained.model.float().cpu()
+    model.config.scores = scores  # transformers saves every attribute of the configuration
+    with new_folder(folder) as new, encoders.quiet():
+        model.save_pretrained(new)
+        trained.tokenizer.save_pretrained(new)
+
+
+def share_of_epochs(num_epochs: int, progress: Callable[[float], None]) -> Callable[[dict[str, float]], None]:
+    """A `log` for training that tells which share of the epochs is done.
+
+    Args:
+        num_epochs: those of all phases together. Each phase counts its epochs from 0.
+        progress: called with the share after each update.
+    """
+    epochs_done = last = 0.0
+
+    def log(row: dict[str, float]) -> None:
+        nonlocal epochs_done, last
+        if "lr" in row:  # an update; the other rows are evaluations
+            # A smaller number than before: a new phase has begun, and `last` belongs to the one before it.
+            epochs_done += row["epoch"] - (last if row["epoch"] > last else 0)
+            last = row["epoch"]
+            progress(epochs_done / num_epochs)
+
+    return log
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Write a folder as a whole: into a temporary one, which is renamed when the `with` block succeeds.
+
+    So nobody ever reads half a model, and an error leaves nothing behind.
+
+    Raises:
+        CourseError: the folder exists.
+    """
+    if folder.exists():
+        raise CourseError(f"{folder} exists already; remove it, or choose another folder with --output")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the final folder, because a rename works only within one file system.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
+        yield Path(temporary, "new")
+        Path(temporary, "new").rename(folder)

@@ -1,0 +1,216 @@
+"""Fine-tuning as a row of a results table describes it: load an encoder, train it, and count what that cost."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from nbhelpers import adapters, batching, dialogue, encoders, environment, metrics, objectives, training
+
+from .baselines import Measured, Splits
+from .data import INPUT_SETTINGS, Split, inputs
+
+Config = Mapping[str, Any]
+
+
+class Trained(NamedTuple):
+    """What `train` gives.
+
+    `logits(split)` computes the logits [items, classes] of a split other than train. `seconds` are those of training
+    alone. `tokens` is how many tokens the model read, in all epochs together.
+    """
+
+    tokenizer: Any
+    model: Any
+    logits: Callable[[str], torch.Tensor]
+    seconds: float
+    tokens: int
+
+
+class Stopwatch:
+    """Adds up the seconds of training, without those in which it was paused for an evaluation."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time of a `with` block."""
+        start = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - start
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the time of a `with` block that is inside of a `running` one."""
+        start = time.perf_counter()
+        yield
+        self.seconds -= time.perf_counter() - start
+
+
+def fine_tuning(data: Splits, names: list[str], config: Config, seed: int) -> Measured:
+    """Train an encoder with `train`.
+
+    Returns:
+        Split -> probabilities [items, classes] for dev and test, and the costs: tokens, seconds, parameters and bytes.
+    """
+    trained = train(data, names, config, seed)
+    with tempfile.TemporaryDirectory() as folder, encoders.quiet():
+        trained.model.save_pretrained(folder)
+        saved_bytes = sum(file.stat().st_size for file in Path(folder).iterdir())
+    parameters = adapters.num_parameters(trained.model)
+    costs = {
+        "tokens": trained.tokens,
+        "training_seconds": trained.seconds,
+        "trainable_parameters": parameters["trainable"],
+        "trainable_without_head": parameters["without head"],
+        "saved_bytes": saved_bytes,
+    }
+    return {split: trained.logits(split).softmax(-1).numpy() for split in ("dev", "test")}, costs
+
+
+def train(
+    data: Splits,
+    names: list[str],
+    config: Config,
+    seed: int,
+    log: Callable[[dict[str, float]], None] = lambda row: None,
+) -> Trained:
+    """Train an encoder with `training.fit`, and keep the epoch with the best weighted F1 on dev.
+
+    Args:
+        data: split -> its texts and labels.
+        names: the class names.
+        config: a row of a results table. How its inputs are made is written into `model.config.settings`.
+        seed: of everything that is random: the head, dropout, and the order of the batches.
+        log: called with each row of `training.fit`'s history.
+    """
+    environment.set_seed(seed)
+    device = environment.best_device()
+    precision, _ = environment.best_precision(device)
+    tokenizer, model = load_model(names, config)
+    model = model.to(device)
+    dataloaders = {split: make_dataloader(part, tokenizer, config) for split, part in data.items() if split != "train"}
+    stopwatch, tokens = Stopwatch(), 0
+
+    def logits(split: str) -> torch.Tensor:
+        # With sentiment as a second task, its classes come after those of the first.
+        return training.predict(model, dataloaders[split], precision=precision)[:, : len(names)]
+
+    def dev_score(_: Any) -> float:
+        with stopwatch.paused():
+            predicted = logits("dev").argmax(-1).numpy()
+            return metrics.scores(data["dev"].labels, predicted, len(names))["weighted_f1"]
+
+    for phase in phases(config):
+        dataloader = make_dataloader(data["train"], tokenizer, phase, train_seed=seed)
+        objective = make_objective(phase, data["train"].labels, len(names))
+        # An epoch of single turns is not scored, because the model has yet to learn what dialogues look like.
+        evaluate = dev_score if phase is config else None
+        with stopwatch.running():
+            fit(model, dataloader, objective, phase, evaluate=evaluate, precision=precision, log=log)
+        tokens += tokens_read(dataloader, phase)
+    return Trained(tokenizer, model, logits, stopwatch.seconds, tokens)
+
+
+def load_model(names: list[str], config: Config) -> tuple[Any, Any]:
+    """The tokenizer and the model of a configuration, ready to be trained."""
+    # The classes of sentiment share the head with the others; `objectives.multi_task` tells them apart.
+    sentiments = [f"sentiment {i}" for i in range(3)] if "sentiment" in config else []
+    tokenizer, model = encoders.load(
+        config["encoder"],
+        [*names, *sentiments],
+        pooling=config["pooling"],
+        attention_dropout=config.get("attention_dropout"),
+    )
+    model.config.causal_turns = config.get("causal_turns", False)
+    model.config.settings = {name: config[name] for name in INPUT_SETTINGS if name in config}
+    if config.get("speaker_format") == "id":
+        dialogue.add_speaker_tokens(tokenizer, model)
+    return tokenizer, adapt(model, **config.get("tuning", {"method": "full"}))
+
+
+def adapt(model: Any, method: str, **options: Any) -> Any:
+    """The model with what is to be trained: "full", only its "head", or a new adapter ("lora", "ia3", "prefix").
+
+    Args:
+        model: a classifier.
+        method: one of these five.
+        options: further arguments of the function of the unit adapters.
+    """
+    if method == "head":
+        training.freeze_encoder(model)
+    if method in ("full", "head"):
+        return model
+    return getattr(adapters, method)(model, **options)
+
+
+def make_dataloader(split: Split, tokenizer: Any, config: Config, train_seed: int | None = None) -> Any:
+    """A DataLoader for training when it gets a seed, else for evaluation: in order, and without sentiments."""
+    train = train_seed is not None
+    return batching.make_dataloader(
+        inputs(split, tokenizer, config, sentiments=train and "sentiment" in config),
+        tokenizer.pad_token_id,
+        max_tokens=config["max_tokens"],
+        batch_size=config["batch_size"] if train else 128,
+        shuffle=train,
+        seed=train_seed or 0,
+    )
+
+
+def phases(config: Config) -> list[Config]:
+    """The configurations to train with, one after another.
+
+    With "single_turns_first", a model of dialogues first reads single turns for that many epochs, and so learns what
+    words mean before it learns what context adds. Each phase has a learning rate schedule of its own.
+    """
+    num_epochs = config.get("single_turns_first", 0)
+    if not num_epochs:
+        return [config]
+    # No emotion shift: it compares the turns of a dialogue, and here each turn is alone.
+    single_turns = {"context": "windows", "past": 0, "num_epochs": num_epochs, "shift": 0}
+    return [{**config, **single_turns}, config]
+
+
+def fit(model: Any, dataloader: Any, objective: Any, config: Config, **options: Any) -> None:
+    """`training.fit` with the optimizer and the schedule of a configuration. `options` go on to it."""
+    optimizer = training.make_optimizer(model, config["lr"], head_lr=config["head_lr"])
+    num_steps = training.updates_per_epoch(dataloader) * config["num_epochs"]
+    scheduler = training.make_scheduler(
+        optimizer, num_steps, schedule=config["schedule"], warmup_ratio=config["warmup_ratio"]
+    )
+    training.fit(model, dataloader, objective, optimizer, scheduler, num_epochs=config["num_epochs"], **options)
+
+
+def make_objective(config: Config, labels: Sequence[int], num_classes: int) -> training.Objective:
+    """Cross-entropy, or what a configuration adds to it with "r_drop", "shift" or "sentiment".
+
+    Args:
+        config: a row of a results table.
+        labels: those of the train split, which "class_weight_power" counts.
+        num_classes: how many there are.
+    """
+    options: dict[str, Any] = {"label_smoothing": config["label_smoothing"]}
+    if "class_weight_power" in config:
+        power = config["class_weight_power"]
+        options["class_weights"] = objectives.class_weights(labels, num_classes, power=power)
+    if "r_drop" in config:
+        return partial(objectives.r_drop, alpha=config["r_drop"], **options)
+    if config.get("shift"):
+        return partial(objectives.emotion_shift, weight=config["shift"], **options)
+    if "sentiment" in config:
+        return partial(objectives.multi_task, weight=config["sentiment"], **options)
+    return partial(objectives.cross_entropy, **options)
+
+
+def tokens_read(dataloader: Any, config: Config) -> int:
+    """How many tokens the model reads in a phase, without padding. R-Drop reads each batch twice."""
+    per_epoch = sum(len(example["input_ids"]) for example in dataloader.dataset)
+    return per_epoch * config["num_epochs"] * (2 if "r_drop" in config else 1)

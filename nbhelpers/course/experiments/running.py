@@ -1,0 +1,100 @@
+"""One run of a results table: a configuration and a seed go in, a row of measured scores and costs comes out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+
+from nbhelpers import metrics
+from nbhelpers.course.provenance import commit
+
+from .baselines import majority, tf_idf
+from .data import read_for
+from .fine_tuning import fine_tuning
+
+METHODS = {"majority": majority, "tf-idf": tf_idf, "fine-tuning": fine_tuning}
+
+
+class Outcome(NamedTuple):
+    """What one training gives: probabilities [items, classes] of dev and test, costs, and the commit of the code."""
+
+    probabilities: dict[str, np.ndarray]
+    costs: dict[str, float]
+    commit: str
+
+
+def run(config: Mapping[str, Any], seed: int, threads: int = 0) -> Outcome:
+    """Train on train, choose on dev, and read test once.
+
+    Args:
+        config: a row of a results table, but not an average.
+        seed: of the training.
+        threads: CPU threads to compute with; 0 leaves torch's own number.
+    """
+    commit_at_start = commit()  # not at the end, because files may be edited while a long run is going on
+    if threads:
+        torch.set_num_threads(threads)
+    data, names = read_for(config)
+    start = time.perf_counter()
+    probabilities, costs = METHODS[config["method"]](data, names, config, seed)
+    costs |= {"seconds": time.perf_counter() - start, "peak_gib": peak_bytes() / 2**30}
+    return Outcome(probabilities, {**costs, "threads": torch.get_num_threads()}, commit_at_start)
+
+
+def score_run(config: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The row of a run: scores of the mean of its trainings' probabilities, and the sum of their costs.
+
+    Args:
+        config: a row of a results table.
+        outcomes: one, or that of each member of an average.
+
+    Returns:
+        Scores on dev and test, F1 per class, the test predictions (a string with one digit per item), seconds, peak
+        memory (of the GPU where there is one, else of the process) and threads. After training also tokens per second,
+        trainable parameters, and bytes on disk.
+    """
+    data, names = read_for(config)
+    predictions = {}
+    for split in ("dev", "test"):
+        mean = np.mean([outcome.probabilities[split] for outcome in outcomes], axis=0)  # [items, classes]
+        predictions[split] = mean.argmax(-1)
+    costs = pd.DataFrame([outcome.costs for outcome in outcomes])
+    row = {
+        **{split: metrics.scores(data[split].labels, predictions[split], len(names)) for split in predictions},
+        "per_class": metrics.per_class(data["test"].labels, predictions["test"], names)["f1"].round(4).to_dict(),
+        "predictions": "".join(str(label) for label in predictions["test"]),
+        "seconds": round(costs["seconds"].sum(), 1),
+        "peak_gib": round(costs["peak_gib"].max(), 2),
+        "threads": int(costs["threads"].max()),
+        # Members of an average can have been trained at different commits.
+        "commit": ", ".join(dict.fromkeys(outcome.commit for outcome in outcomes)),
+    }
+    if "tokens" in costs:
+        row["tokens_per_second"] = round(costs["tokens"].sum() / costs["training_seconds"].sum())
+        counted = ("trainable_parameters", "trainable_without_head", "saved_bytes")
+        row |= {name: int(costs[name].sum()) for name in counted}
+    return row
+
+
+def peak_bytes() -> int:
+    """Peak memory of this process: on the GPU if there is one, else its resident memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    # On Linux, getrusage starts with the peak of the program that started this one; the file does not.
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
+    try:
+        import resource
+    except ImportError:  # Windows does not have this module
+        memory: Any = psutil.Process().memory_info()
+        return memory.peak_wset
+    # macOS counts in bytes, other systems in KiB.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if psutil.MACOS else 1024)

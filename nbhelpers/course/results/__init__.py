@@ -1,0 +1,48 @@
+"""Measured numbers: what is to be measured, the runs that measure it, and the tables that lessons and README show.
+
+A results table is a file tables/NAME.yml with one configuration per row. Each run of a row adds one JSON line to
+data/results/NAME.jsonl. The files of this folder: `tables` loads and checks the configurations, `store` appends and
+reads the JSON lines, `measure` runs what is missing, `report` makes summaries, votes and tests.
+
+    results.measure("meld", seeds=5, only=None, say=print)
+    results.summary("meld", rows=["utterance only", "LoRA"])
+"""
+
+from .measure import measure, missing_runs
+from .report import (
+    MEASURED,
+    NOT_MEASURED,
+    SCORES,
+    comparison,
+    mean_sd,
+    summary,
+    tests,
+    votes,
+    write_tests,
+)
+from .store import append, measured, predictions, read, runs
+from .tables import SEEDED, check_rows, load_table, table_rows, trainings
+
+__all__ = [
+    "MEASURED",
+    "NOT_MEASURED",
+    "SCORES",
+    "SEEDED",
+    "append",
+    "check_rows",
+    "comparison",
+    "load_table",
+    "mean_sd",
+    "measure",
+    "measured",
+    "missing_runs",
+    "predictions",
+    "read",
+    "runs",
+    "summary",
+    "table_rows",
+    "tests",
+    "trainings",
+    "votes",
+    "write_tests",
+]

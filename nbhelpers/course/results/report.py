@@ -1,0 +1,178 @@
+"""What a results table says: means over the seeds, the majority vote of the seeds, and tests of each row's gain."""
+
+from __future__ import annotations
+
+import functools
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nbhelpers.course import paths
+from nbhelpers.course.errors import CourseError
+
+from .store import predictions, runs
+from .tables import SEEDED, load_table, table_rows
+
+SCORES = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "accuracy": "accuracy"}
+COSTS = {  # column -> what a run measured, its unit, digits after the point
+    "trainable": ("trainable_parameters", 1, 0),
+    "without head": ("trainable_without_head", 1, 0),
+    "GiB": ("peak_gib", 1, 2),
+    "MB on disk": ("saved_bytes", 1e6, 1),
+}
+MEASURED, NOT_MEASURED = "measured here", "not measured yet"
+PUBLISHED = ("row", "seeds", "weighted F1", "macro F1", "accuracy", "seconds", "source")
+
+
+def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) -> pd.DataFrame:
+    """One line per row: mean ± standard deviation of the test scores over the seeds, in percent.
+
+    Only runs with the table's present configurations count.
+
+    Args:
+        table: the table's name.
+        rows: show these, in this order; rows that others have published can be among them. Default: all.
+        costs: also show the trainable parameters (with and without the head), the peak memory and the megabytes on
+            disk.
+
+    Returns:
+        A table with the columns row, seeds, the scores, seconds, threads, and source. Where a row was compared with
+        another, `difference` and `against` show how.
+
+    Raises:
+        CourseError: there is no such table or row.
+    """
+    known, compared = table_rows(table), tests(table)
+    published = {line[0]: dict(zip(PUBLISHED, line, strict=True)) for line in load_table(table).get("published", [])}
+    lines: list[dict[str, Any]] = []
+    for name in [*known, *published] if rows is None else rows:
+        if name in published:
+            lines.append(published[name])
+        elif name in known:
+            lines.append(measured_line(name, pd.DataFrame(runs(table, name)), compared.get(name, {}), costs))
+        else:
+            raise CourseError(f"table {table} has no row {name!r}; there are {', '.join([*known, *published])}")
+    frame = pd.DataFrame(lines).fillna("")
+    last = [column for column in ("difference", "against", "source") if column in frame]
+    return frame[[*frame.columns.drop(last), *last]]
+
+
+def measured_line(name: str, row_runs: pd.DataFrame, compared: dict[str, Any], costs: bool) -> dict[str, Any]:
+    """The line of `summary` for a row of the table.
+
+    Args:
+        name: the row's name.
+        row_runs: its runs, one per seed.
+        compared: what `write_tests` kept for the row.
+        costs: as in `summary`.
+    """
+    line: dict[str, Any] = {"row": name, "seeds": len(row_runs)}
+    if len(row_runs):
+        scores = 100 * pd.DataFrame(list(row_runs["test"]))
+        line |= {column: mean_sd(scores[key]) for key, column in SCORES.items()}
+        if row_runs["threads"].nunique() == 1:  # seconds with different numbers of threads have no useful mean
+            line |= {"seconds": f"{row_runs['seconds'].mean():.0f}", "threads": str(row_runs["threads"].max())}
+    for column, (key, unit, digits) in COSTS.items() if costs else ():
+        # Methods that train no network have no parameters to count.
+        line[column] = f"{row_runs[key].mean() / unit:,.{digits}f}" if key in row_runs else ""
+    if len(row_runs) and "against" in compared:
+        line |= {"difference": comparison(compared), "against": compared["against"]}
+    return {**line, "source": MEASURED if len(row_runs) else NOT_MEASURED}
+
+
+def votes(table: str, rows: Sequence[str]) -> pd.DataFrame:
+    """One line per row: the mean test scores of its seeds, and the scores of the seeds' majority vote, in percent."""
+    kept, lines = tests(table), []
+    for name in rows:
+        scores = 100 * pd.DataFrame([run["test"] for run in runs(table, name)])
+        line = {"row": name, "seeds": len(scores)}
+        if len(scores) and name in kept:
+            for key in ("weighted_f1", "macro_f1"):
+                line[SCORES[key]] = mean_sd(scores[key])
+                line[f"{SCORES[key]} of their vote"] = f"{100 * kept[name]['vote'][key]:.1f}"
+        lines.append(line)
+    return pd.DataFrame(lines).fillna("")
+
+
+def tests(table: str, folder: Path | None = None) -> dict[str, Any]:  # noqa: PT028 (this is no test function)
+    """What `write_tests` has kept: row -> its "vote", and its comparison with another row; {} when there is nothing."""
+    path = (folder or paths.RESULTS) / f"{table}.tests.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def write_tests(table: str, folder: Path | None = None) -> None:
+    """Compute what needs the gold labels of the test split, and keep it in data/results/TABLE.tests.json.
+
+    Lessons read the file, because some corpora, such as MELD, are not on every machine. For each row it holds the
+    scores of the majority vote of its seeds, and the comparison with another row: the table's baseline, or the row
+    that its "against" names.
+
+    Args:
+        table: the table's name.
+        folder: where to write the file; default: data/results.
+    """
+    from nbhelpers.course import experiments  # imports torch, which showing a table does not need
+
+    if folder is None:
+        paths.require_checkout("comparing the rows of a results table")
+    # Most rows of a table share a corpus.
+    read_once = functools.cache(experiments.read)
+    kept = {}
+    for name, config in table_rows(table).items():
+        if config["method"] in SEEDED and runs(table, name):
+            kept[name] = row_tests(table, name, read_once)
+    if kept:
+        path = (folder or paths.RESULTS) / f"{table}.tests.json"
+        path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def row_tests(table: str, name: str, read_corpus: Callable[[str], Any]) -> dict[str, Any]:
+    """The scores of a row's majority vote, and its comparison with another row where both have runs with equal seeds.
+
+    The comparison is paired: seed by seed, on the same rows of the test split. Its resampling draws whole dialogues
+    where the corpus has them, since turns of one dialogue are not independent.
+
+    Args:
+        table: the table's name.
+        name: the row's name.
+        read_corpus: `experiments.read`.
+    """
+    from nbhelpers import metrics
+
+    content, config, made = load_table(table), table_rows(table)[name], predictions(table, name)
+    data, names = read_corpus(config.get("test", config["corpus"]))
+    labels, groups = data["test"].labels, data["test"].dialogue_ids or None
+    # `statistics.mode` gives the first of several most frequent values, so a tie goes to the lowest seed.
+    vote = [statistics.mode(answers) for answers in zip(*made.values(), strict=True)]
+    outcome: dict[str, Any] = {"vote": metrics.scores(labels, vote, len(names))}
+    against = content.get("against", {}).get(name, content.get("baseline"))
+    other = predictions(table, against) if against not in (None, name) else {}
+    if seeds := sorted(set(other) & set(made)):
+        before, after = ([row[seed] for seed in seeds] for row in (other, made))
+        compared = metrics.compare_runs(labels, before, after, groups=groups, num_classes=len(names))
+        outcome |= {"against": against, "seeds": seeds}
+        outcome |= {key: round(value, 5) for key, value in compared.items()}
+    return outcome
+
+
+def mean_sd(values: pd.Series) -> str:
+    """The mean and the standard deviation. A single value has no standard deviation.
+
+    >>> mean_sd(pd.Series([61.1, 61.9])), mean_sd(pd.Series([61.5]))
+    ('61.5 ± 0.6', '61.5')
+    """
+    return f"{values.mean():.1f} ± {values.std():.1f}" if len(values) > 1 else f"{values.mean():.1f}"
+
+
+def comparison(test: dict[str, Any]) -> str:
+    """The gain in points with its 95 % confidence interval, and the larger p-value of the two tests.
+
+    >>> comparison({"difference": 0.021, "low": 0.01, "high": 0.032, "p_bootstrap": 0.001, "p_permutation": 0.0004})
+    '+2.1 (1.0 to 3.2), p 0.001'
+    """
+    interval = f"{100 * test['difference']:+.1f} ({100 * test['low']:.1f} to {100 * test['high']:.1f})"
+    return f"{interval}, p {max(test['p_bootstrap'], test['p_permutation']):.3f}"

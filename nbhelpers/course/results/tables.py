@@ -1,0 +1,125 @@
+"""Results tables: load the configurations of the rows from tables/*.yml, and check them before anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from nbhelpers.course import paths
+from nbhelpers.course.errors import CourseError
+
+SEEDED = ("fine-tuning", "average")  # the methods whose result depends on the seed
+INPUT = {"corpus", "test", "method"}  # what every configuration may say
+REQUIRED = {  # method -> what its configuration must say
+    "majority": set(),
+    "tf-idf": {"C"},
+    "fine-tuning": {
+        "batch_size",
+        "encoder",
+        "head_lr",
+        "label_smoothing",
+        "lr",
+        "max_tokens",
+        "num_epochs",
+        "pooling",
+        "schedule",
+        "warmup_ratio",
+    },
+    "average": {"members"},
+}
+OPTIONAL = {  # method -> what its configuration may say beside that
+    "tf-idf": {"class_weight"},
+    "fine-tuning": {
+        "add_to_seed",
+        "attention_dropout",
+        "causal_turns",
+        "class_weight_power",
+        "context",
+        "future",
+        "max_length",
+        "past",
+        "r_drop",
+        "sentiment",
+        "shift",
+        "single_turns_first",
+        "speaker_format",
+        "tuning",
+    },
+}
+
+
+def load_table(table: str) -> dict[str, Any]:
+    """The content of tables/TABLE.yml.
+
+    Args:
+        table: the name of a file in tables/, without ".yml".
+
+    Returns:
+        A dict with "rows" (name -> what the row changes in the defaults) and "defaults". It may also have "baseline"
+        (the row that others are compared with), "against" (row -> the row that it is compared with instead) and
+        "published" (lists of numbers that others have published, with their source).
+
+    Raises:
+        CourseError: there is no such file.
+    """
+    path = paths.TABLES / f"{table}.yml"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in paths.TABLES.glob("*.yml")))
+        raise CourseError(f"there is no table {table!r}; there are {known}")
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def table_rows(table: str) -> dict[str, dict[str, Any]]:
+    """Row name -> configuration: the defaults of the table, changed by what the row says.
+
+    Stored runs belong to a row as long as both its name and its configuration are the same. Rename a row, or change
+    its configuration, and it has to be measured again.
+    """
+    content = load_table(table)
+    return {name: {**content["defaults"], **(changes or {})} for name, changes in content["rows"].items()}
+
+
+def check_rows(table: str) -> None:
+    """Raise CourseError for a configuration that lacks something or says something unknown.
+
+    A misspelled name would otherwise be ignored, and the row would measure something else than its name says.
+    """
+    for name, config in table_rows(table).items():
+        for part in (config, *config.get("members", ())):
+            if faults := list(configuration_faults(part)):
+                raise CourseError(f"{table}, {name}: {', '.join(faults)}; correct nbhelpers/course/tables/{table}.yml")
+
+
+def configuration_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with a configuration, one phrase per fault; nothing where it is right."""
+    method = config.get("method")
+    if method not in REQUIRED:
+        yield f"method {method!r} is not one of {', '.join(REQUIRED)}"
+        return
+    known = INPUT | REQUIRED[method] | OPTIONAL.get(method, set())
+    yield from (f"{name} is unknown" for name in sorted(set(config) - known))
+    yield from (f"{name} is missing" for name in sorted(REQUIRED[method] - set(config)))
+    if "class_weight_power" in config:
+        # The losses of these two have no class weights.
+        yield from (f"class_weight_power does not go with {name}" for name in ("sentiment", "shift") if name in config)
+
+
+def trainings(config: Mapping[str, Any], seed: int) -> list[tuple[dict[str, Any], int]]:
+    """What a run has to train.
+
+    Args:
+        config: a row's configuration.
+        seed: the seed of the run.
+
+    Returns:
+        (configuration, seed) of each training: that of the row itself, or those of the members of an average. A member
+        with "add_to_seed" is trained with another seed than the run's.
+    """
+    if config["method"] != "average":
+        return [(dict(config), seed)]
+    shared = {name: config[name] for name in ("corpus", "test") if name in config}
+    members = [shared | member for member in config["members"]]
+    return [(member, seed + member.pop("add_to_seed", 0)) for member in members]
