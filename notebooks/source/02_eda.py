@@ -106,9 +106,9 @@ corpora.describe(data)
 # The last rows show what was changed while loading, for instance curly quotes that became straight ones. Every such
 # change is counted.
 #
-# *emotion* is a number with a name (`ClassLabel`). The order of the names is defined in one place, and that matters: the
-# class weights printed in MELD's own README are in another order than its label map (declare-lab/MELD, issue 51). If
-# you copy them, each class gets the weight of another class.
+# *emotion* is a number with a name (`ClassLabel`). The order of the names is defined in one place, and that matters.
+# The class weights in MELD's own README are in another order than its label map (declare-lab/MELD, issue 51). Whoever
+# copies them gives a class the weight of another class.
 #
 # ## Classes
 #
@@ -256,7 +256,7 @@ print(
 # Many tutorials start with cleaning: they convert everything to lower case, remove punctuation and remove digits. The
 # habit comes from the time of *bags of words*, models that only count words. But in spoken language, punctuation can
 # show emotion. The next cell trains the same bag-of-words classifier on differently cleaned texts and scores it on dev.
-# The changes are in points (percent of 100); *emptied* counts the texts of which nothing is left.
+# Changes are in points: from 0.50 to 0.51 is one point. *emptied* counts the texts of which nothing is left.
 
 # %%
 dev = turns["dev"]
