@@ -603,8 +603,8 @@ check("f1", f1)
 # - A score needs an interval, a comparison needs a paired test, and a probability needs a look at its calibration.
 # - Choose on dev. Score the test split once, when all choices are made.
 #
-# The next lessons try to beat this baseline. The last cell gives the number that `nbhelpers run` shows for this lesson
-# in its table.
+# The next lessons try to beat this baseline, first [4. LoRA](04_lora.ipynb). The last cell gives the number that
+# `nbhelpers run` shows for this lesson in its table.
 
 # %%
 headline("test weighted F1", metrics.scores(gold["test"], predictions["fine-tuned"]["test"], len(names))["weighted_f1"])

@@ -578,7 +578,8 @@ check("lora", lora_weights)
 # - It needs its own, much higher learning rate.
 # - Save the head with the adapter, reload it, and compare the logits. Merge in fp32 before you deploy.
 #
-# The last cell gives the number that `nbhelpers run` shows for this lesson in its table.
+# Next: [5. R-Drop](05_rdrop.ipynb). The last cell gives the number that `nbhelpers run` shows for this lesson in its
+# table.
 
 # %%
 headline("test weighted F1 of LoRA", bars["LoRA"]["score"] / 100)
