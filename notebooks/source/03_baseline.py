@@ -96,7 +96,7 @@ seed = 0  # @param {type: "integer"}
 # %%
 data = corpora.load(corpus)
 if num_rows:
-    data = corpora.DatasetDict({name: part.select(range(min(num_rows, len(part)))) for name, part in data.items()})
+    data = {split: part.select(range(min(num_rows, len(part)))) for split, part in data.items()}
 label = "emotion" if "emotion" in data["train"].features else "label"
 names = data["train"].features[label].names
 texts = {split: part["text"][:] for split, part in data.items()}

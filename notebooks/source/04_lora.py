@@ -97,7 +97,7 @@ seed = 0  # @param {type: "integer"}
 # %%
 data = corpora.load(corpus)
 if num_rows:
-    data = corpora.DatasetDict({name: part.select(range(min(num_rows, len(part)))) for name, part in data.items()})
+    data = {split: part.select(range(min(num_rows, len(part)))) for split, part in data.items()}
 names = data["train"].features["emotion"].names
 gold = {split: part["emotion"][:] for split, part in data.items()}
 {split: len(labels) for split, labels in gold.items()}
