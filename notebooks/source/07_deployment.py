@@ -190,7 +190,7 @@ print(f"rounding changes a weight by {change:.1%} on average")
 export.quantize(model, tokenizer, "int8", dataloaders["train"], **export_options)
 onnx_tokenizer, onnx_model = export.load_exported("onnx")
 _, int8_model = export.load_exported("int8")
-print(f"weights: {int8_model.about['weights']}; {export.size_mib('int8') / export.size_mib('onnx'):.0%} of the size")
+print(f"weights: {int8_model.metadata['weights']}; {export.size_mib('int8') / export.size_mib('onnx'):.0%} of the size")
 
 # %% [markdown]
 # ## Pruning, and 16 bits
@@ -455,7 +455,7 @@ except export.ExportError as error:
 # %%
 with export.quiet():
     quantize_dynamic("onnx/model.onnx", "plain_int8.onnx", op_types_to_quantize=["MatMul"])
-plain_int8 = export.OnnxModel(onnxruntime.InferenceSession("plain_int8.onnx"), onnx_model.about)
+plain_int8 = export.OnnxModel(onnxruntime.InferenceSession("plain_int8.onnx"), onnx_model.metadata)
 logits_fns = {"torch": export.make_logits_fn(model), "plain": plain_int8}
 logits = {name: export.predict(logits_fn, dataloaders["dev"]) for name, logits_fn in logits_fns.items()}
 agreement = export.agreement(logits["torch"], logits["plain"])

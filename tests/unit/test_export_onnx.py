@@ -101,7 +101,7 @@ def test_a_model_that_torch_cannot_trace_is_a_readable_error(encoder_folders, tm
     assert "\n" not in str(caught.value)
 
 
-# --- what tutorials do, and why this unit does not ---------------------------------------------------------------------
+# --- what tutorials do, and why this unit does not ------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated", "ignore::UserWarning")

@@ -34,7 +34,7 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
     if (folder / export.MODEL).is_file():
         tokenizer, exported = export.load_exported(folder, threads=threads)
         logits_fn, labels = serving.onnx_logits_fn(exported.session), exported.labels
-        settings, causal_turns = exported.settings, exported.about.get("causal_turns", False)
+        settings, causal_turns = exported.settings, exported.metadata.get("causal_turns", False)
     else:
         tokenizer, model = load_torch(folder)
         if threads:
@@ -79,7 +79,10 @@ def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
         EncoderError: the model cannot be loaded.
     """
     if not (folder / "adapter_config.json").is_file():
-        return encoders.load_trained(folder)
+        tokenizer, model = encoders.load_trained(folder)
+        if hasattr(model.config, "settings"):  # a folder of an earlier version has them under earlier names
+            model.config.settings = dialogue.upgrade_settings(model.config.settings)
+        return tokenizer, model
     from nbhelpers import adapters  # imports peft, which only adapters need
 
     facts = adapter_facts(folder)
@@ -113,6 +116,10 @@ def adapter_facts(folder: Path) -> dict[str, Any]:
             )
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    if "live" in config:  # the name in earlier versions
+        config["causal_turns"] = config.pop("live")
+    if "settings" in config:
+        config["settings"] = dialogue.upgrade_settings(config["settings"])
     ids = sorted(config["id2label"], key=int)  # JSON has text as keys; as text, "10" would come before "2"
     return {
         "encoder": adapter["base_model_name_or_path"],

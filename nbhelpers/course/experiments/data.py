@@ -101,7 +101,7 @@ def real_file(*parts: str) -> Path:
 def first_dialogues(split: Split, count: int) -> Split:
     """The turns of the first `count` dialogues of a split, or all turns when it has fewer dialogues."""
     stop = dialogue.spans(split.dialogue_ids)[:count][-1].stop
-    return Split(*(column[:stop] for column in split))
+    return Split(*(column[:stop] for column in split))  # type: ignore[arg-type]
 
 
 def inputs(split: Split, tokenizer: Any, config: Mapping[str, Any], sentiments: bool = False) -> list[dict[str, Any]]:
@@ -113,19 +113,13 @@ def inputs(split: Split, tokenizer: Any, config: Mapping[str, Any], sentiments: 
         config: its "context", "speaker_format", "past", "future" and "max_length" count.
         sentiments: whether examples are to have "sentiments" beside "labels". They need a context.
     """
-    context, speaker_format = config.get("context", "none"), config.get("speaker_format", "none")
-    if context == "none":
-        return batching.tokenize(split.texts, tokenizer, labels=split.labels, max_length=config.get("max_length"))
-    turns = dialogue.encode_turns(
-        split.texts, split.dialogue_ids, tokenizer, speakers=split.speakers, speaker_format=speaker_format
+    options = dialogue.input_options(config)
+    if options.get("context", "none") == "none":
+        return batching.tokenize(split.texts, tokenizer, labels=split.labels, max_length=options.get("max_length"))
+    rows = range(len(split.texts))  # as labels, they tell which turns an example classifies
+    examples = dialogue.make_examples(
+        split.texts, tokenizer, labels=rows, dialogue_ids=split.dialogue_ids, speakers=split.speakers, **options
     )
-    options: dict[str, Any] = {"turns": turns, "dialogue_ids": split.dialogue_ids, "tokenizer": tokenizer}
-    options["max_length"] = config.get("max_length")
-    rows = range(len(turns))  # as labels, they tell which turns an example classifies
-    if context == "whole_dialogues":
-        examples = dialogue.whole_dialogues(**options, labels=rows)
-    else:
-        examples = dialogue.windows(**options, labels=rows, past=config["past"], future=config.get("future", 0))
     for example in examples:
         classified = example["labels"]
         example["labels"] = [split.labels[i] for i in classified]
