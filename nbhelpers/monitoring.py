@@ -12,8 +12,8 @@ the same model on dev data, and pass it each new prediction. It returns a senten
 >>> for label, confidence in [("positive", 0.8)] * 100:  # in production: what the model just predicted
 ...     for sentence in monitor.update([label], [confidence]):
 ...         print(sentence)
-negative: 0 % of the last 100 predictions, outside the expected 31 to 69 %
-positive: 100 % of the last 100 predictions, outside the expected 31 to 69 %
+negative: 0 % of the last 100 predictions, outside the expected 32 to 68 %
+positive: 100 % of the last 100 predictions, outside the expected 32 to 68 %
 
 As the reference, use predictions of the model, not gold labels: a model predicts some classes more often than they
 occur. Use data that it was not trained on: on training data its confidence is too high. And label a random sample now
