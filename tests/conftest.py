@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+# Parallel test processes share the cores. With more threads than cores, torch's threads would wait for each other.
+# This must be set before torch is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DATA = os.environ.get("NBHELPERS_DATA")
 NEEDS = {  # fixture -> is it there, and what to do
@@ -19,6 +24,7 @@ NEEDS = {  # fixture -> is it there, and what to do
     ),
     "chromium": (CHROMIUM is not None, "install Chromium (Debian: apt install chromium)"),
 }
+SLOW_FOLDERS = {"browser", "notebooks", "real", "service"}  # all their tests have the mark `slow`
 NOT_RUN = pytest.StashKey[list[str]]()
 
 
@@ -38,6 +44,9 @@ def chromium() -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     config.stash[NOT_RUN] = []
+    for item in items:
+        if item.path.parent.name in SLOW_FOLDERS:
+            item.add_marker("slow")
     for need, (there, advice) in NEEDS.items():
         asking = [item for item in items if need in getattr(item, "fixturenames", ())]
         if asking and not there and not os.environ.get("CI"):
