@@ -24,7 +24,7 @@ def lora(answer: Callable[[list[tuple[int, int]], int], Any]) -> str:
             return f"for the layers {layers} your function gives {result!r}; return a number."
         if result != right:
             full = sum(d_in * d_out for d_in, d_out in layers)
-            hints = {
+            hints: dict[float, str] = {
                 full: "this counts W, which is frozen; count A and B.",
                 full + right: "W is frozen and was there before; count A and B only.",
                 r * full: "A is r x d_in and B is d_out x r: their sizes add up, they are not multiplied.",
