@@ -1,10 +1,20 @@
-"""Batches for short texts: tokenize once, sort by length, cut by a token budget, pad only to the longest of the batch.
+"""Batches for short texts: tokenize once, group texts of similar length, and pad each batch only to its longest text.
 
-MELD's turns have about 12 tokens; padding each to 128 spends nine tenths of the work on padding.
+MELD's turns have about 12 tokens. Padding each of them to 128 would spend nine tenths of the work on padding.
+
+How to use it: copy this file into your project (it needs torch, and a transformers tokenizer), tokenize, and iterate.
+
+    examples = tokenize(["I love it.", "No."], tokenizer, labels=[1, 0])
+    dataloader = make_dataloader(examples, tokenizer.pad_token_id, max_tokens=4096, batch_size=32)
+    for epoch in range(3):
+        dataloader.batch_sampler.set_epoch(epoch)
+        for batch in dataloader:
+            loss = model(**batch).loss
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,27 +23,37 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+NO_LABEL = -100  # torch's and transformers' mark for a position that does not count in the loss
+
 
 def tokenize(
     texts: Sequence[str], tokenizer: Any, *, labels: Sequence[int] | None = None, max_length: int | None = None
 ) -> list[dict[str, Any]]:
-    """Texts -> examples: one dict per text with "input_ids" (a list, not padded) and, when given, its "labels".
+    """Turn texts into examples: one dict per text with "input_ids" (a list without padding) and, if given, "labels".
+
+    Token types are left out. For single texts they are all 0, which BERT assumes without them, and RoBERTa has none.
 
     Args:
-        texts: [items] strings.
-        tokenizer: a transformers tokenizer; it adds its special tokens. Token types are left out: for single texts
-            they are all 0, which is what BERT assumes without them, and RoBERTa has none.
-        labels: [items] integers.
-        max_length: longer texts are cut to this many tokens; default `tokenizer.model_max_length`.
+        texts: Strings [items].
+        tokenizer: A transformers tokenizer; it adds its special tokens.
+        labels: Integers [items].
+        max_length: Cut longer texts to this many tokens; by default `tokenizer.model_max_length`.
 
-    Raises ValueError when texts and labels differ in number, or a text is not a string.
+    Raises:
+        ValueError: The numbers of texts and labels differ, or a text is not a string.
+
+    >>> def tokenizer(texts, truncation, max_length):  # a stand-in: each word becomes its length
+    ...     return {"input_ids": [[0, *map(len, text.split()), 2] for text in texts]}
+    >>> tokenize(["I love it."], tokenizer, labels=[1])
+    [{'input_ids': [0, 1, 4, 3, 2], 'labels': 1}]
     """
     if labels is not None and len(labels) != len(texts):
-        raise ValueError(f"{len(texts)} texts, but {len(labels)} labels; each text needs exactly one")
+        raise ValueError(f"there are {len(texts)} texts, but {len(labels)} labels; each text needs exactly one")
     for row, text in enumerate(texts):
+        # A tokenizer would fail on None or NaN as well, but without the row.
         if not isinstance(text, str):
             raise ValueError(f"text {row} is {type(text).__name__}, not a string; drop or fill missing texts first")
-    if len(texts) == 0:
+    if len(texts) == 0:  # tokenizers raise an IndexError for an empty list
         return []
     input_ids = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
     if labels is None:
@@ -42,18 +62,22 @@ def tokenize(
 
 
 class Collator:
-    """Examples -> one batch of tensors, padded to the longest example (rounded up to a multiple, if asked).
+    """Turn a list of examples into one batch of tensors, padded to the longest example.
 
-    A class and not a closure so that a DataLoader's worker processes can receive it.
+    This is a class and not a closure so that the worker processes of a DataLoader can receive it.
 
     Args:
-        pad_token_id: what fills "input_ids" (RoBERTa 1, BERT 0: take `tokenizer.pad_token_id`).
-        pad_to_multiple_of: round the length up; 8 suits GPU tensor cores, on a CPU it only adds work.
+        pad_token_id: Fills "input_ids": 1 for RoBERTa, 0 for BERT; take `tokenizer.pad_token_id`.
+        pad_to_multiple_of: Round the padded length up to a multiple of this. 8 suits the tensor cores of a GPU; on a
+            CPU it only adds work.
 
-    Raises ValueError (when called) for a column of strings.
+    Returns (when called):
+        "input_ids" and "attention_mask" [batch, tokens], and "labels" [batch]. Labels that are lists (one label per
+        token, or one per turn of a dialogue) become [batch, longest list], filled with -100. Any other column is
+        handled like the labels and filled with 0.
 
-    Returns (when called): "input_ids" and "attention_mask" [batch, tokens], "labels" [batch] or, for labels that are
-    lists (one per token, or one per turn of a dialogue), [batch, longest list] filled with -100.
+    Raises (when called):
+        ValueError: A column holds strings.
 
     >>> batch = Collator(pad_token_id=1)([{"input_ids": [0, 7, 2], "labels": 4}, {"input_ids": [0, 2], "labels": 5}])
     >>> batch["input_ids"].tolist(), batch["attention_mask"].tolist(), batch["labels"].tolist()
@@ -61,42 +85,50 @@ class Collator:
     """
 
     def __init__(self, pad_token_id: int, pad_to_multiple_of: int = 1) -> None:
-        self.fill = {"input_ids": pad_token_id, "labels": -100}  # all else is filled with 0
+        self.padding_values = {"input_ids": pad_token_id, "labels": NO_LABEL}
         self.pad_to_multiple_of = pad_to_multiple_of
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         lengths = [len(example["input_ids"]) for example in examples]
-        width = -(-max(lengths) // self.pad_to_multiple_of) * self.pad_to_multiple_of  # rounded up
-        batch = {"attention_mask": torch.tensor([[1] * n + [0] * (width - n) for n in lengths])}
+        padded_length = round_up(max(lengths), self.pad_to_multiple_of)
+        attention_mask = [[1] * length + [0] * (padded_length - length) for length in lengths]
+        batch = {"attention_mask": torch.tensor(attention_mask)}
         for name in examples[0]:
             column = [example[name] for example in examples]
             if isinstance(column[0], str):
-                raise ValueError(f"column {name!r} holds strings; keep only what the model reads, and labels")
+                raise ValueError(f"column {name!r} holds strings; keep only the model's inputs and the labels")
             if isinstance(column[0], list):
                 sizes = [len(row) for row in column]
-                longest = width if sizes == lengths else max(sizes)  # one entry per token, or fewer: one per turn
-                column = [row + [self.fill.get(name, 0)] * (longest - len(row)) for row in column]
+                # A list per token must become as long as "input_ids". A list per turn is shorter, and rounding its
+                # length up would only add work.
+                size = padded_length if sizes == lengths else max(sizes)
+                padding = self.padding_values.get(name, 0)
+                column = [row + [padding] * (size - len(row)) for row in column]
             batch[name] = torch.tensor(column)
         return batch
 
 
 class TokenBudgetSampler(Sampler[list[int]]):
-    """Batches of similar length that hold at most `max_tokens` tokens (padding included) and `batch_size` items.
+    """Draw batches of similar length with at most `max_tokens` tokens (padding included) and `batch_size` items.
 
-    Items are sorted by length, equal lengths in random order, the sorted row is cut into batches, and the batches are
-    shuffled. Cuts depend on the lengths alone, so the number of batches is the same in each epoch: learning-rate
-    schedules and resuming rely on that. The order depends on `seed` and the epoch, not on what ran before.
+    Items are sorted by length, with equal lengths in random order. The sorted items are cut into batches, and the
+    batches are shuffled. The cuts depend on the lengths alone, so every epoch has the same number of batches:
+    learning-rate schedules and resuming rely on that. The order depends on `seed` and the epoch, and not on random
+    numbers that were drawn before.
 
-    The price: a batch of short texts holds more items than one of long texts, so that in a mean over the batch a long
-    text weighs a little more, and labels that go with length ("Yeah." is neutral) come together. `batch_size` bounds
-    both.
+    Sorting by length has two costs, and `batch_size` limits both. A batch of short texts has more items than one of
+    long texts, so a long text counts a little more in the mean over its batch. And short texts ("Yeah.") are mostly
+    neutral, so they end up in the same batches.
 
     Args:
-        lengths: tokens of each item.
-        max_tokens: budget of one batch. One longer item still gets a batch of its own.
-        batch_size: at most this many items.
-        shuffle: False keeps sorted batches, for evaluation.
-        seed: of the order.
+        lengths: The number of tokens of each item.
+        max_tokens: The token budget of a batch. A longer item gets a batch of its own.
+        batch_size: The largest number of items in a batch; None sets no limit.
+        shuffle: False keeps the batches sorted, for evaluation.
+        seed: For the order.
+
+    Raises:
+        ValueError: `lengths` is empty, or a limit is below 1.
 
     >>> sampler = TokenBudgetSampler([3, 9, 3, 4, 20], max_tokens=12, shuffle=False)
     >>> list(sampler)
@@ -113,19 +145,21 @@ class TokenBudgetSampler(Sampler[list[int]]):
         seed: int = 0,
     ) -> None:
         if len(lengths) == 0:
-            raise ValueError("there is nothing to batch: lengths is empty")
+            raise ValueError("there is nothing to batch: lengths is empty; pass at least one example")
         if max_tokens < 1 or (batch_size is not None and batch_size < 1):
-            raise ValueError(f"max_tokens={max_tokens}, batch_size={batch_size}: both must be at least 1")
+            raise ValueError(f"max_tokens={max_tokens} and batch_size={batch_size} must both be at least 1")
         self.lengths, self.shuffle, self.seed, self.epoch = list(lengths), shuffle, seed, 0
-        self.cuts = [0]  # positions in the sorted row where a batch starts
+        self.cuts = [0]  # the position in the sorted items where each batch starts, and at last their number
         for position, length in enumerate(sorted(self.lengths)):
-            items = position - self.cuts[-1] + 1  # with this one; sorted, so it is the longest of its batch
-            if items > 1 and (items * length > max_tokens or items > (batch_size or items)):
+            num_items = position - self.cuts[-1] + 1  # in the current batch, this item included
+            # The items are sorted, so this one is the longest of its batch and all others are padded to its length.
+            too_large = num_items * length > max_tokens or (batch_size is not None and num_items > batch_size)
+            if num_items > 1 and too_large:
                 self.cuts.append(position)
         self.cuts.append(len(self.lengths))
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next pass gives."""
+        """Choose the epoch, from 0, whose order the next pass has."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -133,11 +167,11 @@ class TokenBudgetSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         order = list(range(len(self.lengths)))
-        rng = random.Random(f"{self.seed}-{self.epoch}")
+        rng = random.Random(f"{self.seed}-{self.epoch}")  # its own generator: dropout's random numbers are untouched
         if self.shuffle:
             rng.shuffle(order)
-        order.sort(key=self.lengths.__getitem__)  # stable: equal lengths stay in shuffled order
-        batches = [order[start:end] for start, end in zip(self.cuts, self.cuts[1:], strict=False)]
+        order.sort(key=self.lengths.__getitem__)  # the sort is stable, so equal lengths stay in shuffled order
+        batches = [order[start:end] for start, end in itertools.pairwise(self.cuts)]
         if self.shuffle:
             rng.shuffle(batches)
         yield from batches
@@ -153,36 +187,63 @@ def make_dataloader(
     seed: int = 0,
     pad_to_multiple_of: int = 1,
 ) -> DataLoader[Any]:
-    """A DataLoader of padded token-budget batches over the examples that `tokenize` gives.
+    """Make a DataLoader that gives padded batches of similar length (see `TokenBudgetSampler` and `Collator`).
 
-    It draws from a generator of its own: reading the dev set does not change the dropout of the training that follows.
-    Call `dataloader.batch_sampler.set_epoch(epoch)` before each pass (`training.fit` does); else all have the same order.
+    Call `dataloader.batch_sampler.set_epoch(epoch)` before each pass; otherwise all epochs have the same order.
 
-    >>> batches = make_dataloader([{"input_ids": [5] * n, "labels": 0} for n in (2, 3, 9)], pad_token_id=0, max_tokens=10)
-    >>> sorted(tuple(batch["input_ids"].shape) for batch in batches)
+    Args:
+        examples: From `tokenize`, or any dicts with "input_ids" [tokens].
+        pad_token_id: As in `Collator`.
+        max_tokens: The token budget of a batch, padding included.
+        batch_size: The largest number of examples in a batch; None sets no limit.
+        shuffle: False keeps the batches sorted by length, for evaluation.
+        seed: For the order.
+        pad_to_multiple_of: As in `Collator`.
+
+    Raises:
+        ValueError: There are no examples, or a limit is below 1.
+
+    >>> examples = [{"input_ids": [5] * length, "labels": 0} for length in (2, 3, 9)]
+    >>> dataloader = make_dataloader(examples, pad_token_id=0, max_tokens=10)
+    >>> sorted(tuple(batch["input_ids"].shape) for batch in dataloader)
     [(1, 9), (2, 3)]
     """
-    lengths = [
-        -(-len(example["input_ids"]) // pad_to_multiple_of) * pad_to_multiple_of for example in examples
-    ]  # as padded
+    lengths = [round_up(len(example["input_ids"]), pad_to_multiple_of) for example in examples]
     sampler = TokenBudgetSampler(lengths, max_tokens, batch_size, shuffle=shuffle, seed=seed)
-    collate, generator = Collator(pad_token_id, pad_to_multiple_of), torch.Generator().manual_seed(seed)
-    return DataLoader(examples, batch_sampler=sampler, collate_fn=collate, generator=generator)  # type: ignore[arg-type]
+    collator = Collator(pad_token_id, pad_to_multiple_of)
+    # A DataLoader draws a number at each start. From a generator of its own it does not change the random numbers of
+    # dropout: otherwise evaluating on dev would change the training that follows.
+    generator = torch.Generator().manual_seed(seed)
+    return DataLoader(examples, batch_sampler=sampler, collate_fn=collator, generator=generator)  # type: ignore[arg-type]
+
+
+def round_up(length: int, multiple: int) -> int:
+    """Round a length up to the next multiple.
+
+    >>> round_up(9, 8), round_up(16, 8)
+    (16, 16)
+    """
+    return -(-length // multiple) * multiple
 
 
 def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]] | None = None, padded_to: int = 0) -> float:
-    """The share of padding among all tokens the model would process: 0 (none) to 1.
+    """Compute the share of padding among all tokens that the model would process, from 0 (no padding) to below 1.
 
     Args:
-        lengths: tokens of each item.
-        batches: indices of each batch, each padded to its longest item; default: one batch of everything.
-        padded_to: pad every item to at least this length (the `padding="max_length"` of many tutorials).
+        lengths: The number of tokens of each item.
+        batches: The indices of the items in each batch, which is padded to its longest item; by default all items are
+            in one batch.
+        padded_to: Pad every item to at least this length, as `padding="max_length"` does in many tutorials.
+
+    Raises:
+        ValueError: `lengths` is empty.
 
     >>> padding_share([3, 9], padded_to=128), padding_share([3, 9]), padding_share([3, 9], batches=[[0], [1]])
     (0.953125, 0.33333333333333337, 0.0)
     """
     if len(lengths) == 0:
-        raise ValueError("there are no lengths to add up")
+        raise ValueError("lengths is empty, so there is no padding to measure; pass at least one length")
     batches = [range(len(lengths))] if batches is None else batches
-    processed = sum(len(batch) * max([padded_to, *(lengths[i] for i in batch)]) for batch in batches)
-    return 1 - sum(lengths[i] for batch in batches for i in batch) / processed
+    num_tokens = sum(lengths[item] for batch in batches for item in batch)
+    num_processed = sum(len(batch) * max([padded_to, *(lengths[item] for item in batch)]) for batch in batches)
+    return 1 - num_tokens / num_processed

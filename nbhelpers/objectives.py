@@ -1,8 +1,14 @@
-"""Training objectives: what a step minimises.
+"""Training objectives: the losses that a training step minimizes.
 
-An objective is any function `objective(model, batch) -> loss` where `batch` is a dict of tensors with "labels" and
-`loss` is the mean over the batch's labelled items (labels that are not -100). Set its options with
-`functools.partial`. Keeping to that mean is what lets a trainer add up micro-batches correctly.
+An objective is a function `objective(model, batch) -> loss`. `batch` is a dict of tensors: the model's inputs and
+"labels". `loss` is a scalar, the mean over the items whose label is not -100. Because every objective is such a mean,
+a training loop can weigh batches of different sizes correctly.
+
+How to use it: copy this file into your project (it needs only torch), and set the options with `functools.partial`.
+
+    objective = partial(r_drop, alpha=1.0)
+    loss = objective(model, batch)  # model: a transformers classifier in train() mode
+    loss.backward()
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-IGNORED = -100  # the label of a position that has none: padding, or a sub-token that is not its word's first
+NO_LABEL = -100  # a position that does not count: padding, or a sub-token that is not the first of its word
 
 
 def cross_entropy(
@@ -23,21 +29,19 @@ def cross_entropy(
     class_weights: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Cross-entropy of the model's logits, averaged over the labelled items of the batch.
+    """Cross-entropy of the model's logits, averaged over the labeled items of the batch; 0 if there are none.
 
     Args:
-        model: called as `model(**inputs)` without labels; its answer has `.logits` [batch, classes] or
+        model: Called as `model(**inputs)` without labels; its output has `.logits`, [batch, classes] or
             [batch, tokens, classes].
-        batch: the model's inputs and "labels" [batch] or [batch, tokens]; -100 marks positions without a label.
-        class_weights: [classes], for instance from `class_weights`. Weighted losses are divided by the number of
-            items. `torch.nn.CrossEntropyLoss(weight)` divides by the sum of the items' weights instead, which makes an
-            item's share depend on its neighbours in the batch and on how the batch is cut into micro-batches.
-        label_smoothing: the share of the target spread evenly over all classes, 0 to 1 (Szegedy et al. 2016,
-            arXiv 1512.00567).
+        batch: The model's inputs and "labels", [batch] or [batch, tokens]; -100 marks positions without a label.
+        class_weights: Weights [classes], for instance from the function `class_weights`. The weighted losses are
+            divided by the number of items. `torch.nn.CrossEntropyLoss(weight)` divides by the sum of the items'
+            weights instead; an item's share then depends on the other items of its batch.
+        label_smoothing: The share of the target that is spread evenly over all classes, 0 to 1 (arXiv 1512.00567).
 
-    Returns: a scalar; 0 (with a gradient) when no item is labelled.
-
-    Raises ValueError when the batch has no labels, or a label is not a class of the model.
+    Raises:
+        ValueError: The batch has no labels, or a label is not a class of the model.
 
     >>> from types import SimpleNamespace
     >>> model = lambda input_ids: SimpleNamespace(logits=torch.tensor([[2.0, 0.0], [0.0, 0.0]]))
@@ -47,34 +51,33 @@ def cross_entropy(
     >>> round(cross_entropy(model, batch, class_weights=torch.tensor([1.0, 3.0])).item(), 4)
     1.1032
     """
-    logits = answer(model, batch, "labels")
+    logits = compute_logits(model, batch, "labels")
     return mean_loss(logits, batch["labels"], class_weights=class_weights, label_smoothing=label_smoothing)
 
 
 def mean_loss(
     logits: Tensor, labels: Tensor, *, class_weights: Tensor | None = None, label_smoothing: float = 0.0
 ) -> Tensor:
-    """The loss of `cross_entropy` for logits [..., classes] that are there already and labels [...].
+    """Compute the loss of `cross_entropy` from logits [..., classes] and labels [...] instead of a model and a batch.
 
-    >>> round(mean_loss(torch.zeros(2, 4), torch.tensor([1, -100])).item(), 4)  # ln 4; the second item does not count
+    >>> round(mean_loss(torch.zeros(2, 4), torch.tensor([1, -100])).item(), 4)  # ln 4; the second item has no label
     1.3863
     """
     num_classes = logits.shape[-1]
+    # In fp32, because a sum over many items loses its small terms in bf16 and fp16.
     logits, labels = logits.float().reshape(-1, num_classes), labels.reshape(-1)
     if logits.shape[0] != labels.shape[0]:
         raise ValueError(f"{logits.shape[0]} rows of logits, but {labels.shape[0]} labels; each item needs one of each")
     if class_weights is not None and len(class_weights) != num_classes:
         raise ValueError(f"{len(class_weights)} class weights for {num_classes} classes; give one for each class")
-    if (((labels >= num_classes) | (labels < 0)) & (labels != IGNORED)).any():
-        raise ValueError(
-            f"labels run from {labels[labels != IGNORED].min().item()} to {labels.max().item()}, but the model has "
-            f"{num_classes} classes; load it with as many labels as the data has"
-        )
-    losses = F.cross_entropy(
-        logits, labels, ignore_index=IGNORED, reduction="none", label_smoothing=label_smoothing,
-        weight=None if class_weights is None else class_weights.to(logits),
-    )  # fmt: skip
-    return losses.sum() / (labels != IGNORED).sum().clamp(min=1)
+    # On a GPU, torch reports a label that is not a class as "device-side assert triggered", far from its cause.
+    if (((labels >= num_classes) | (labels < 0)) & (labels != NO_LABEL)).any():
+        label_range = f"labels run from {labels[labels != NO_LABEL].min()} to {labels.max()}"
+        raise ValueError(f"{label_range}, but the model has {num_classes} classes; load it with the data's labels")
+    weight = None if class_weights is None else class_weights.to(logits)
+    losses = F.cross_entropy(logits, labels, weight, reduction="none", label_smoothing=label_smoothing)
+    # Not torch's own mean: it divides by the sum of the weights, and is NaN if there is no label.
+    return losses.sum() / (labels != NO_LABEL).sum().clamp(min=1)
 
 
 def r_drop(
@@ -82,114 +85,117 @@ def r_drop(
     batch: Mapping[str, Tensor],
     *,
     alpha: float = 1.0,
-    doubled: bool = True,
+    one_forward_pass: bool = True,
     class_weights: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """R-Drop (Liang et al. 2021, arXiv 2106.14448): two passes with different dropout should agree.
+    """R-Drop (Liang et al. 2021, arXiv 2106.14448): predictions under two dropout masks should agree.
 
         loss = CE_1 + CE_2 + alpha * (KL(p_1 || p_2) + KL(p_2 || p_1)) / 2
 
-    each term a mean over the labelled items. In evaluation mode there is nothing to agree on, and the loss is
-    `cross_entropy`. The gradient of this loss is about twice as long as that of `cross_entropy`; mind that where
-    gradients are clipped.
+    Each term is a mean over the labeled items. In evaluation mode there is no dropout, and the loss is
+    `cross_entropy`. The gradient is about twice as large as that of `cross_entropy`, so it is clipped more often.
 
-    `alpha` is the paper's. Elsewhere the same letter means something else: a loss written as (CE_1 + CE_2) / 2 +
-    a * (KL + KL) / 2 (the README of dropreg/R-Drop) has a = alpha / 2. Its copy of transformers' RoBERTa trains on
-    CE_1 alone and sums the KL over the batch, so that its weight grows with the batch size; no alpha makes that equal
-    to the paper.
+    `alpha` is the paper's. The README of dropreg/R-Drop writes (CE_1 + CE_2) / 2 + a * (KL + KL) / 2; its a is half of
+    our alpha. Its code for RoBERTa differs from the paper for every alpha: it trains on CE_1 alone and sums the KL
+    over the batch, so that the weight of the KL grows with the batch size.
 
     Args:
-        model, batch, class_weights, label_smoothing: as in `cross_entropy`; both passes get the same.
-        alpha: 0 gives two passes without the agreement. The paper tried 0.1, 0.5 and 1.0 on GLUE.
-        doubled: True makes one pass over the batch twice, False two passes. Both draw a dropout mask for each copy.
+        model, batch, class_weights, label_smoothing: As in `cross_entropy`; the model needs dropout.
+        alpha: Weight of the KL term. 0 gives two passes without it. The paper tried 0.1, 0.5 and 1.0 on GLUE.
+        one_forward_pass: True sends a batch with each item twice through the model once; False sends the batch
+            through twice. Either way the two copies of an item have different dropout masks.
 
-    Returns: a scalar.
+    Raises:
+        ValueError: The model has no dropout. Both passes would be the same, and the KL term exactly 0.
 
-    Raises ValueError when the model has no dropout: both passes would be the same, and the KL term exactly 0.
-
+    >>> from types import SimpleNamespace
     >>> model = nn.Sequential(nn.Dropout(0.5)).eval()
-    >>> model.forward = lambda x: __import__("types").SimpleNamespace(logits=x)
+    >>> model.forward = lambda x: SimpleNamespace(logits=x)
     >>> batch = {"x": torch.tensor([[2.0, 0.0]]), "labels": torch.tensor([0])}
-    >>> round(r_drop(model, batch).item(), 4)  # evaluation: one pass, no KL
+    >>> round(r_drop(model, batch).item(), 4)  # in evaluation mode: plain cross-entropy
     0.1269
     """
     if not model.training:
         return cross_entropy(model, batch, class_weights=class_weights, label_smoothing=label_smoothing)
     if not any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules()):
         raise ValueError("the model has no dropout, so R-Drop has nothing to compare; set one, or use cross_entropy")
-    if doubled:
-        twice = {name: torch.cat([value, value]) for name, value in batch.items()}
-        first, second = answer(model, twice, "labels").chunk(2)
+    if one_forward_pass:
+        doubled_batch = {name: torch.cat([tensor, tensor]) for name, tensor in batch.items()}
+        first, second = compute_logits(model, doubled_batch, "labels").chunk(2)  # each [batch, ..., classes]
     else:
-        first, second = answer(model, batch, "labels"), answer(model, batch, "labels")
+        first, second = compute_logits(model, batch, "labels"), compute_logits(model, batch, "labels")
     labels = batch["labels"]
-    options = {"class_weights": class_weights, "label_smoothing": label_smoothing}
-    loss = mean_loss(first, labels, **options) + mean_loss(second, labels, **options)  # type: ignore[arg-type]
-    return loss + alpha * disagreement(first, second, labels)
+    first_ce = mean_loss(first, labels, class_weights=class_weights, label_smoothing=label_smoothing)
+    second_ce = mean_loss(second, labels, class_weights=class_weights, label_smoothing=label_smoothing)
+    return first_ce + second_ce + alpha * symmetric_kl(first, second, labels)
 
 
-def disagreement(first: Tensor, second: Tensor, labels: Tensor) -> Tensor:
-    """(KL(p || q) + KL(q || p)) / 2 of two sets of logits [..., classes], averaged over the labelled items [...].
+def symmetric_kl(first: Tensor, second: Tensor, labels: Tensor) -> Tensor:
+    """Compute (KL(p || q) + KL(q || p)) / 2 of two sets of logits [..., classes], averaged over the labeled items.
 
-    >>> round(disagreement(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), torch.tensor([0])).item(), 4)
+    >>> round(symmetric_kl(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), torch.tensor([0])).item(), 4)
     0.4621
     """
-    p, q = first.float().log_softmax(-1), second.float().log_softmax(-1)
-    both = ((p.exp() - q.exp()) * (p - q)).sum(-1) / 2  # KL(p||q) + KL(q||p) = sum (p - q) (log p - log q)
-    labelled = labels != IGNORED
-    return both[labelled].sum() / labelled.sum().clamp(min=1)
+    log_p, log_q = first.float().log_softmax(-1), second.float().log_softmax(-1)
+    # KL(p || q) + KL(q || p) = sum over classes of (p - q) * (log p - log q)
+    kl = ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1) / 2
+    is_labeled = labels != NO_LABEL
+    return kl[is_labeled].sum() / is_labeled.sum().clamp(min=1)
 
 
 def emotion_shift(
     model: nn.Module, batch: Mapping[str, Tensor], *, weight: float = 1.0, label_smoothing: float = 0.0
 ) -> Tensor:
-    """Cross-entropy, and a term that asks whether the emotion changes from each turn of a dialogue to the next.
+    """Cross-entropy, and a term for whether the emotion changes from each turn of a dialogue to the next.
 
         loss = CE + weight * BCE(1 - sum_c p_t(c) p_t+1(c), label_t != label_t+1)
 
-    where BCE is added up over neighbouring turns and, as CE, divided by the number of labelled turns. The probability
-    of a change is that of two independent draws from the two turns' own distributions, so the term has no parameters.
+    BCE is binary cross-entropy, summed over neighboring turns and, like CE, divided by the number of labeled turns.
+    The predictions for two turns are treated as independent draws, so the term has no parameters of its own.
 
     Args:
-        model, batch, label_smoothing: as in `cross_entropy`, with logits [batch, turns, classes] and labels
-            [batch, turns]; a pair counts when both its turns are labelled.
-        weight: of the term; 0 leaves `cross_entropy`.
+        model, batch, label_smoothing: As in `cross_entropy`, with logits [batch, turns, classes] and labels
+            [batch, turns]; other shapes raise a ValueError. A pair of turns counts if both are labeled.
+        weight: Weight of the term; 0 gives plain cross-entropy.
 
     >>> from types import SimpleNamespace
     >>> model = lambda x: SimpleNamespace(logits=torch.tensor([[[9.0, 0.0], [9.0, 0.0]]]))
-    >>> batch = {"x": torch.zeros(1, 2), "labels": torch.tensor([[0, 1]])}  # it changes, but the model says it does not
+    >>> batch = {"x": torch.zeros(1, 2), "labels": torch.tensor([[0, 1]])}  # a change that the model does not predict
     >>> round(emotion_shift(model, batch, weight=0.0).item(), 2), round(emotion_shift(model, batch).item(), 2)
     (4.5, 8.65)
     """
-    logits, labels = answer(model, batch, "labels"), batch["labels"]
+    logits, labels = compute_logits(model, batch, "labels"), batch["labels"]
     if logits.ndim != 3:
         raise ValueError(f"logits have shape {tuple(logits.shape)}; pass whole dialogues: [batch, turns, classes]")
     loss = mean_loss(logits, labels, label_smoothing=label_smoothing)
-    p = logits.float().log_softmax(-1)
-    same = torch.logsumexp(p[:, :-1] + p[:, 1:], -1).clamp(max=-1e-6)  # log of the probability of no change
-    changed = labels[:, :-1] != labels[:, 1:]
-    terms = -torch.where(changed, torch.log(-torch.expm1(same)), same)  # [batch, turns - 1]
-    pairs = (labels[:, :-1] != IGNORED) & (labels[:, 1:] != IGNORED)
-    return loss + weight * terms[pairs].sum() / (labels != IGNORED).sum().clamp(min=1)
+    log_p = logits.float().log_softmax(-1)
+    # log P(no change) as a log-sum-exp, which stays exact for tiny probabilities. It is kept below 0 because
+    # log P(change) = log(1 - P(no change)) would otherwise be -inf for a model that is certain.
+    log_same = torch.logsumexp(log_p[:, :-1] + log_p[:, 1:], -1).clamp(max=-1e-6)  # [batch, turns - 1]
+    has_changed = labels[:, :-1] != labels[:, 1:]
+    terms = -torch.where(has_changed, torch.log(-torch.expm1(log_same)), log_same)
+    is_pair = (labels[:, :-1] != NO_LABEL) & (labels[:, 1:] != NO_LABEL)
+    return loss + weight * terms[is_pair].sum() / (labels != NO_LABEL).sum().clamp(min=1)
 
 
 def multi_task(
     model: nn.Module,
     batch: Mapping[str, Tensor],
     *,
-    second: str = "sentiments",
-    num_second: int = 3,
+    second_labels: str = "sentiments",
+    num_second_classes: int = 3,
     weight: float = 0.5,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Cross-entropy of two tasks that share one model, for instance emotion and sentiment: CE_1 + weight * CE_2.
+    """Cross-entropy of two tasks that share a model, for instance emotion and sentiment: CE_1 + weight * CE_2.
 
     Args:
-        model: its logits' last `num_second` classes are the second task's, the others the first's.
-        batch: as in `cross_entropy`, and the second task's labels under the name `second`, of the same shape. An item
-            without a label (-100) counts in neither task.
-        weight: of the second task; 0 trains the first alone.
+        model, batch, label_smoothing: As in `cross_entropy`. The last `num_second_classes` logits are the second
+            task's. An item without a label (-100) in "labels" counts in neither task.
+        second_labels: The name of the second task's labels in the batch; they have the shape of "labels".
+        num_second_classes: The number of classes of the second task.
+        weight: Weight of the second task; 0 trains only the first.
 
     >>> from types import SimpleNamespace
     >>> model = lambda x: SimpleNamespace(logits=torch.zeros(1, 7))
@@ -197,47 +203,47 @@ def multi_task(
     >>> round(multi_task(model, batch).item(), 4)  # ln 4 + ln 3 / 2
     1.9356
     """
-    logits, labels = answer(model, batch, "labels", second), batch["labels"]
-    both = torch.where(labels == IGNORED, IGNORED, batch[second])
-    loss = mean_loss(logits[..., :-num_second], labels, label_smoothing=label_smoothing)
-    return loss + weight * mean_loss(logits[..., -num_second:], both, label_smoothing=label_smoothing)
+    logits = compute_logits(model, batch, "labels", second_labels)
+    first = batch["labels"]
+    # A collator fills "labels" with -100 but other columns with 0, which would be a class here.
+    second = torch.where(first == NO_LABEL, NO_LABEL, batch[second_labels])
+    loss = mean_loss(logits[..., :-num_second_classes], first, label_smoothing=label_smoothing)
+    return loss + weight * mean_loss(logits[..., -num_second_classes:], second, label_smoothing=label_smoothing)
 
 
-def answer(model: nn.Module, batch: Mapping[str, Tensor], *targets: str) -> Tensor:
-    """The model's logits for the batch without its targets. Raises ValueError when a target is not there."""
-    for name in targets:
+def compute_logits(model: nn.Module, batch: Mapping[str, Tensor], *label_names: str) -> Tensor:
+    """Call the model on the batch without the labels in it, and return the logits; missing labels are a ValueError."""
+    for name in label_names:
         if name not in batch:
-            raise ValueError(f"the batch has no {name!r}, only {', '.join(batch)}; add them to the examples")
-    return model(**{name: value for name, value in batch.items() if name not in targets}).logits
+            raise ValueError(f"the batch has no {name!r}, only {', '.join(batch)}; add {name!r} to the examples")
+    # With labels among its inputs, a transformers model would compute a loss of its own as well.
+    return model(**{name: tensor for name, tensor in batch.items() if name not in label_names}).logits
 
 
 def class_weights(labels: Sequence[int] | Tensor, num_classes: int, *, power: float = 1.0) -> Tensor:
-    """Weights in proportion to 1 / n_c ** power, their mean over the items 1.
+    """Compute class weights proportional to 1 / n_c ** power (n_c: items of class c), with mean 1 over the items.
 
-    With power 1 they are n / (K * n_c), scikit-learn's "balanced", and each class contributes equally; 0 weighs all
-    items alike; 0.5, the square root, lies between.
-
-    Computed from the training labels, never pasted: the weights printed in MELD's own README stand in another order
-    than its label map (declare-lab/MELD issue 51).
+    Compute them from the training labels instead of copying them: the weights printed in MELD's own README are in
+    another order than its label map (declare-lab/MELD issue 51).
 
     Args:
-        labels: the training labels, integers [items].
-        num_classes: K.
-        power: the exponent above; the greater, the more rare classes weigh.
+        labels: The training labels, integers [items]; -100 does not count.
+        num_classes: The number of classes, and of the weights that are returned (float32).
+        power: 1 lets every class contribute equally (scikit-learn's "balanced"), 0 gives all items the same weight,
+            and 0.5 is between the two.
 
-    Returns: [K], float32. Raises ValueError when a class has no item: its weight would be infinite.
+    Raises:
+        ValueError: A class has no item, so that its weight would be infinite, or a label is not a class.
 
     >>> class_weights([0, 0, 0, 1], num_classes=2)
     tensor([0.6667, 2.0000])
     """
     labels = torch.as_tensor(labels).flatten()
-    counts = torch.bincount(labels[labels != IGNORED], minlength=num_classes)
+    counts = torch.bincount(labels[labels != NO_LABEL], minlength=num_classes)  # [classes]
     if len(counts) > num_classes:
-        raise ValueError(
-            f"label {len(counts) - 1} is outside the {num_classes} classes; pass num_classes={len(counts)}"
-        )
+        raise ValueError(f"label {len(counts) - 1} is outside the {num_classes} classes; pass a larger num_classes")
     if (counts == 0).any():
-        empty = ", ".join(str(c) for c in (counts == 0).nonzero().flatten().tolist())
+        empty = ", ".join(str(index) for index in (counts == 0).nonzero().flatten().tolist())
         raise ValueError(f"no training item has class {empty}; merge or leave out that class before weighting")
     weights = counts.float() ** -power
     return weights * counts.sum() / (weights * counts).sum()

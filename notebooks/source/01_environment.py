@@ -15,19 +15,19 @@
 #
 # After this lesson you can
 #
-# - say which device and precision a fine-tuning run should use here, and why,
-# - make a run repeat itself, and name what a seed does not fix,
-# - load an encoder without a download, from the Hub, from a mirror, or offline.
+# - say which device and precision a fine-tuning run should use on your machine, and why,
+# - make a run repeatable, and name what a seed does not control,
+# - load an encoder from a package, from the Hub, from a mirror, or without a network.
 #
 # <!-- facts -->
 # Measured: default profile 6 s, 0.6 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
-# An *encoder* is a network that turns text into vectors. *Fine-tuning* goes on training it for your labels, together
-# with a small new layer, the *head*. The lessons run from top to bottom on a laptop.
+# An *encoder* is a neural network that turns a text into vectors. *Fine-tuning* trains it further on your labels,
+# together with a small new layer, the *head*, which turns the vectors into a prediction.
 #
-# The next cell does nothing where the course is installed. On Colab or Kaggle, clone this repository first; the cell
-# then installs the helpers beside the torch and numpy that are already there; twice is harmless.
+# The next cell does nothing if the course is already installed. On Colab or Kaggle, clone this repository first. The
+# cell then installs the helpers and keeps the installed versions of torch and numpy. You can run it twice.
 
 # %% Setup
 import subprocess
@@ -60,79 +60,86 @@ from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
 
 # %% [markdown]
-# What follows can be changed: here, in Colab's form on the right, or from the command line
-# (`nbhelpers run 01 -p seed=1`).
+# The next cell has the parameters of the lesson. You can change them in the cell, in Colab's form on the right, or on
+# the command line (`nbhelpers run 01 -p seed=1`).
 
 # %% cellView="form" tags=["parameters"]
 # @markdown Which encoder to load: "embedded", a local folder, or a name on the Hub such as "roberta-base".
 encoder = "embedded"  # @param {type: "string"}
-# @markdown Side length of the matrices whose products are timed.
+# @markdown Number of rows and columns of the matrices that are multiplied to measure speed.
 matrix_size = 1024  # @param {type: "integer"}
-# @markdown The number that random choices start from.
+# @markdown Seed of the random numbers.
 seed = 0  # @param {type: "integer"}
 
 # %% [markdown]
 # ## The machine
 #
-# A GPU is worth having for large encoders. The embedded one, with 22.7 million parameters, trains on two CPU cores in
-# minutes, so a missing GPU stops nobody here.
+# A GPU helps with large encoders. The embedded encoder, which comes with the course, has 22.7 million parameters and
+# trains on two CPU cores in minutes, so you do not need a GPU here. What matters for training on your machine:
 
 # %%
 facts = environment.describe()
 pd.Series(facts, name="this machine").to_frame()
 
 # %% [markdown]
-# The rows *precision* and *because* matter most: the number format of matrix products, and what decided it. bf16 is
-# fast on NVIDIA GPUs of the Ampere generation (2020) and later, and on CPUs whose instructions include AMX or
-# AVX512-BF16. A T4, the usual free Colab GPU, is older: there fp16 is the fast format.
+# The rows *precision* and *because* matter most. *Precision* is the number format in which matrices are multiplied;
+# *because* gives the reason for the choice. bf16 (16 bits per number) is fast on NVIDIA GPUs of the Ampere generation
+# (2020) and later, and on CPUs with AMX or AVX512-BF16 instructions. A T4, the usual free GPU on Colab, is older. There
+# fp16 is the fast format.
 #
-# The course decides by such features; a measurement checks that they keep their promise. Training is mostly matrix
-# products, and their speed is counted in TFLOP/s, 10¹² multiplications and additions a second:
+# The course chooses the precision by such features of the hardware. The next cell checks the choice with a measurement.
+# Training consists mostly of matrix products. Their speed is given in TFLOP/s: 10¹² multiplications and additions per
+# second.
 
 # %%
 device = environment.best_device()
-formats = {"fp32": torch.float32, "bf16": torch.bfloat16}
+dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
 if device.type == "cuda":
-    formats["fp16"] = torch.float16
-speed = {name: environment.matmul_speed(dtype, device, size=matrix_size) for name, dtype in formats.items()}
+    dtypes["fp16"] = torch.float16
+speed = {name: environment.matmul_speed(dtype, device, size=matrix_size) for name, dtype in dtypes.items()}
 pd.Series(speed, name="TFLOP/s").to_frame().round(3)
 
 # %%
 ratio = speed["bf16"] / speed["fp32"]
-chosen, reason = environment.best_precision(device)
-print(f"bf16 products run {ratio:.1f} times as fast as fp32 here; the course will train in {chosen} ({reason}).")
+precision, reason = environment.best_precision(device)
+print(f"bf16 products run {ratio:.1f} times as fast as fp32 here; the course will train in {precision} ({reason}).")
 
 # %% [markdown]
-# The ratio says whether bf16 pays. On CPUs without these instructions bf16 is imitated and brings nothing; there the
-# course stays with fp32.
+# A ratio well above 1 means that bf16 saves time. CPUs without these instructions emulate bf16, which saves nothing, so
+# there the course stays with fp32.
 #
 # ## What precision costs
 #
-# fp32 keeps about seven decimal digits, fp16 three, bf16 two. fp16 ends at 65,504; bf16 reaches as far as fp32.
+# Fewer bits mean less exact numbers. fp32 keeps about seven decimal digits, fp16 three, bf16 two. The largest number in
+# fp16 is 65,504, while bf16 has the same range as fp32:
 
 # %%
-limits = {name: torch.finfo(dtype) for name, dtype in {**formats, "fp16": torch.float16}.items()}
+dtypes_to_compare = {**dtypes, "fp16": torch.float16}
+limits = {name: torch.finfo(dtype) for name, dtype in dtypes_to_compare.items()}
 pd.DataFrame(
-    {name: {"gap after 1": x.eps, "largest": x.max, "smallest normal": x.tiny} for name, x in limits.items()}
+    {
+        name: {"gap after 1": limit.eps, "largest": limit.max, "smallest normal": limit.tiny}
+        for name, limit in limits.items()
+    }
 ).T
 
 # %% [markdown]
-# The gap after 1 is the least by which a weight near 1 can change; near 0.1 it is a sixteenth of that. At a learning
-# rate of 0.00001, usual for large encoders, AdamW changes a weight by about 0.00001 per step. Take a thousand such
-# steps, down from 0.1:
+# The *gap after 1* is the distance from 1 to the next larger number: a weight near 1 cannot change by less. Near 0.1
+# the gap is a sixteenth of that. With AdamW, the usual optimizer, a weight changes by about the learning rate in each
+# step, and 0.00001 is a usual learning rate for large encoders. Take a thousand such steps down from 0.1:
 
 # %%
-for name, dtype in formats.items():
+for name, dtype in dtypes.items():
     weight = torch.tensor(0.1, dtype=dtype)
     for _ in range(1000):
         weight -= torch.tensor(1e-5, dtype=dtype)
     print(f"{name}: 0.1 - 1000 x 0.00001 = {weight.item():.4f}")
 
 # %% [markdown]
-# In bf16 nothing happened (0.1001 is the bf16 number nearest to 0.1): each step is smaller than half the gap to the
-# next number, and rounds away. A model kept *entirely* in bf16 hardly learns at such rates; only weights near zero
-# move. The remedy is **mixed precision**: weights and their updates stay in fp32, and only the matrix products run in
-# bf16. `torch.autocast` does that:
+# In bf16 nothing happened (0.1001 is the bf16 number nearest to 0.1). Each step is smaller than half the gap to the
+# next number, so it is rounded away. A model that is kept *entirely* in bf16 hardly learns at such learning rates: only
+# weights near zero change. The solution is **mixed precision**: the weights and their updates stay in fp32, and only
+# the matrix products run in bf16. `torch.autocast` does that:
 
 # %%
 layer = torch.nn.Linear(4, 2).to(device)
@@ -141,35 +148,38 @@ with torch.autocast(device.type, torch.bfloat16):
 print(f"weights {layer.weight.dtype}, product {product.dtype}")
 
 # %% [markdown]
-# fp16 has the opposite weakness: small gradients fall below its smallest number and become zero. **Loss scaling**
-# multiplies the loss before the backward pass and divides the gradients after it. The course's training does what the
-# precision asks for.
+# fp16 has another problem: gradients below its smallest number become zero. **Loss scaling** solves it. It multiplies
+# the loss by a large number before the backward pass, and divides the gradients by the same number afterwards. The
+# course's training code does this when the precision is fp16.
 #
 # ## Seeds
 #
-# A fresh classifier head, dropout, and the order of the data are random. A seed makes them repeatable:
+# The weights of a new head, dropout, and the order of the data are random. A seed makes them repeatable:
 
 # %%
 environment.set_seed(seed)
-first = torch.rand(3)
+first_draw = torch.rand(3)
 environment.set_seed(seed)
-print("same seed, same numbers:", torch.equal(first, torch.rand(3)))
+second_draw = torch.rand(3)
+print("same seed, same numbers:", torch.equal(first_draw, second_draw))
 
 # %% [markdown]
-# It does not fix everything. Floating-point sums depend on their order, and the order depends on the number of threads,
-# the library version and the hardware. Here the same numbers are added one by one, forwards and backwards, in fp32:
+# A seed does not control everything. A sum of floating-point numbers depends on the order of the additions, and that
+# order depends on the number of threads, the library version and the hardware. This cell adds the same fp32 numbers one
+# by one, first forward and then backward:
 
 # %%
 environment.set_seed(seed)
-numbers = torch.randn(100_000).numpy()
-forwards, backwards = numbers.cumsum()[-1], numbers[::-1].cumsum()[-1]  # fp32, as the numbers are
-print(f"forwards {forwards:.6f}, backwards {backwards:.6f}, difference {abs(forwards - backwards):.1e}")
+numbers = torch.randn(100_000).numpy()  # fp32
+forward = numbers.cumsum()[-1]
+backward = numbers[::-1].cumsum()[-1]
+print(f"forward {forward:.6f}, backward {backward:.6f}, difference {abs(forward - backward):.1e}")
 
 # %% [markdown]
-# Training can amplify such a difference. So: with one seed, one machine, the same versions and the same number of
-# threads, our CPU runs are identical bit for bit (a test checks it). Elsewhere, expect the same result only within the
-# spread of seeds. How wide is that? This encoder was fine-tuned on MELD, a research data set, with several seeds
-# (weighted F1 is a score from 0 to 100; lesson 2 explains it):
+# Training can amplify such a difference. With one seed, one machine, the same versions and the same number of threads,
+# our CPU runs are identical bit for bit (a test checks this). On another machine, expect the same result only within
+# the spread between seeds. How large is it? We fine-tuned this encoder on MELD, a research data set, with several
+# seeds. The score is weighted F1, from 0 to 100; lesson 2 explains it.
 
 # %%
 runs = results.runs("meld", "utterance only")
@@ -180,68 +190,78 @@ print(
 )
 
 # %% [markdown]
-# One run is one draw from that range. Two runs that differ by less may differ by the seed alone. Where the course says
-# that one method beats another, it has five seeds and a test.
+# One run is one draw from that range. A smaller difference between two runs can come from the seed alone. So where the
+# course says that one method beats another, it compares five seeds with a hypothesis test.
 #
 # ## The encoder
 #
-# The embedded encoder comes as a Python package, so nothing is downloaded. Its weights are compared with a known
-# SHA-256 digest before they are loaded, and only the safetensors format is accepted: unlike a pickle file, it cannot
-# run code.
+# The embedded encoder is all-MiniLM-L6-v2, a small BERT that was trained for sentence similarity: to give similar
+# vectors to sentences of similar meaning. All scores that we measured are from it. It comes in a Python package, so
+# nothing is downloaded. Before loading, its weights are compared with a known SHA-256 digest. Only the safetensors
+# format is accepted, because a pickle file can run code.
 
 # %%
 tokenizer, model = encoders.load(encoder, labels=("calm", "angry"))
-size = sum(p.numel() for p in model.parameters()) / 1e6
-print(f"{type(model.base_model).__name__}, {size:.1f} M parameters, reads up to {tokenizer.model_max_length} tokens")
+num_millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+print(
+    f"{type(model.base_model).__name__}, {num_millions:.1f} M parameters, "
+    f"reads up to {tokenizer.model_max_length} tokens"
+)
+
+# %% [markdown]
+# The file has 22.7 M parameters. Its pooler, a layer that this model does not use, is left out.
+#
+# A *tokenizer* splits a text into *tokens*: words or pieces of words. Two texts become a batch:
 
 # %%
 examples = batching.tokenize(["You did what?", "Fine."], tokenizer)
 batch = batching.Collator(tokenizer.pad_token_id)(examples)
-for row in batch["input_ids"]:
-    print(tokenizer.convert_ids_to_tokens(row.tolist()))
+for token_ids in batch["input_ids"]:
+    print(tokenizer.convert_ids_to_tokens(token_ids.tolist()))
 
 # %% [markdown]
-# The embedded file holds 22.7 M parameters; its pooler, a layer that this model does not read, is left out. A *token*
-# is a word or a piece of one. Each text gets a token in front and one behind, and the shorter one is padded to the
-# longer one. A BERT says `[CLS]`, `[SEP]` and `[PAD]`; a RoBERTa says `<s>`, `</s>` and `<pad>`. RoBERTa counts
-# positions from 2, which is why its configuration speaks of 514 positions and it reads 512 tokens all the same.
-# `encoders.py` settles such differences.
+# Each text gets a special token before it and one after it, and the shorter text is padded to the length of the longer
+# one. BERT writes these tokens `[CLS]`, `[SEP]` and `[PAD]`; RoBERTa writes `<s>`, `</s>` and `<pad>`. RoBERTa counts
+# positions from 2, so it reads 512 tokens although its configuration says 514. The helper `encoders` handles such
+# differences. Now let the model predict:
 
 # %%
 model.eval()
 with torch.inference_mode():
-    print(model(**batch).logits.softmax(-1))
+    logits = model(**batch).logits
+print(logits.softmax(-1))
 
 # %% [markdown]
-# The rows sum to 1, and the two columns are nearly equal: the head is fresh and knows nothing yet.
+# Each row is one text and sums to 1. The two columns are nearly equal, because the head is new and untrained.
 #
 # ## The Hub, mirrors, and no network at all
 #
-# Any other name is asked for at the Hugging Face Hub. Three environment variables decide how:
+# Any other name is looked up on the Hugging Face Hub. Three environment variables control this:
 #
 # | variable | effect |
 # |---|---|
-# | `HF_ENDPOINT=https://...` | asks a mirror instead of huggingface.co |
-# | `HF_HUB_OFFLINE=1` | asks nobody, and uses what is in the cache |
-# | `HF_HOME=/big/disk` | keeps the cache there |
+# | `HF_ENDPOINT=https://...` | use a mirror instead of huggingface.co |
+# | `HF_HUB_OFFLINE=1` | use only what is in the cache, without any network request |
+# | `HF_HOME=/big/disk` | keep the cache there |
 #
 # ### What goes wrong: setting them too late
 #
-# Many tutorials set `HF_ENDPOINT` in the middle of a notebook. By then the library has read it:
+# Many tutorials set `HF_ENDPOINT` in the middle of a notebook. By then the library has already read it:
 
 # %%
 before = os.environ.pop("HF_ENDPOINT", None)
 os.environ["HF_ENDPOINT"] = "https://mirror.example"
-print("asked for the mirror, will use", huggingface_hub.constants.ENDPOINT)
+address = huggingface_hub.constants.ENDPOINT
+print("HF_ENDPOINT names the mirror, but the library uses", address)
 del os.environ["HF_ENDPOINT"]
 if before is not None:
     os.environ["HF_ENDPOINT"] = before
 
 # %% [markdown]
-# No error, no effect. Set such variables before Python starts; or restart the kernel and set them in the first cell,
-# above all imports.
+# There is no error, and no effect. Set such variables before Python starts. Or restart the kernel and set them in the
+# first cell, before all imports.
 #
-# When something cannot be loaded, you get one sentence that says what to do:
+# When a model cannot be loaded, the helper says in one sentence what to do:
 
 # %%
 try:
@@ -252,7 +272,7 @@ except encoders.EncoderError as error:
 # %% [markdown]
 # ## Versions
 #
-# The course was tested with the versions in `constraints.txt`. If results differ, compare these first.
+# The course was tested with the versions in `constraints.txt`. If your results differ, compare these first.
 
 # %%
 pd.Series(environment.versions(), name="version").to_frame()
@@ -260,8 +280,8 @@ pd.Series(environment.versions(), name="version").to_frame()
 # %% [markdown]
 # ## Exercise
 #
-# For each parameter, training with AdamW keeps four fp32 numbers: weight, gradient, two running means. How many
-# megabytes (10⁶ bytes) do 22.7 million parameters need?
+# For each parameter, training with AdamW keeps four fp32 numbers: the weight, its gradient, and two running means. How
+# many megabytes (10⁶ bytes) do 22.7 million parameters need?
 
 # %%
 megabytes = None  # your answer
@@ -277,12 +297,12 @@ check("memory", megabytes)
 #
 # ## Recap
 #
-# - Matrix products in bf16 (or fp16 on older GPUs), weights in fp32; which one, the hardware decides.
+# - Matrix products run in bf16 (or in fp16 on older GPUs) and weights stay in fp32. The hardware decides the format.
 # - A seed repeats a run on the same machine with the same versions. Across machines, compare averages over seeds.
-# - Encoders come from a package, a folder, the Hub or a mirror; variables must be set before the import.
+# - Encoders come from a package, a folder, the Hub or a mirror. Set environment variables before the import.
 #
-# `nbhelpers doctor` shows this lesson's facts on the command line. Next: [2. Look at the data](02_eda.ipynb). The value
-# this lesson is known by in the course's table:
+# `nbhelpers doctor` shows the facts of this lesson on the command line. Next: [2. Look at the data](02_eda.ipynb). The
+# last cell gives the number that `nbhelpers run` shows for this lesson in its table.
 
 # %%
-headline(f"{chosen} products, TFLOP/s", speed.get(chosen, speed["fp32"]))
+headline(f"{precision} products, TFLOP/s", speed.get(precision, speed["fp32"]))

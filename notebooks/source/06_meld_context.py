@@ -17,16 +17,16 @@
 #
 # - give a model the turns around the one it classifies, as windows or as one pass over the whole dialogue,
 # - make sure that it sees no turn of another dialogue, and no future turn unless you want it to,
-# - recognise the faults that make context look better, or worse, than it is.
+# - recognize the mistakes that make context look better, or worse, than it is.
 #
 # <!-- facts -->
 # Measured: default profile 1.5 min, 2.5 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
-# "Yeah." can be joy, anger or nothing at all; what was said before decides. This lesson gives the model what came
-# before. The scores are small steps, so it also shows how to tell a step from noise.
+# "Yeah." can be joy, anger or no emotion at all. What was said before decides. This lesson gives the model the turns
+# before, the *context*. The gains here are small, so the lesson also shows how to tell a gain from noise.
 #
-# The setup cell does nothing where the course is installed.
+# The setup cell does nothing if the course is already installed.
 
 # %% Setup
 import subprocess
@@ -63,50 +63,54 @@ from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
 
 # %% cellView="form" tags=["parameters"]
-# @markdown "dialogues" (come with the course), "meld" (downloaded when missing), or a folder in MELD's format.
+# @markdown "dialogues" (included in the course), "meld" (downloaded if missing), or a folder in MELD's format.
 corpus = "dialogues"  # @param {type: "string"}
 # @markdown "embedded", a local folder, or a name on the Hub such as "roberta-base".
 encoder = "embedded"  # @param {type: "string"}
-# @markdown How a turn names its speaker: "name", "id" (a token per speaker of the dialogue), or "none".
-speakers = "name"  # @param ["name", "id", "none"]
-# @markdown Whether each turn sees only itself and earlier turns, so that the model can follow a talk as it goes on.
-live = True  # @param {type: "boolean"}
+# @markdown What stands before each turn: the speaker's "name", "id" (a token per speaker of the dialogue), or "none".
+speaker_format = "name"  # @param ["name", "id", "none"]
+# @markdown If true, each turn sees only itself and earlier turns, as in a conversation that is still going on.
+causal_turns = True  # @param {type: "boolean"}
 # @markdown Use at most this many dialogues of each split; 0 uses all.
 num_dialogues = 220  # @param {type: "integer"}
-# @markdown Passes over single turns, before dialogues.
-num_epochs_alone = 2  # @param {type: "integer"}
-# @markdown Passes over whole dialogues; the best one on dev is kept.
+# @markdown Number of passes over single turns, before the model sees whole dialogues.
+num_single_turn_epochs = 2  # @param {type: "integer"}
+# @markdown Number of passes over whole dialogues; the epoch with the best dev score is kept.
 num_epochs = 3  # @param {type: "integer"}
 # @markdown Peak learning rate of the encoder; larger encoders need less, roberta-large about 0.00001.
 lr = 1.5e-4  # @param {type: "number"}
-# @markdown Peak learning rate of the fresh head.
+# @markdown Peak learning rate of the new head.
 head_lr = 1e-3  # @param {type: "number"}
-# @markdown The number that random choices start from.
+# @markdown Seed of the random numbers.
 seed = 0  # @param {type: "integer"}
+
+# %% [markdown]
+# Load the corpus as tables with one row per turn. If `num_dialogues` is set, take dialogues from all parts of the file:
 
 # %%
 data = {split: part.to_pandas() for split, part in corpora.load(corpus).items()}
 names = corpora.EMOTIONS
 if num_dialogues:
     for split, frame in data.items():
-        known = frame["dialogue_id"].unique()
-        count = min(num_dialogues, len(known))
-        some = known[np.arange(count) * len(known) // count]  # spread over the file: its parts may differ
-        data[split] = frame[frame["dialogue_id"].isin(some)].reset_index(drop=True)
+        all_ids = frame["dialogue_id"].unique()
+        count = min(num_dialogues, len(all_ids))
+        chosen_ids = all_ids[np.arange(count) * len(all_ids) // count]  # evenly spaced, because parts may differ
+        data[split] = frame[frame["dialogue_id"].isin(chosen_ids)].reset_index(drop=True)
 gold = {split: frame["emotion"].to_numpy() for split, frame in data.items()}
-pd.DataFrame({x: {"dialogues": frame["dialogue_id"].nunique(), "turns": len(frame)} for x, frame in data.items()})
+ids = {split: frame["dialogue_id"].tolist() for split, frame in data.items()}
+pd.DataFrame({split: {"dialogues": len(set(ids[split])), "turns": len(ids[split])} for split in data})
 
 # %% [markdown]
 # ## A turn and its dialogue
 #
-# Two short turns of a dialogue of dev. Which emotions are they?
+# Here are two short turns of a dev dialogue. Which emotions are they?
 
 # %%
 scene = data["dev"][data["dev"]["dialogue_id"] == data["dev"]["dialogue_id"].iloc[0]]
 list(scene.loc[scene["text"].str.len().nsmallest(2).index, "text"])
 
 # %% [markdown]
-# And now in their place:
+# And now together with the other turns:
 
 # %%
 plots.timeline(scene["speaker"].tolist(), [names[i] for i in scene["emotion"]], scene["text"].tolist())
@@ -114,8 +118,8 @@ plots.timeline(scene["speaker"].tolist(), [names[i] for i in scene["emotion"]], 
 # %% [markdown]
 # ## Windows
 #
-# The common way: one input per turn, which holds the turn and a few before it. Written out, for row `i` of a table that
-# is sorted by dialogue and turn:
+# The common way to use context is a *window*: one input per turn, with the turn and a few turns before it. The next
+# function writes it out for row `i` of a table that is sorted by dialogue and turn:
 
 
 # %%
@@ -127,35 +131,43 @@ def window_by_hand(frame, i, past):
 window_by_hand(data["dev"], i=2, past=5)
 
 # %% [markdown]
-# Two conditions in one line: not before the first row, and the same dialogue. Forget the second, and the first turns of
-# each dialogue read the end of another one.
+# The line with `rows` has two conditions: no row before the first one, and only rows of the same dialogue. If you
+# forget the second one, the first turns of each dialogue see the end of another dialogue.
 #
-# `dialogue.windows` does the same with token ids. It also knows where each turn begins and ends (`starts`, `ends`),
-# which the model needs to tell the turn in question from its context: it averages that turn's own tokens only. The
-# special tokens between turns are the model's own: `[SEP]` for BERT, `</s></s>` for RoBERTa.
+# `dialogue.windows` does the same with token ids. It also stores where each turn begins and ends (`starts`, `ends`).
+# The model needs these to tell the turn from its context: it averages only the token vectors of the turn itself. The
+# special tokens between turns are those of the model: `[SEP]` for BERT, `</s></s>` for RoBERTa.
 
 # %%
 device = environment.best_device()
 precision, _ = environment.best_precision(device)
 environment.set_seed(seed)
 tokenizer, model = encoders.load(encoder, names, attention_dropout=0.0)
-if speakers == "id":
+if speaker_format == "id":
     dialogue.add_speaker_tokens(tokenizer, model)
-ids = {split: frame["dialogue_id"].tolist() for split, frame in data.items()}
-encode = partial(dialogue.encode_turns, tokenizer=tokenizer, speaker_format=speakers)
-turns = {x: encode(frame["text"].tolist(), ids[x], speakers=frame["speaker"].tolist()) for x, frame in data.items()}
+
+# %%
+turns = {}
+for split, frame in data.items():
+    columns = {"speakers": frame["speaker"].tolist(), "speaker_format": speaker_format}
+    turns[split] = dialogue.encode_turns(frame["text"].tolist(), ids[split], tokenizer, **columns)
 example = dialogue.windows(turns["dev"], ids["dev"], tokenizer, past=2, labels=gold["dev"])[4]
 start, end = example["starts"][0], example["ends"][0]
 print(tokenizer.decode(example["input_ids"]))
 print("classified:", tokenizer.decode(example["input_ids"][start:end]))
 
 # %% [markdown]
-# When a window is too long, the turn itself stays whole and the nearest turns come first. The same turn with room for
-# 30 tokens, and what each way of naming the speaker looks like:
+# If a window is too long, the turn itself is kept whole, and then the nearest turns are added as long as there is room.
+# Here is the same turn with room for 30 tokens:
 
 # %%
 short = dialogue.windows(turns["dev"], ids["dev"], tokenizer, past=9, max_length=30)[4]
 print(f"{len(short['input_ids'])} tokens:", tokenizer.decode(short["input_ids"]))
+
+# %% [markdown]
+# There are two ways to write the speaker before a turn:
+
+# %%
 numbers = dialogue.speaker_numbers(data["dev"]["speaker"].tolist(), ids["dev"])
 pd.DataFrame(
     {
@@ -165,186 +177,220 @@ pd.DataFrame(
 ).head(5)
 
 # %% [markdown]
-# A name can teach habits ("Ross is often sad"), which helps with the same people and misleads with others. A token per
-# speaker of the dialogue only says who speaks again.
+# From names a model can learn habits ("Ross is often sad"). This helps with the same people and misleads with others. A
+# token per speaker only tells which turns of the dialogue come from the same person.
 #
 # ## One pass per dialogue
 #
-# Windows read every turn many times: once for itself, and once in each window it belongs to. But the model's answer for
-# a turn is read off that turn's own tokens, after they have attended to the others, so one pass over the whole dialogue
-# can answer for all turns at once.
+# With windows, every turn is processed many times: once for itself, and once in each window that it belongs to. But the
+# model classifies a turn from the turn's own tokens, after they have attended to the other turns. So one pass over the
+# whole dialogue can classify all turns at once. Compare the number of tokens:
 
 # %%
 start = time.perf_counter()
 windows = dialogue.windows(turns["train"], ids["train"], tokenizer, past=5)
 seconds = time.perf_counter() - start
-whole = dialogue.whole_dialogues(turns["train"], ids["train"], tokenizer, labels=gold["train"])
-for name, examples in (("windows of 5 earlier turns", windows), ("whole dialogues", whole)):
-    print(f"{name}: {len(examples):,} inputs, {sum(len(x['input_ids']) for x in examples):,} tokens")
+whole_dialogues = dialogue.whole_dialogues(turns["train"], ids["train"], tokenizer, labels=gold["train"])
+for name, inputs in (("windows of 5 earlier turns", windows), ("whole dialogues", whole_dialogues)):
+    print(f"{name}: {len(inputs):,} inputs, {sum(len(each['input_ids']) for each in inputs):,} tokens")
 print(f"{len(windows):,} windows made in {seconds:.2f} s")
 
 # %% [markdown]
-# Fewer tokens take less time, if not quite in proportion: attention over a long input costs more for each token.
-# Seconds of an epoch on 300 dialogues of MELD (`python tests/benchmarks/steps.py`):
+# Fewer tokens take less time, though not quite in proportion: in a long input, attention costs more for each token. The
+# next cell reads from our measurements how long an epoch on 300 dialogues of MELD takes. Reproduce them with
+# `python tests/benchmarks/steps.py`.
 
 # %%
-measured = {row["row"]: row for row in results.read("steps")}  # of each way the last
-by_window, by_dialogue = (measured[f"epoch of {form}"] for form in ("past-5 windows", "whole dialogues"))
-print(
-    f"on {by_window['device']}:\n{by_window['seconds']:.0f} s with windows, {by_dialogue['seconds']:.0f} s in one "
-    f"pass, {by_window['seconds'] / by_dialogue['seconds']:.1f} times less"
-)
+measured = {row["row"]: row for row in results.read("steps")}  # the last measurement of each
+by_window, by_dialogue = measured["epoch of past-5 windows"], measured["epoch of whole dialogues"]
+times = by_window["seconds"] / by_dialogue["seconds"]
+print(f"on {by_window['device']}:")
+print(f"{by_window['seconds']:.0f} s with windows, {by_dialogue['seconds']:.0f} s in one pass, {times:.1f} times less")
 
 # %% [markdown]
-# In one pass, each turn would also see what comes after it. For a transcript that is fine; for a talk that is still
-# going on it is not: at the time, the future is not there. A mask settles it. With `live`, a token may attend to its
-# own turn and to earlier ones, and to nothing else:
+# In one pass, each turn would also see the turns after it. That is fine for a transcript. In a conversation that is
+# still going on, these turns do not exist yet. An *attention mask* solves this. With `causal_turns`, a token may attend
+# to its own turn and to earlier turns, and to nothing else:
 
 # %%
 turn = torch.tensor([1, 1, 2, 2, 2, 3])  # the turns that six tokens belong to
-sees = turn[None, :] <= turn[:, None]  # [token, token it may attend to]
-pd.DataFrame(np.where(sees, "sees", ""), index=turn.tolist(), columns=turn.tolist()).rename_axis("turn")
+may_attend = turn[None, :] <= turn[:, None]  # [token, token it may attend to]
+pd.DataFrame(np.where(may_attend, "sees", ""), index=turn.tolist(), columns=turn.tolist()).rename_axis("turn")
 
 # %% [markdown]
-# The model builds the same from `starts` and `ends`, and leaves padding out:
+# Each line is a token, and each column a token that it may attend to. The model makes the same mask from `starts` and
+# `ends`, and leaves out padding:
 
 # %%
-Code(inspect.getsource(type(model).visible), language="python")
+Code(inspect.getsource(encoders.causal_turn_mask), language="python")
 
 # %% [markdown]
-# Check it on one dialogue: the answer for each turn must be the one the model gives when the dialogue ends there.
+# Check it on one dialogue. For each turn, the logits must be those that the model gives if the dialogue ends there.
 
 # %%
 model.config.causal_turns = True
 model.eval()
-collate, of_first = batching.Collator(tokenizer.pad_token_id), [i for i in ids["train"] if i == ids["train"][0]]
+collator = batching.Collator(tokenizer.pad_token_id)
+first_ids = [dialogue_id for dialogue_id in ids["train"] if dialogue_id == ids["train"][0]]
 with torch.inference_mode():
-    at_once = model(**collate(dialogue.whole_dialogues(turns["train"][: len(of_first)], of_first, tokenizer))).logits[0]
-    stepwise = []
-    for stop in range(1, len(of_first) + 1):
-        cut = dialogue.whole_dialogues(turns["train"][:stop], of_first[:stop], tokenizer)
-        stepwise.append(model(**collate(cut)).logits[0, -1])
-print(f"{len(of_first)} turns, largest difference: {(at_once - torch.stack(stepwise)).abs().max():.1e}")
+    complete = dialogue.whole_dialogues(turns["train"][: len(first_ids)], first_ids, tokenizer)
+    in_one_pass = model(**collator(complete)).logits[0]  # [turns, classes]
+    step_by_step = []
+    for stop in range(1, len(first_ids) + 1):
+        so_far = dialogue.whole_dialogues(turns["train"][:stop], first_ids[:stop], tokenizer)
+        step_by_step.append(model(**collator(so_far)).logits[0, -1])
+difference = (in_one_pass - torch.stack(step_by_step)).abs().max()
+print(f"{len(first_ids)} turns, largest difference: {difference:.1e}")
 
 # %% [markdown]
+# The difference is rounding, so no turn saw a later one.
+#
 # ## Training
 #
-# A turn's own words carry most of what there is to learn, so learn them first: two passes over single turns, as in
-# lesson 3. The same model then goes on with whole dialogues. Attention dropout is off: with whole dialogues it
-# costs time on a CPU, and dropout elsewhere remains.
+# Most of what a model can learn about a turn is in the turn's own words. So it learns these first, with some passes
+# over single turns as in lesson 3. Then the same model continues with whole dialogues. Attention dropout is off,
+# because with whole dialogues it costs time on a CPU. The other dropout stays on.
 
 # %%
-model.config.causal_turns = live
+model.config.causal_turns = causal_turns
 model = model.to(device)
-singles = {x: dialogue.windows(turns[x], ids[x], tokenizer, past=0, labels=gold[x]) for x in data}
-wholes = {x: dialogue.whole_dialogues(turns[x], ids[x], tokenizer, labels=gold[x]) for x in data}
+single_turns, dialogues = {}, {}
+for split in data:
+    columns = {"dialogue_ids": ids[split], "tokenizer": tokenizer, "labels": gold[split]}
+    single_turns[split] = dialogue.windows(turns[split], past=0, **columns)
+    dialogues[split] = dialogue.whole_dialogues(turns[split], **columns)
+
+# %% [markdown]
+# Some small functions: make a DataLoader, predict, score, and train.
 
 
-def batches(examples, split):
-    shuffle, tokens = (True, 1024) if split == "train" else (False, 4096)
-    return batching.make_dataloader(examples, tokenizer.pad_token_id, max_tokens=tokens, shuffle=shuffle, seed=seed)
+# %%
+def make_dataloader(examples, split):
+    is_train = split == "train"
+    options = {"max_tokens": 1024 if is_train else 4096, "shuffle": is_train, "seed": seed}
+    return batching.make_dataloader(examples[split], tokenizer.pad_token_id, **options)
 
 
 def predict(examples, split):
-    return training.predict(model, batches(examples[split], split), precision=precision).argmax(-1).numpy()
+    return training.predict(model, make_dataloader(examples, split), precision=precision).argmax(-1).numpy()
 
 
-def score(made, split):
-    return metrics.scores(gold[split], made, len(names))["weighted_f1"]
+def weighted_f1(predicted, split):
+    return metrics.scores(gold[split], predicted, len(names))["weighted_f1"]
 
 
 # %%
 scores = []
 
 
-def fit(examples, epochs, evaluate=None):
+def fit(examples, num_epochs, evaluate=None):
     optimizer = training.make_optimizer(model, lr, head_lr=head_lr)
-    loader = batches(examples["train"], "train")
-    scheduler = training.make_scheduler(optimizer, epochs * len(loader))
-    settings = {"num_epochs": epochs, "precision": precision, "evaluate": evaluate}
-    training.fit(model, loader, objectives.cross_entropy, optimizer, scheduler, **settings)
+    dataloader = make_dataloader(examples, "train")
+    scheduler = training.make_scheduler(optimizer, num_epochs * len(dataloader))
+    settings = {"num_epochs": num_epochs, "precision": precision, "evaluate": evaluate}
+    training.fit(model, dataloader, objectives.cross_entropy, optimizer, scheduler, **settings)
 
 
-def dev_and_test(_):
-    scores.append({split: score(predict(wholes, split), split) for split in ("dev", "test")})
+def score_dev_and_test(_):
+    scores.append({split: weighted_f1(predict(dialogues, split), split) for split in ("dev", "test")})
     print(f"epoch {len(scores)} of {num_epochs}: weighted F1 on dev {100 * scores[-1]['dev']:.1f}")
     return scores[-1]["dev"]
 
 
 # %%
-fit(singles, num_epochs_alone)
-alone = {split: predict(singles, split) for split in ("dev", "test")}
-print(f"single turns: weighted F1 on dev {100 * score(alone['dev'], 'dev'):.1f}")
-fit(wholes, num_epochs, dev_and_test)
+fit(single_turns, num_single_turn_epochs)
+turn_predictions = {split: predict(single_turns, split) for split in ("dev", "test")}
+print(f"single turns: weighted F1 on dev {100 * weighted_f1(turn_predictions['dev'], 'dev'):.1f}")
+fit(dialogues, num_epochs, score_dev_and_test)
 
 # %% [markdown]
-# (The test scores of each epoch are kept aside for a demonstration below; they choose nothing.) Now the test split,
-# with a paired test that draws whole dialogues, because turns of one dialogue are not independent:
+# (`scores` also has the test score of each epoch. They are kept for a demonstration below and choose nothing.)
+#
+# Now test is scored. The third row is the second model, which sees one turn at a time here:
 
 # %%
-context = {split: predict(wholes, split) for split in ("dev", "test")}
-bare = {split: predict(singles, split) for split in ("dev", "test")}
-rows = {"single turns": alone["test"], "whole dialogues": context["test"], "the same model, turns alone": bare["test"]}
-100 * pd.DataFrame({name: metrics.scores(gold["test"], made, len(names)) for name, made in rows.items()}).T.round(3)
+dialogue_predictions = {split: predict(dialogues, split) for split in ("dev", "test")}
+without_context = {split: predict(single_turns, split) for split in ("dev", "test")}
+rows = {
+    "single turns": turn_predictions["test"],
+    "whole dialogues": dialogue_predictions["test"],
+    "the same model, turns alone": without_context["test"],
+}
+table = pd.DataFrame({name: metrics.scores(gold["test"], predicted, len(names)) for name, predicted in rows.items()})
+100 * table.T.round(3)
+
+# %% [markdown]
+# A paired test compares the first two rows. It draws whole dialogues, because turns of one dialogue are not
+# independent.
 
 # %%
 compare = partial(metrics.compare_runs, groups=ids["test"], num_classes=len(names))
-found = compare(gold["test"], [alone["test"]], [context["test"]])
-low, high = 100 * found["low"], 100 * found["high"]
+comparison = compare(gold["test"], [turn_predictions["test"]], [dialogue_predictions["test"]])
+low, high = 100 * comparison["low"], 100 * comparison["high"]
 print(
-    f"whole dialogues against single turns: {100 * found['difference']:+.1f} points of weighted F1, "
-    f"95 % interval {low:+.1f} to {high:+.1f}, p = {found['p_permutation']:.4f}"
+    f"whole dialogues against single turns: {100 * comparison['difference']:+.1f} points of weighted F1, "
+    f"95 % interval {low:+.1f} to {high:+.1f}, p = {comparison['p_permutation']:.4f}"
 )
 
 # %% [markdown]
-# The two models differ in more than context: the second was trained longer. (The third row is the second model, shown
-# one turn at a time; it last learned to rely on context, so it is no fair rival either.) And this is one seed. The
-# tables at the end repeat it with several.
+# The two models differ in more than context: the second one was trained longer. (The third row is no fair comparison
+# either, because in its last epochs that model learned to rely on context.) And this is one seed. The tables at the end
+# of the lesson repeat it with several seeds.
 #
-# Where should context help? Where the turn itself says little. The share of right answers, in percent:
+# Where should context help? Where the turn itself says little. The next table groups the test turns by their number of
+# words and shows the share of correct predictions, in percent:
 
 # %%
-words = data["test"]["text"].str.split().str.len()
-groups = pd.cut(words, [0, 2, 4, 8, np.inf], labels=["1 or 2 words", "3 or 4", "5 to 8", "more"])
-right = {name: made == gold["test"] for name, made in rows.items()}
-(100 * pd.DataFrame(right).groupby(groups, observed=True).mean()).round(1).assign(turns=groups.value_counts())
+num_words = data["test"]["text"].str.split().str.len()
+length_groups = pd.cut(num_words, [0, 2, 4, 8, np.inf], labels=["1 or 2 words", "3 or 4", "5 to 8", "more"])
+correct = pd.DataFrame({name: predicted == gold["test"] for name, predicted in rows.items()})
+accuracy = (100 * correct.groupby(length_groups, observed=True).mean()).round(1)
+accuracy.assign(turns=length_groups.value_counts())
 
 # %% [markdown]
-# ## See for yourself
+# Compare the shortest turns with the longest ones.
 #
-# What the model reads for one turn, and what it answers, without context and with it:
+# ## Explore it yourself
+#
+# The next functions show what the model reads for one turn, and what it predicts without context and with it:
 
 
 # %%
-def answer(number, turn, past, future):
-    rows = [i for i, dialogue_id in enumerate(ids["dev"]) if dialogue_id == dev_ids[number]]
-    turn, own = min(turn, len(rows) - 1), [turns["dev"][i] for i in rows]
-    example = dialogue.windows(own, [0] * len(own), tokenizer, past=past, future=future)[turn]
-    batch = {name: tensor.to(device) for name, tensor in batching.Collator(tokenizer.pad_token_id)([example]).items()}
+dev_ids = list(dict.fromkeys(ids["dev"]))
+
+
+def predict_turn(scene, turn, past, future):
+    rows = [i for i, dialogue_id in enumerate(ids["dev"]) if dialogue_id == dev_ids[scene]]
+    turn = min(turn, len(rows) - 1)
+    turns_of_scene = [turns["dev"][i] for i in rows]
+    example = dialogue.windows(turns_of_scene, [0] * len(rows), tokenizer, past=past, future=future)[turn]
+    batch = {name: tensor.to(device) for name, tensor in collator([example]).items()}
     with torch.inference_mode():
         probabilities = model.eval()(**batch).logits[0, 0].softmax(-1)
     return tokenizer.decode(example["input_ids"]), names[gold["dev"][rows[turn]]], probabilities.tolist()
 
 
 def explore(scene=0, turn=4, past=20, future=0):
-    text, label, with_context = answer(scene, turn, past, future)
-    _, _, without = answer(scene, turn, 0, 0)
+    text, label, with_context = predict_turn(scene, turn, past, future)
+    _, _, alone = predict_turn(scene, turn, past=0, future=0)
     print(f"{text}\nlabel: {label}")
-    shown = {"the turn alone": without, f"{past} before, {future} after": with_context}
-    plots.show(plots.class_probabilities(pd.DataFrame(shown, index=names).T))
+    lines = {"the turn alone": alone, f"{past} before, {future} after": with_context}
+    plots.show(plots.class_probabilities(pd.DataFrame(lines, index=names).T))
 
+
+# %% [markdown]
+# Start with a turn whose prediction is wrong without context and correct with it:
 
 # %%
-dev_ids = list(dict.fromkeys(ids["dev"]))
-changed = np.flatnonzero((bare["dev"] != gold["dev"]) & (context["dev"] == gold["dev"]))
-row = int(changed[0]) if len(changed) else 4  # a turn that context put right
+is_fixed = (without_context["dev"] != gold["dev"]) & (dialogue_predictions["dev"] == gold["dev"])
+row = int(np.flatnonzero(is_fixed)[0]) if is_fixed.any() else 4
 chosen = {"scene": dev_ids.index(ids["dev"][row]), "turn": row - ids["dev"].index(ids["dev"][row])}
 explore(**chosen)
 
 # %% [markdown]
-# Run the next cell to choose a dialogue and a turn, and to move the window. Watch two things: how far back the answer
-# still changes, and that turns after the one in question change nothing while `live` is on, though they are in the
-# input.
+# Run the next cell to choose a dialogue and a turn, and to change the window. Look for two things. How far back do
+# turns still change the prediction? And do the turns after it change anything? With `causal_turns` they do not,
+# although they are in the input.
 
 # %%
 sliders = {"scene": (0, len(dev_ids) - 1), "turn": (0, 17), "past": (0, 20), "future": (0, 5)}
@@ -355,133 +401,143 @@ _ = ipywidgets.interact(explore, **sliders)
 #
 # ### The window from the end of the dialogue
 #
-# A common slip is to give every turn the *last* `k` turns of its dialogue. That input is the same for all turns of a
-# dialogue, often lacks the turn it should classify, and shows turns that come after it. Count, and ask how well even
-# an oracle could do that gives one answer per dialogue:
+# A common mistake is to give every turn the *last* `k` turns of its dialogue. Then all turns of a dialogue have the
+# same input. It often lacks the turn that is to be classified, and it shows turns that come after it. The next cell
+# counts how often. It also scores a prediction that gives each dialogue a single label, its most frequent one:
 
 # %%
 frame = data["test"]
-place, size = frame.groupby("dialogue_id").cumcount(), frame.groupby("dialogue_id")["text"].transform("size")
-oracle = frame.groupby("dialogue_id")["emotion"].transform(lambda labels: labels.mode()[0])
-print(f"without the turn itself: {100 * (place < size - 5).mean():.0f} % of inputs (k = 5)")
-print(f"with a turn that comes later: {100 * (place < size - 1).mean():.0f} %")
-print(f"the best one answer per dialogue: weighted F1 {100 * score(oracle.to_numpy(), 'test'):.1f}")
+by_dialogue = frame.groupby("dialogue_id")
+position, size = by_dialogue.cumcount(), by_dialogue["text"].transform("size")
+one_label = by_dialogue["emotion"].transform(lambda labels: labels.mode()[0]).to_numpy()
+print(f"without the turn itself: {100 * (position < size - 5).mean():.0f} % of inputs (k = 5)")
+print(f"with a turn that comes later: {100 * (position < size - 1).mean():.0f} %")
+print(f"the most frequent label of each dialogue: weighted F1 {100 * weighted_f1(one_label, 'test'):.1f}")
 
 # %% [markdown]
-# ### A filter over the whole set for every row
+# ### A filter over the whole table for every row
 #
-# `frame[frame["dialogue_id"] == d]` reads the whole table to find ten rows. In a loop over all rows the time grows with
-# the square of the table; grouping once finds the same rows:
+# `frame[frame["dialogue_id"] == d]` reads the whole table to find ten rows. In a loop over all rows, the time grows
+# with the square of the number of rows. Grouping once finds the same rows:
 
 # %%
 start = time.perf_counter()
-slow = [frame.index[frame["dialogue_id"] == dialogue_id] for dialogue_id in frame["dialogue_id"]]
-between = time.perf_counter()
-quick = [span for span in dialogue.spans(ids["test"]) for _ in span]
+filtered = [frame.index[frame["dialogue_id"] == dialogue_id] for dialogue_id in frame["dialogue_id"]]
+middle = time.perf_counter()
+grouped = [span for span in dialogue.spans(ids["test"]) for _ in span]
 end = time.perf_counter()
+same_rows = all(list(a) == list(b) for a, b in zip(filtered, grouped, strict=True))
 print(
-    f"{len(frame):,} rows: filter {1000 * (between - start):.0f} ms, grouped {1000 * (end - between):.1f} ms, "
-    f"the same rows: {all(list(a) == list(b) for a, b in zip(slow, quick, strict=True))}"
+    f"{len(frame):,} rows: filter {1000 * (middle - start):.0f} ms, grouped {1000 * (end - middle):.1f} ms, "
+    f"the same rows: {same_rows}"
 )
 
 # %% [markdown]
 # ### The epoch chosen on test
 #
-# The run above again, had the test score chosen the epoch. The difference, 0 where both choose the same, is a gain that
-# new data would not give; it grows with the number of epochs, seeds and settings one chooses from.
+# Take the same run, but choose the epoch by its test score. The test score then rises by the difference below (0 if
+# both choose the same epoch). New data would not show this gain. It grows with the number of epochs, seeds and settings
+# that one chooses from.
 
 # %%
-picked = max(scores, key=lambda row: row["test"])["test"] - max(scores, key=lambda row: row["dev"])["test"]
-print(f"chosen on test instead of dev: {100 * picked:+.1f} points from {len(scores)} epochs")
+chosen_on_test = max(scores, key=lambda score: score["test"])["test"]
+chosen_on_dev = max(scores, key=lambda score: score["dev"])["test"]
+print(f"chosen on test instead of dev: {100 * (chosen_on_test - chosen_on_dev):+.1f} points from {len(scores)} epochs")
 
 # %% [markdown]
 # ### A checkpoint that has seen the test set
 #
-# The public `emoberta` checkpoints were trained on dialogues of MELD's train, dev *and test* (their `utils.py` merges
-# the three before it splits; see [tae898/erc issue 29](https://github.com/tae898/erc/issues/29)). Good for an
-# application, worthless as a baseline on that test set. Ask of each checkpoint what it was trained on.
+# The public `emoberta` checkpoints were trained on dialogues of MELD's train, dev *and test*: their `utils.py` merges
+# the three before it splits them (see [tae898/erc issue 29](https://github.com/tae898/erc/issues/29)). That is good for
+# an application, but such a checkpoint is worthless as a baseline on that test set. For each checkpoint, ask what it
+# was trained on.
 #
 # ## What was measured
 #
-# The written dialogues, then MELD. ± is the standard deviation over seeds; where a row names another, the difference
-# from it has a 95 % interval and a paired test that draws whole dialogues. Rows with "future" need the whole
-# transcript; all others could run live. All can be had again with `nbhelpers results dialogues` and `nbhelpers results
-# context`.
+# First the written dialogues, then MELD. Each number is the mean over seeds ± standard deviation. If a row names
+# another row, the table also has the difference from it, with a 95 % interval and a paired test that draws whole
+# dialogues. Rows with "future" need the whole transcript; all others work while a conversation is still going on.
+# Reproduce the tables with `nbhelpers results dialogues` and `nbhelpers results context`.
 
 # %%
 results.summary("dialogues")
 
 # %% [markdown]
-# The rows differ in more than context: the windows also have names of speakers, label smoothing, no attention dropout,
-# and two epochs of single turns before three of their own. So they have a control, "windows without earlier turns": the
-# same settings, but nothing of what was said before. The difference between these two is due to the earlier turns.
-# "Past and future" and "past only" also have twice the epochs of the windows, a higher rate and other batches, and no
-# control: their difference from the turn alone is not due to context only.
+# The rows differ in more than context. The windows also have the names of the speakers, label smoothing, no attention
+# dropout, and two epochs of single turns before three of their own. So they have a *control*, the row "windows without
+# earlier turns": it has the same settings, but nothing of what was said before. The difference between these two rows
+# is due to the earlier turns.
 #
-# These dialogues were written so that context matters: in part of them half of the turns are short, and what came
-# before tells how they are meant. They show what context can add, not what it adds on your data.
+# "Past and future" and "past only" also have twice the epochs of the windows, a higher learning rate and other batches,
+# and they have no control. Their difference from the turn alone is not due to context only.
 #
-# Five seeds cost five trainings; then they may as well vote, each turn's label by majority:
+# These dialogues were written so that context matters. In part of them, half of the turns are short, and what came
+# before tells how they are meant. So they show what context can add, not what it adds on your data.
+#
+# If you train five seeds, you can also let them vote. The label of each turn is then the majority of the five
+# predictions:
 
 # %%
 results.votes("dialogues", ["the turn alone", "past only", "past and future"])
 
 # %% [markdown]
-# MELD, beside what others have published (ours on one GPU, fifteen runs side by side: the seconds compare within the
-# table only):
+# Next, MELD, together with results that others have published. (Ours were trained on one GPU, fifteen runs side by
+# side, so compare the seconds only within this table.)
 
 # %%
-reads = ["utterance only", "past only", "past and future"]
-others = ["roberta-large without context", "roberta-large with past and future and names"]
-results.summary("context", rows=[*reads, *others])
+our_rows = ["utterance only", "past only", "past and future"]
+published = ["roberta-large without context", "roberta-large with past and future and names"]
+results.summary("context", rows=[*our_rows, *published])
 
 # %% [markdown]
-# On MELD's test split no gain shows for this small encoder: the intervals in column "difference" reach from a loss to a
-# small gain. (roberta-large gained two points from context, last two rows.) On dev the same models scored higher:
+# On the test split of MELD, no gain shows for this small encoder: the intervals in the column "difference" reach from a
+# loss to a small gain. (roberta-large gained two points from context; see the last two rows.) On dev, the same models
+# scored higher:
 
 # %%
-dev = {name: [100 * run["dev"]["weighted_f1"] for run in results.runs("context", name)] for name in reads}
-pd.DataFrame(dev).agg(["mean", "std"]).T.round(1)
+dev_scores = {name: [100 * run["dev"]["weighted_f1"] for run in results.runs("context", name)] for name in our_rows}
+pd.DataFrame(dev_scores).agg(["mean", "std"]).T.round(1)
 
 # %% [markdown]
-# But the recipe for dialogues was chosen on dev, among fifty with one or two seeds each, and that for single turns was
-# not: dev favours it. That is what test is for. And what helped on one corpus is a guess on another.
+# But the settings for dialogues were chosen on dev, among fifty with one or two seeds each, and those for single turns
+# were not. So dev favors the dialogues. That is what a test split is for. And settings that helped on one corpus are
+# only a guess on another.
 #
 # ### Variations
 #
-# Other ways to name the speaker, R-Drop (lesson 5), and two terms for the loss. *Emotion shift* asks of each two
-# neighbouring turns whether the emotion changes from one to the next. *Sentiment as well* has three more outputs, which
-# learn negative, neutral and positive beside the emotion. Each against the plain row that it changes:
+# The next table has other ways to write the speaker, R-Drop (lesson 5), and two more terms of the loss. *Emotion shift*
+# asks for each pair of neighboring turns whether the emotion changes. *Sentiment as well* has three more outputs, which
+# learn negative, neutral and positive together with the emotion. Each row is compared with the row that it changes:
 
 # %%
-both = ["no names", "a token per speaker", "emotion shift", "sentiment as well", "R-Drop"]
-results.summary("context", rows=[*(f"past and future, {name}" for name in both), "past only, R-Drop"])
+variations = ["no names", "a token per speaker", "emotion shift", "sentiment as well", "R-Drop"]
+results.summary("context", rows=[*(f"past and future, {name}" for name in variations), "past only, R-Drop"])
 
 # %% [markdown]
-# No interval excludes zero: with this encoder, on this corpus, with these weights of the terms. Measure them on your
-# data before you keep them.
+# No interval excludes zero, with this encoder, on this corpus, with these weights of the terms. Measure them on your
+# data before you use them.
 #
 # ### Averaging
 #
-# Average the probabilities of three models with the same seed: one without context, one with it, one with it and
-# R-Drop. The average scores above each of them. But three models may be better than one only because they are three:
+# One can average the probabilities of three models with the same seed: one without context, one with it, and one with
+# it and R-Drop. The average scores above each of the three. But three models may be better than one simply because they
+# are three:
 
 # %%
-results.summary(
-    "context", rows=[f"{name}averaged" for name in ("utterance only, three seeds ", "past only, ", "past and future, ")]
-)
+averages = ["utterance only, three seeds averaged", "past only, averaged", "past and future, averaged"]
+results.summary("context", rows=averages)
 
 # %% [markdown]
-# Against three averaged seeds *without* context, no difference is left. Averaging itself gave half a point, at three
-# times the work for every answer.
+# Compared with three averaged seeds *without* context, no difference is left. Averaging itself gave half a point, and
+# each prediction takes three times the work.
 #
-# EmoBERTa's row with context reads the future as well. Its own files also hold rows with the past only (64.6 ± 0.9) and
-# with names but no context (63.5 ± 0.6, no better than without names); five seeds each.
+# EmoBERTa's row with context also reads the future. Its own files have further rows: with the past only (64.6 ± 0.9),
+# and with names but no context (63.5 ± 0.6, no better than without names). Each has five seeds.
 #
 # ## Exercise
 #
-# Write the rule that every window must keep: which rows does the window of row `i` hold? `dialogue_ids` gives each
-# row's dialogue; take up to `past` rows before and `future` rows after it.
+# Write the rule that every window must follow: which rows are in the window of row `i`? `dialogue_ids` has the dialogue
+# of each row. Take up to `past` rows before it and up to `future` rows after it.
 
 
 # %%
@@ -503,11 +559,14 @@ check("window", window)
 #
 # ## Recap
 #
-# - A window never crosses into another dialogue, and never shows the future unless the task has it.
-# - One pass per dialogue reads each turn once; a mask makes it fit for a live talk, and a test can check it.
+# - A window never reaches into another dialogue, and it shows the future only if the task allows it.
+# - One pass per dialogue processes each turn once. A mask hides later turns, and a test can check the mask.
 # - Say with every score whether future turns were visible.
-# - On the written dialogues the four turns before a turn helped, by more than five seeds leave to chance; on MELD no
+# - On the written dialogues, the four turns before a turn helped by more than five seeds leave to chance. On MELD, no
 #   gain from context showed with this encoder.
+#
+# Next: [7. Deployment](07_deployment.ipynb). The last cell gives the number that `nbhelpers run` shows for this lesson
+# in its table.
 
 # %%
-headline("test weighted F1", score(context["test"], "test"))
+headline("test weighted F1", weighted_f1(dialogue_predictions["test"], "test"))

@@ -15,18 +15,19 @@
 #
 # After this lesson you can
 #
-# - turn a checkpoint into a small, fast folder and prove that it still gives the same answers,
+# - turn a checkpoint into a small, fast folder and show that its predictions stay the same,
 # - run it as a service that stays up, and measure how it behaves under load,
-# - watch it in production: notice when what comes in is no longer what it was trained on.
+# - monitor it in production: notice when the texts it receives no longer look like its training data.
 #
 # <!-- facts -->
 # Measured: default profile 2.3 min, 2.8 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
-# A trained model is a folder on your disk. Others want an address that answers, quickly, today and in a year. Each step
-# from here to there can change the answers without an error, so each is compared with the original.
+# A trained model is a folder on your disk. Other people need a service that answers quickly and reliably, for a long
+# time. Each step from the folder to the service can change the predictions without any error. So this lesson compares
+# each step with the original model.
 #
-# The setup cell does nothing where the course is installed.
+# The setup cell does nothing if the course is already installed.
 
 # %% Setup
 import subprocess
@@ -48,6 +49,7 @@ except ImportError:  # on Colab or Kaggle, after:  !git clone <the address of th
 
 # %%
 import asyncio
+import copy
 import json
 import re
 import subprocess
@@ -62,13 +64,13 @@ import torch
 from IPython.display import display
 from onnxruntime.quantization import quantize_dynamic
 
-from nbhelpers import adapters, batching, corpora, encoders, export, metrics, monitoring, plots
-from nbhelpers.course import deploy, experiments, results
+from nbhelpers import adapters, batching, corpora, dialogue, encoders, export, metrics, monitoring, plots, pruning
+from nbhelpers.course import deploy, results
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
 
 # %% cellView="form" tags=["parameters"]
-# @markdown A folder of yours, saved as in this lesson, or nothing: then a small model is trained once and kept.
+# @markdown A model folder of yours, saved as in this lesson; if empty, a small model is trained once and kept.
 model_folder = ""  # @param {type: "string"}
 # @markdown Train the small model on this many dialogues of each split; 0 uses all.
 num_dialogues = 0  # @param {type: "integer"}
@@ -76,98 +78,116 @@ num_dialogues = 0  # @param {type: "integer"}
 num_seconds = 6  # @param {type: "integer"}
 
 # %% [markdown]
-# ## A folder that knows itself
+# ## A folder that describes itself
 #
-# The small model is lesson 6's: one pass over a dialogue answers every turn, with earlier and later turns in view.
-# Training takes some minutes the first time.
+# The small model is that of lesson 6: one pass over a dialogue classifies every turn, and each turn sees earlier and
+# later turns. The first time, training takes some minutes.
 
 # %%
-shown = display({"text/plain": ""}, raw=True, display_id=True)
+progress_line = display({"text/plain": ""}, raw=True, display_id=True)
 
 
-def bar(share):
-    shown.update({"text/plain": f"{'#' * round(40 * share):<40} {share:4.0%}"}, raw=True)
+def show_progress(share):
+    progress_line.update({"text/plain": f"{'#' * round(40 * share):<40} {share:4.0%}"}, raw=True)
 
 
-folder = Path(model_folder) if model_folder else deploy.small_model(bar, num_dialogues)
+folder = Path(model_folder) if model_folder else deploy.small_model(show_progress, num_dialogues)
 tokenizer, model = encoders.load_trained(folder)
 config = json.loads((folder / "config.json").read_text())
 {name: config.get(name) for name in ("id2label", "causal_turns", "settings", "scores")}
 
 # %% [markdown]
-# What must travel with the weights: the names of the classes, the tokenizer, and *how inputs were made*. A model that
-# was trained on "Ruby: Burned down?" and is served "Burned down?" gives worse answers, and no error. transformers keeps
-# any attribute of `model.config`, so this is all it takes: `model.config.settings = {...}` before `save_pretrained`.
+# Three things must be saved together with the weights: the names of the classes, the tokenizer, and
+# *how the inputs were made*. Suppose a model was trained on "Ruby: Burned down?" and the service gives it "Burned
+# down?". Its predictions are then worse, and there is no error. transformers saves any attribute of `model.config`, so
+# one line is enough: `model.config.settings = {...}` before `save_pretrained`.
 #
-# The data to compare on is dev; test stays unread in this lesson.
+# The comparisons use dev. The labels of test are not used in this lesson. Load the corpus that the settings name:
 
 # %%
 settings = config.get("settings", {})
-data, names = experiments.read(settings["corpus"])
+splits = corpora.load(settings["corpus"])
+label = "emotion" if "emotion" in splits["train"].features else "label"
+names = splits["train"].features[label].names
+data = {split: part.to_pandas() for split, part in splits.items()}
 if num_dialogues:
-    data = {split: deploy.first(part, num_dialogues) for split, part in data.items()}
+    for split, frame in data.items():
+        first_dialogues = frame["dialogue_id"].unique()[:num_dialogues]
+        data[split] = frame[frame["dialogue_id"].isin(first_dialogues)]
+
+# %% [markdown]
+# `dialogue.make_examples` makes the inputs as the settings tell, here whole dialogues with the names of the speakers:
+
+# %%
+input_options = dialogue.input_options(settings)
 
 
-def loader(part):
-    rows = experiments.inputs(part, tokenizer, settings)
-    return batching.make_dataloader(rows, tokenizer.pad_token_id, max_tokens=4096, batch_size=32, shuffle=False)
+def make_dataloader(frame):
+    columns = {"dialogue_id": "dialogue_ids", "speaker": "speakers"}  # column -> argument of make_examples
+    about_turns = {argument: frame[column].tolist() for column, argument in columns.items() if column in frame}
+    examples = dialogue.make_examples(frame["text"].tolist(), tokenizer, **about_turns, **input_options)
+    return batching.make_dataloader(examples, tokenizer.pad_token_id, max_tokens=4096, batch_size=32, shuffle=False)
 
 
-batches = {split: loader(data[split]) for split in ("train", "dev")}
-{split: f"{len(found.dataset)} inputs, {len(data[split].labels)} turns" for split, found in batches.items()}
+dataloaders = {split: make_dataloader(data[split]) for split in ("train", "dev")}
+{split: f"{len(each.dataset)} inputs, {len(data[split])} turns" for split, each in dataloaders.items()}
 
 # %% [markdown]
 # ## ONNX
 #
-# ONNX is a file format for the computation itself: a graph of operations with its weights, which other programs run
-# without Python or torch. `torch.onnx.export` follows the model once with example inputs and writes down what it did.
-# By hand, with the sizes that may change named:
+# ONNX is a file format for the computation itself: a graph of operations with their weights. Other programs can run it
+# without Python and torch. `torch.onnx.export` runs the model once with example inputs and writes down the operations.
+# The next cell does it by hand and names the sizes that may change, the batch size and the number of tokens:
 
 # %%
 model.eval()
-example = {name: torch.ones(2, 9, dtype=torch.long) for name in ("input_ids", "attention_mask")}
-axes = {name: {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")} for name in example}
-with export.quiet():  # without the exporter's notes on packages that no text model needs
-    options = {"dynamic_shapes": axes, "dynamo": True, "verbose": False}
-    graph = torch.onnx.export(export.Graph(model), (), kwargs=example, **options)
-graph.save("by_hand.onnx")
-print(f"{Path('by_hand.onnx').stat().st_size / 2**20:.0f} MiB, {len(list(graph.model.graph))} operations")
+example_inputs = {name: torch.ones(2, 9, dtype=torch.long) for name in ("input_ids", "attention_mask")}
+dynamic_shapes = {name: {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")} for name in example_inputs}
+with export.quiet():  # hides the exporter's notes on packages that no text model needs
+    options = {"dynamic_shapes": dynamic_shapes, "dynamo": True, "verbose": False}
+    program = torch.onnx.export(export.Graph(model), (), kwargs=example_inputs, **options)
+program.save("by_hand.onnx")
+print(f"{Path('by_hand.onnx').stat().st_size / 2**20:.0f} MiB, {len(list(program.model.graph))} operations")
 
 # %% [markdown]
-# The helper adds the turns of a dialogue as inputs, makes each attention one operation, and writes tokenizer,
-# labels, settings, versions, scores and a model card into the same folder:
+# The helper does more. It adds the positions of the turns of a dialogue as inputs, and makes each attention one
+# operation. It also writes the tokenizer, labels, settings, versions, scores and a model card into the same folder:
 
 # %%
-form = {"dialogue": settings.get("context", "none") != "none", "settings": settings}
-export.export(model, tokenizer, "onnx", **form, scores=config.get("scores"))
+is_dialogue_model = settings.get("context", "none") != "none"
+export_options = {"dialogue": is_dialogue_model, "settings": settings}
+export.export(model, tokenizer, "onnx", **export_options, scores=config.get("scores"))
 print(Path("onnx/README.md").read_text())
 
 # %% [markdown]
+# The text above is the model card, a short description of the model.
+#
 # ## Eight bits
 #
-# A weight in fp32 takes four bytes; rounded to one of 255 steps it takes one. Modern CPUs multiply such small numbers
-# faster, too. Each row of a weight matrix gets a scale of its own, and activations are rounded as they come.
+# A weight in fp32 takes four bytes. *Quantization* rounds it to one of 255 steps, which takes one byte. Modern CPUs
+# also multiply such small numbers faster. Each row of a weight matrix has its own *scale*, the size of a step.
+# Activations are rounded while the model runs. How much does rounding change a weight?
 
 
 # %%
-def rounded(matrix):
+def round_to_8_bits(matrix):
     scale = np.abs(matrix).max(axis=1, keepdims=True) / 127  # one for each output
     return np.round(matrix / scale) * scale
 
 
-some = next(layer.weight.detach().cpu().numpy() for layer in model.modules() if isinstance(layer, torch.nn.Linear))
-share = np.abs(rounded(some) - some).mean() / np.abs(some).mean()
-print(f"rounding changes a weight by {share:.1%} on average")
+first_linear = next(module for module in model.modules() if isinstance(module, torch.nn.Linear))
+weights = first_linear.weight.detach().cpu().numpy()
+change = np.abs(round_to_8_bits(weights) - weights).mean() / np.abs(weights).mean()
+print(f"rounding changes a weight by {change:.1%} on average")
 
 # %% [markdown]
-# Weights take that well. Activations do not: in encoders a few channels are many times larger than the rest, and one
-# scale for all leaves the small ones few steps. `export.quantize` divides large channels by a factor and multiplies the
-# weights by it, which changes nothing but the rounding
-# (SmoothQuant, [Xiao et al. 2022](https://arxiv.org/abs/2211.10438)). Where tokens differ much in size, each gets a
-# scale of its own.
+# Weights tolerate this well. Activations do not. In encoders, a few channels are many times larger than the rest, and
+# with one scale for all channels only few steps are left for the small ones. `export.quantize` divides large channels
+# by a factor and multiplies the weights by it. This changes nothing but the rounding (SmoothQuant,
+# [Xiao et al. 2022](https://arxiv.org/abs/2211.10438)). Where tokens differ much in size, each token has its own scale.
 
 # %%
-export.quantize(model, tokenizer, "int8", batches["train"], **form)
+export.quantize(model, tokenizer, "int8", dataloaders["train"], **export_options)
 onnx_tokenizer, onnx_model = export.load_exported("onnx")
 _, int8_model = export.load_exported("int8")
 print(f"weights: {int8_model.about['weights']}; {export.size_mib('int8') / export.size_mib('onnx'):.0%} of the size")
@@ -175,56 +195,60 @@ print(f"weights: {int8_model.about['weights']}; {export.size_mib('int8') / expor
 # %% [markdown]
 # ## Pruning, and 16 bits
 #
-# Three more ways to a smaller model. *Pruned weights*: the smallest 30 % of the numbers become zero. *Pruned units*:
-# a tenth of the hidden units of each feed-forward block goes, so that the matrices are really smaller. *bf16*: half
-# the bytes, with the range of fp32 and 8 bits of precision.
+# There are more ways to make a model smaller. *Pruned weights*: the smallest 30 % of the numbers become zero.
+# *Pruned units*: a tenth of the hidden units of each feed-forward block is removed, so the matrices really become
+# smaller. *bf16*: each number takes half the bytes, with the range of fp32 and 8 bits of precision.
 
 # %%
 smaller = {
     "30 % of weights zero": pruning.prune_weights(model, 0.3),
     "10 % of units gone": pruning.prune_units(model, 0.1),
-    "bf16": export.bf16(model),
+    "bf16": copy.deepcopy(model).bfloat16(),
 }
 with encoders.quiet():
-    for name, other in smaller.items():
-        other.save_pretrained(name)
+    for name, smaller_model in smaller.items():
+        smaller_model.save_pretrained(name)
 
 # %% [markdown]
-# ## What each step costs and buys
+# ## What each variant gains and loses
 #
-# The answers of each on dev, against the original: the share of equal labels, the largest difference of a probability,
-# and the score. Speed as well, for one input at a time and for 32 together.
+# The next cell compares the predictions of each variant on dev with those of the original: the share of equal labels,
+# the largest difference of a probability, and the score. It also measures the speed, for one input at a time and for 32
+# together.
 
 
 # %%
 def score(logits):
-    return 100 * metrics.scores(data["dev"].labels, logits.argmax(-1).numpy(), len(names))["weighted_f1"]
+    return 100 * metrics.scores(data["dev"][label], logits.argmax(-1).numpy(), len(names))["weighted_f1"]
 
 
-steps = {"torch": (export.make_logits_fn(model), folder), "onnx": (onnx_model, "onnx"), "int8": (int8_model, "int8")}
-steps |= {name: (export.make_logits_fn(other), name) for name, other in smaller.items()}
-table = export.compare(steps, batches["dev"], score, force=True)
+variants = {"torch": (export.make_logits_fn(model), folder)}
+variants |= {"onnx": (onnx_model, "onnx"), "int8": (int8_model, "int8")}
+variants |= {name: (export.make_logits_fn(each), name) for name, each in smaller.items()}
+table = export.compare(variants, dataloaders["dev"], score, force=True)
 table.rename(columns={"score": "weighted F1"}).round(4)
 
 # %% [markdown]
-# Read the last three columns first. ONNX gives the same answers up to the last digits. Int8 changes a few labels; look
-# whether the score moves more than another seed would move it. Pruned weights make nothing smaller or faster: a dense
-# product multiplies zeros, too. Pruned units do, but those answers change; train such a model for another epoch.
+# Read the last three columns first. The predictions of ONNX are the same up to the last digits. Int8 changes a few
+# labels; ask whether the score changes more than another seed would change it. Pruned weights make nothing smaller or
+# faster, because a dense matrix product multiplies zeros as well. Pruned units do, but the predictions change. Train
+# such a model for another epoch.
 #
-# Here everything was shown (`force=True`). Without it, `export.compare` refuses a step that agrees on less than 98 % of
-# the labels, and so does the command that does all of the above:
+# Here every variant was shown (`force=True`). Without it, `export.compare` refuses a variant that agrees with the
+# original on less than 98 % of the labels. So does the command that makes all of the above in one step:
 #
 #     nbhelpers export my_model --to onnx --quantize int8
 
 # %%
 try:
-    export.compare({name: steps[name] for name in ("torch", "10 % of units gone")}, batches["dev"], score)
+    export.compare({name: variants[name] for name in ("torch", "10 % of units gone")}, dataloaders["dev"], score)
 except export.ExportError as error:
     print(error)
 
 # %% [markdown]
-# The same for MELD's texts and a model of single turns, on an idle machine (`python tests/benchmarks/service.py`), with
-# what we had set out to reach. Of each row, the last measurement:
+# The next table has such measurements for the texts of MELD and a model of single turns, on a machine that did nothing
+# else. The columns *wanted* and *holds* say what we aimed for, and whether it was reached. For each row, the table has
+# the last measurement. Reproduce it with `python tests/benchmarks/service.py`.
 
 # %%
 last = {row["row"]: row for row in results.read("service")}
@@ -239,7 +263,7 @@ pd.DataFrame(
 # %% [markdown]
 # ## A service
 #
-# `nbhelpers serve` loads such a folder, tries it, and answers over HTTP. Here in a process of its own:
+# `nbhelpers serve` loads such a folder, tests it, and answers requests over HTTP. Here it runs in a process of its own:
 
 # %%
 command = [sys.executable, "-m", "nbhelpers.course.cli", "serve", "onnx", "--port", "0"]
@@ -247,72 +271,81 @@ with open("service.log", "w") as log:
     service = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
 lines = [service.stdout.readline(), service.stdout.readline()]
 address = re.search(r"http://\S+", lines[-1])[0]
-print(re.sub(r":\d{4,5}\b", ":8000", "".join(lines)))  # the port differs from run to run
-
-# %%
-talk = [("Ann", "The bus left without me."), ("Bo", "Again?"), ("Ann", "Again. I could scream.")]
-turns = [{"speaker": speaker, "text": text} for speaker, text in talk]
-answer = httpx.post(f"{address}/classify/dialogue", json={"turns": turns, "top_k": 2}).json()
-for (speaker, text), result in zip(talk, answer["results"], strict=True):
-    print(f"{speaker}: {text:<25}", {x["label"]: round(x["score"], 2) for x in result["scores"]})
+print(re.sub(r":\d{4,5}\b", ":8000", "".join(lines)))  # the real port differs from run to run
 
 # %% [markdown]
-# Open the address in a browser for a page where you type a dialogue. A service meets requests that nobody planned.
-# Each gets one sentence:
+# Send it a dialogue. For each turn it returns the two most probable labels:
 
 # %%
-wrong = {"nothing": {"texts": []}, "a number": {"texts": [7]}, "a typo": {"text": ["a"]}}
-for name, request in {**wrong, "too long": {"texts": ["a" * 3000]}}.items():
-    reply = httpx.post(f"{address}/classify", json=request)
-    print(f"{name}: {reply.status_code}, {reply.json()['error']}")
+conversation = [("Ann", "The bus left without me."), ("Bo", "Again?"), ("Ann", "Again. I could scream.")]
+turns = [{"speaker": speaker, "text": text} for speaker, text in conversation]
+response = httpx.post(f"{address}/classify/dialogue", json={"turns": turns, "top_k": 2}).json()
+for (speaker, text), result in zip(conversation, response["results"], strict=True):
+    print(f"{speaker}: {text:<25}", {each["label"]: round(each["score"], 2) for each in result["scores"]})
+
+# %% [markdown]
+# Open the address in a browser for a page where you can type a dialogue.
+#
+# A service also receives requests that nobody planned for. Each gets an error message of one sentence:
+
+# %%
+bad_requests = {"nothing": {"texts": []}, "a number": {"texts": [7]}, "a typo": {"text": ["a"]}}
+bad_requests["too long"] = {"texts": ["a" * 3000]}
+for name, request in bad_requests.items():
+    response = httpx.post(f"{address}/classify", json=request)
+    print(f"{name}: {response.status_code}, {response.json()['error']}")
 
 # %% [markdown]
 # ## Under load
 #
-# How long does an answer take while others ask, too? Requests come at a fixed rate, whether the earlier ones are
-# answered or not, and each clock starts when its request was *due*. (A loop that waits for each answer before it asks
-# again slows down together with the service, and so hides the waiting.)
+# How long does a request take while others are waiting as well? This is its *latency*. In this test, requests are sent
+# at a fixed rate, whether earlier ones are answered or not. The clock of a request starts when it is *due*. (A loop
+# that waits for each answer before it sends the next request slows down together with the service, and so hides the
+# waiting time.)
 
 # %%
-texts, due = data["dev"].texts, time.perf_counter
+texts, now = data["dev"]["text"].tolist(), time.perf_counter
 
 
-async def ask(client, text, at):
-    await asyncio.sleep(max(0, at - due()))
-    reply = await client.post("/classify", json={"texts": [text]})
-    return 1000 * (due() - at) if reply.status_code == 200 else float("nan")
+async def send_request(client, text, due):
+    await asyncio.sleep(max(0, due - now()))
+    response = await client.post("/classify", json={"texts": [text]})
+    return 1000 * (now() - due) if response.status_code == 200 else float("nan")  # milliseconds
 
 
-async def load(rate):
+async def send_at_rate(rate):
     limits = httpx.Limits(max_connections=64)
     async with httpx.AsyncClient(base_url=address, timeout=30, limits=limits) as client:
-        begin = due() + 0.1
-        times = [begin + i / rate for i in range(rate * num_seconds)]
-        return await asyncio.gather(*(ask(client, texts[i % len(texts)], at) for i, at in enumerate(times)))
+        start = now() + 0.1
+        due_times = [start + i / rate for i in range(rate * num_seconds)]
+        requests = [send_request(client, texts[i % len(texts)], due) for i, due in enumerate(due_times)]
+        return await asyncio.gather(*requests)
 
 
 # %%
-measured = {rate: await load(rate) for rate in (10, 25, 50, 100)}
+latencies = {rate: await send_at_rate(rate) for rate in (10, 25, 50, 100)}
 quantiles = {"median": 0.5, "95 %": 0.95, "99 %": 0.99}
-curves = pd.DataFrame({name: {r: np.nanquantile(x, q) for r, x in measured.items()} for name, q in quantiles.items()})
-plots.run_curves(curves.rename_axis("requests per second"), "milliseconds to an answer", over="load")
+curves = {name: {rate: np.nanquantile(ms, q) for rate, ms in latencies.items()} for name, q in quantiles.items()}
+frame = pd.DataFrame(curves).rename_axis("requests per second")
+plots.run_curves(frame, "milliseconds to an answer", over="load")
 
 # %%
-print("not answered:", {rate: int(np.isnan(times).sum()) for rate, times in measured.items()})
+print("not answered:", {rate: int(np.isnan(ms).sum()) for rate, ms in latencies.items()})
 
 # %% [markdown]
-# Watch the 99 % line, not the mean: someone who sends a hundred requests meets it. Client and service share this
-# machine, so the numbers hold for it and for comparisons on it.
+# Look at the 99 % line and not at the mean: somebody who sends a hundred requests will meet it. The client and the
+# service share this machine, so the numbers are valid for this machine and for comparisons on it.
 #
-# Requests that arrive together are computed together, those of like length in one batch. The service counts what it
-# does, in the format that Prometheus reads:
+# Requests that arrive together are computed together, those of similar length in one batch. The service counts what it
+# does, in the format that the monitoring program Prometheus reads:
 
 # %%
 counts = httpx.get(f"{address}/metrics").text
 print("\n".join(line for line in counts.splitlines() if re.match(r"nbhelpers_(requests|labels)_total", line)))
 
 # %% [markdown]
-# To stop a service, send SIGTERM, as Docker and Kubernetes do. It takes no new work, answers what it has, and ends:
+# To stop a service, send it the signal SIGTERM, as Docker and Kubernetes do. It accepts no new requests, answers those
+# that it has, and ends:
 
 # %%
 service.terminate()  # sends SIGTERM
@@ -320,55 +353,55 @@ service.wait(timeout=10)
 print("ended; lines in its log:", len(Path("service.log").read_text().splitlines()))
 
 # %% [markdown]
-# ## Watching
+# ## Monitoring
 #
-# A service that answers may still be wrong: users change, a new client sends another language, an upstream bug empties
-# half of the texts. Labels to compare with come late or never. What can be watched at once is what the model says:
-# the shares of its labels, and how sure it is.
+# A service that answers every request may still be wrong. Users change, a new client sends another language, or a bug
+# elsewhere empties half of the texts. Labels to compare with come late or never. But you can watch the predictions at
+# once: the share of each label, and the confidence.
 #
-# The reference is what the model says of dev (not the gold labels of dev, whose shares it never quite meets):
+# The reference is what the model predicts on dev. (Its gold labels would be a wrong reference, because predictions
+# never have quite the same shares.)
 
 
 # %%
-def answers_to(split):
-    probabilities = export.predict(onnx_model, loader(split)).softmax(-1)
+def labels_and_confidences(frame):
+    probabilities = export.predict(onnx_model, make_dataloader(frame)).softmax(-1)
     return [names[i] for i in probabilities.argmax(-1)], probabilities.amax(-1).tolist()
 
 
-reference = answers_to(data["dev"])
+reference = labels_and_confidences(data["dev"])
 pd.Series(reference[0]).value_counts(normalize=True).round(3)
 
 # %% [markdown]
-# Two streams: new dialogues of the same kind (the texts of test; its labels stay unread), and product reviews, which
-# this model was never meant for. `monitoring.Monitor` looks at the last answers, here as many as there are reviews, and
-# speaks up when a share leaves the interval that chance explains. It checks seven classes again and again, so each
-# interval is wide enough that all checks together give a false alarm in one of a hundred windows.
+# Watch two streams: new dialogues of the same kind (the texts of test; its labels are not used), and product reviews,
+# for which this model was never meant. `monitoring.Monitor` looks at the most recent predictions, here as many as there
+# are reviews. It reports a share that leaves the interval that chance explains. It checks seven classes again and
+# again, so each interval is wide enough that all checks together give a false alarm in one of a hundred windows.
 
 # %%
-reviews = corpora.load("reviews")["dev"]["text"][:]
-count = len(reviews)
-strangers = experiments.Split(reviews, [0] * count, ["Ann"] * count, list(range(count)), [])
+reviews = corpora.load("reviews")["dev"].to_pandas()
+reviews = reviews.assign(speaker="Ann", dialogue_id=range(len(reviews)))  # each review is a dialogue of one turn
 rows = {}
-for name, split in {"new dialogues": data["test"], "product reviews": strangers}.items():
-    watch = monitoring.Monitor(*reference, names, window=min(200, count, len(split.texts)))
-    for sentence in watch.update(*answers_to(split)):
-        print(f"{name}: {sentence}")
-    rows[name] = watch.summary()
+for name, frame in {"new dialogues": data["test"], "product reviews": reviews}.items():
+    monitor = monitoring.Monitor(*reference, names, window=min(200, len(reviews), len(frame)))
+    for alert in monitor.update(*labels_and_confidences(frame)):
+        print(f"{name}: {alert}")
+    rows[name] = monitor.summary()
 pd.DataFrame(rows).T.round(4)
 
 # %% [markdown]
-# An alarm says that something changed, not what. Read twenty of the texts; it takes five minutes and usually tells.
-# The other way round, silence proves little: a model can get worse while its answers look the same. Label a small
-# random sample every month, and compute the score again.
+# An alarm says that something changed, but not what. Read twenty of the texts; it takes five minutes and usually shows
+# the reason. On the other hand, no alarm proves little: a model can become worse while the shares of its labels look
+# the same. So label a small random sample every month, and compute the score again.
 #
 # In production the same counts come from `/metrics`: `nbhelpers_labels_total` and `nbhelpers_confidence`.
 
 # %% [markdown]
 # ## What goes wrong
 #
-# ### A quantised model that cannot be saved
+# ### A quantized model that cannot be saved
 #
-# Many posts quantise with torch and then call `save_pretrained`:
+# Many posts quantize with torch and then call `save_pretrained`:
 
 # %%
 with warnings.catch_warnings():
@@ -380,68 +413,71 @@ except Exception as error:
     print(f"{type(error).__name__}: {error}")
 
 # %% [markdown]
-# `torch.save` of its weights would work, but `from_pretrained` builds the model without the quantised layers and cannot
-# put them anywhere. torch itself points to other libraries by now.
+# `torch.save` of its weights would work. But `from_pretrained` builds the model without the quantized layers and cannot
+# load the weights into it. By now torch itself recommends other libraries.
 #
-# ### One size only
+# ### Only one input size
 #
-# Without `dynamic_shapes`, the graph knows the size of the example and no other:
+# Without `dynamic_shapes`, the graph accepts the size of the example inputs and no other:
 
 # %%
 with export.quiet():
-    torch.onnx.export(export.Graph(model), (), kwargs=example, dynamo=True, verbose=False).save("fixed.onnx")
+    fixed = torch.onnx.export(export.Graph(model), (), kwargs=example_inputs, dynamo=True, verbose=False)
+fixed.save("fixed.onnx")
 session = onnxruntime.InferenceSession("fixed.onnx")
-one = {name: column.astype(np.int64) for name, column in tokenizer("Burned down?", return_tensors="np").items()}
+encoded = {name: column.astype(np.int64) for name, column in tokenizer("Burned down?", return_tensors="np").items()}
 try:
-    session.run(None, {node.name: one[node.name] for node in session.get_inputs()})
+    session.run(None, {node.name: encoded[node.name] for node in session.get_inputs()})
 except Exception as error:
     print(str(error).split(" : ", 2)[-1].strip())
 
 # %% [markdown]
-# The usual repair is to pad every text to that size, and to compute mostly padding from then on.
+# Many people then pad every text to that size. From then on, the model mostly computes padding.
 #
 # ### An adapter that was never merged
 #
-# The folder of an adapter holds no encoder, and a model with one has each layer twice. Merge first (lesson 4):
+# The folder of an adapter does not contain the encoder, and a model with an adapter computes more in each adapted
+# layer. So merge the adapter first (lesson 4). Otherwise `export` refuses the model:
 
 # %%
-warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft 0.21 still asks by a name that will go
+warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft 0.21 uses a name that transformers will remove
 try:
     export.export(adapters.lora(encoders.load_trained(folder)[1]), tokenizer, "adapter")
 except export.ExportError as error:
     print(error)
 
 # %% [markdown]
-# ### Eight bits with the defaults
+# ### Eight bits with the default options
 #
-# onnxruntime's one-line quantisation of the same graph, without care for large channels. Compare its agreement with
-# that of int8 above:
+# This is onnxruntime's quantization in one line, for the same graph, without any treatment of large channels. Compare
+# its agreement with that of int8 above:
 
 # %%
 with export.quiet():
     quantize_dynamic("onnx/model.onnx", "plain_int8.onnx", op_types_to_quantize=["MatMul"])
-plain = export.OnnxModel(onnxruntime.InferenceSession("plain_int8.onnx"), onnx_model.about)
-logits = {name: export.predict(run, batches["dev"]) for name, run in (("torch", steps["torch"][0]), ("plain", plain))}
-print(
-    f"equal labels: {export.agreement(logits['torch'], logits['plain'])['labels']:.1%} "
-    f"(int8 above: {table.loc['int8', 'same labels']:.1%})"
-)
+plain_int8 = export.OnnxModel(onnxruntime.InferenceSession("plain_int8.onnx"), onnx_model.about)
+logits_fns = {"torch": export.make_logits_fn(model), "plain": plain_int8}
+logits = {name: export.predict(logits_fn, dataloaders["dev"]) for name, logits_fn in logits_fns.items()}
+agreement = export.agreement(logits["torch"], logits["plain"])
+print(f"equal labels: {agreement['labels']:.1%} (int8 above: {table.loc['int8', 'same labels']:.1%})")
 
 # %% [markdown]
-# ## Further
+# ## More processes, more machines
 #
-# *One machine*: `nbhelpers serve onnx --workers 4` runs four processes behind one address; one that dies is replaced.
-# Each loads the model and gets its share of the cores. Workers help when requests are many and small; a single one uses
-# all cores for a batch already.
+# *One machine*: `nbhelpers serve onnx --workers 4` runs four processes behind one address, and replaces one that dies.
+# Each process loads the model and gets its share of the cores. Several workers help when requests are many and small. A
+# single one already uses all cores for a batch.
 #
-# *More machines*: put the same folder behind a platform that starts copies, checks `/ready` and sends SIGTERM: a
-# container with `nbhelpers serve /model --host 0.0.0.0`, or Ray Serve (`deploy/ray_serve.py`, tried with two replicas
-# on one machine). Put TLS and limits per client into the proxy in front; `NBHELPERS_API_KEY` sets a key.
+# *More machines*: give the same folder to a platform that starts copies of the service, checks `/ready` and sends
+# SIGTERM. This can be a container with `nbhelpers serve /model --host 0.0.0.0`, or Ray Serve (`deploy/ray_serve.py`,
+# tried with two replicas on one machine). Encryption (TLS) and limits per client belong into the proxy in front of it.
+# `NBHELPERS_API_KEY` sets a key that clients must send.
 #
 # ## Exercise
 #
-# The population stability index (PSI) sums `(p - q) * ln(p / q)` over the classes, with the shares `p` of now and `q`
-# of before. Write it for two lists of *counts*. A class may have no example on one side: count at least 0.5 for each.
+# The population stability index (PSI) tells how much a distribution has changed. It sums `(p - q) * ln(p / q)` over the
+# classes, where `p` is the share of a class now and `q` its share before. Write it for two lists of *counts*. A class
+# may have no example on one side, so count at least 0.5 for each class.
 
 
 # %%
@@ -468,11 +504,13 @@ check("psi", psi)
 #
 # ## Recap
 #
-# - Labels, tokenizer and the way inputs are made travel with the weights.
-# - Every step to a smaller model is compared with the original: labels first, then the score.
-# - Dynamic sizes, merged adapters, int8 with care for large channels.
+# - Save the labels, the tokenizer and the way inputs are made together with the weights.
+# - Compare every smaller variant with the original: first the labels, then the score.
+# - Export with dynamic sizes, merge adapters first, and treat large channels when you quantize to int8.
 # - Measure latency at a fixed rate of requests, and look at the slowest hundredth.
-# - Watch the shares of the labels; they tell before anyone complains.
+# - Watch the shares of the labels: they can show a change before any user complains.
+#
+# The last cell gives the number that `nbhelpers run` shows for this lesson in its table.
 
 # %%
 headline("int8, same labels", table.loc["int8", "same labels"])

@@ -1,6 +1,6 @@
-"""Methods do on the written corpora what they do in the world, and reach on MELD what the course says.
+"""The measured results: methods behave on the corpora of this course as they do elsewhere, and reach the stated scores.
 
-TF-IDF is run here; the rest was measured by `nbhelpers results` and is read from data/results.
+TF-IDF is trained here. All other results were measured by `nbhelpers results` and are read from data/results.
 """
 
 import runpy
@@ -16,13 +16,13 @@ BENCHMARK = runpy.run_path(str(lessons.ROOT / "tests" / "benchmarks" / "gpu.py")
 
 
 def measured(table, row, score="weighted_f1"):
-    """Mean test score over the seeds, in percent."""
-    found = [100 * run["test"][score] for run in results.runs(table, row)]
-    assert found, f"run: nbhelpers results {table}"
-    return sum(found) / len(found)
+    """The mean test score over the seeds, in percent."""
+    scores = [100 * run["test"][score] for run in results.runs(table, row)]
+    assert scores, f"the table {table} has no row {row!r}: measure it with `nbhelpers results {table}`"
+    return sum(scores) / len(scores)
 
 
-def test_a_bag_of_words_is_neither_helpless_nor_enough():
+def test_tf_idf_has_a_middling_score_and_the_recorded_one():
     data, names = experiments.read("dialogues")
     probabilities, _ = experiments.tf_idf(data, names, {"C": 4, "class_weight": "balanced"}, seed=0)
     score = 100 * metrics.scores(data["test"].labels, probabilities["test"].argmax(-1), len(names))["weighted_f1"]
@@ -30,7 +30,7 @@ def test_a_bag_of_words_is_neither_helpless_nor_enough():
     assert score == pytest.approx(measured("dialogues", "tf-idf"), abs=0.5)
 
 
-def test_fine_tuning_beats_it():
+def test_fine_tuning_beats_tf_idf():
     assert len(results.runs("dialogues", "the turn alone")) >= 5
     assert measured("dialogues", "the turn alone") >= measured("dialogues", "tf-idf") + 3
 
@@ -43,8 +43,8 @@ def test_fine_tuning_beats_it():
         ("past only", "the turn alone"),
     ],
 )
-def test_context_adds_to_it(row, control):
-    """More than the turn alone; by a paired test on the same turns, more than the control."""
+def test_context_improves_the_score(row, control):
+    """Context scores higher than the turn alone, and significantly higher than the control on the same turns."""
     assert len(results.runs("dialogues", row)) >= 5
     assert measured("dialogues", row) >= measured("dialogues", "the turn alone") + 2
     assert measured("dialogues", row) >= measured("dialogues", "windows without earlier turns") + 2
@@ -54,7 +54,7 @@ def test_context_adds_to_it(row, control):
     assert max(test["p_bootstrap"], test["p_permutation"]) < 0.05
 
 
-def test_emotions_mean_what_they_mean_in_meld():
+def test_emotions_transfer_between_the_dialogues_and_meld():
     assert measured("transfer", "dialogues to MELD") >= 45
     assert measured("transfer", "dialogues to MELD", "macro_f1") >= 28
     row = "MELD to dialogues, with context, averaged"
@@ -62,7 +62,7 @@ def test_emotions_mean_what_they_mean_in_meld():
     assert measured("transfer", row, "macro_f1") >= 36
 
 
-def test_the_card_has_these_scores(card):
+def test_the_data_card_states_the_measured_scores(card):
     for text, table, row in [
         ("earlier turns score", "dialogues", "windows of 4 earlier turns"),
         ("without earlier turns", "dialogues", "windows without earlier turns"),
@@ -76,30 +76,32 @@ def test_the_card_has_these_scores(card):
         ("rare classes weighted up, has", "transfer", "MELD to dialogues, with context"),
         ("of three such models", "transfer", "MELD to dialogues, with context, averaged"),
     ]:
-        assert f"{text} {measured(table, row):.1f} ({measured(table, row, 'macro_f1'):.1f})" in card, row
+        statement = f"{text} {measured(table, row):.1f} ({measured(table, row, 'macro_f1'):.1f})"
+        assert statement in card, f"data/README.md does not say {statement!r} (table {table}, row {row!r})"
 
 
-def test_the_card_says_where_context_helps(card):
+def test_the_data_card_says_where_context_helps(card):
     low, high = (100 * results.tests("dialogues")["windows of 4 earlier turns"][end] for end in ("low", "high"))
     assert f"95 % interval {low:.1f} to {high:.1f}. On test dialogues" in card
     test = experiments.read("dialogues")[0]["test"]
-    gold, later = np.array(test.labels), np.array(test.dialogue_ids) >= 632
+    gold, later_part = np.array(test.labels), np.array(test.dialogue_ids) >= 632  # where the later part starts
 
-    def mean(row, part):
-        made = np.array(list(results.predictions("dialogues", row).values()))
-        return 100 * np.mean([metrics.scores(gold[part], x[part], 7)["weighted_f1"] for x in made])
+    def mean_score(row, part):
+        """The mean weighted F1 over the seeds on these rows of test, in percent."""
+        runs = np.array(list(results.predictions("dialogues", row).values()))
+        return 100 * np.mean([metrics.scores(gold[part], predicted[part], 7)["weighted_f1"] for predicted in runs])
 
     for part, text in (
         (gold >= 0, "each: {:.1f} points more"),
-        (~later, "alone it is {:.1f},"),
-        (later, "matters, {:.1f}."),
+        (~later_part, "alone it is {:.1f},"),
+        (later_part, "matters, {:.1f}."),
     ):
-        gain = mean("windows of 4 earlier turns", part) - mean("windows without earlier turns", part)
-        assert text.format(gain) in card
+        gain = mean_score("windows of 4 earlier turns", part) - mean_score("windows without earlier turns", part)
+        assert text.format(gain) in card, f"data/README.md does not say {text.format(gain)!r}"
 
 
 @pytest.mark.parametrize("target", ["IMDB", "Amazon and Yelp"])
-def test_reviews_teach_what_real_reviews_mean(target):
+def test_a_model_of_the_reviews_works_on_real_reviews(target):
     assert measured("reviews", f"two classes, tested on {target}", "accuracy") >= 78
 
 
@@ -114,25 +116,25 @@ def test_reviews_teach_what_real_reviews_mean(target):
         ("context", "past and future, averaged", 62, 42),
     ],
 )
-def test_rows_of_meld(table, row, weighted, macro):
+def test_meld_reaches_the_scores_of_the_course(table, row, weighted, macro):
     assert {run["seed"] for run in results.runs(table, row)} >= {0, 1, 2, 3, 4}
     assert measured(table, row) >= weighted
     assert measured(table, row, "macro_f1") >= macro
 
 
-def test_lora_is_as_good_as_full_fine_tuning_with_a_twentieth_of_the_weights():
+def test_lora_matches_full_fine_tuning_with_a_twentieth_of_the_weights():
     assert measured("meld", "LoRA") >= measured("meld", "utterance only") - 1
     full, lora = (results.runs("meld", row)[0]["trainable_without_head"] for row in ("utterance only", "LoRA"))
     assert lora <= 0.05 * full
 
 
 @pytest.mark.parametrize("row", [row for row in results.read("gpu") if "checkpointing" not in row["row"]])
-def test_estimated_memory_is_what_a_gpu_needed(row):
+def test_estimated_memory_agrees_with_a_gpu(row):
     config, shape, how = BENCHMARK["WAYS"][row["row"]]
     assert row["batch"] == list(BENCHMARK["SHAPES"][shape])
     with torch.device("meta"):
         model = encoders.MeanPoolingClassifier(config())
-        model = adapters.lora(model, r=16, alpha=32, targets="all") if "lora" in how else model
-    copies = 2 if "objective" in how else 1  # R-Drop
+        model = adapters.lora(model, r=16, alpha=32, target_modules="all") if "lora" in how else model
+    copies = 2 if "objective" in how else 1  # R-Drop passes each batch through the model twice
     estimate = environment.training_memory(model, copies * row["batch"][0] * row["batch"][1])
     assert estimate == pytest.approx(row["gpu_gib"], rel=0.13)

@@ -1,4 +1,4 @@
-"""What every lesson must be, read from its files."""
+"""The rules that every lesson follows, checked on its source and on its executed notebook; nothing is run here."""
 
 import ast
 import importlib
@@ -28,32 +28,32 @@ def source(cell):
     return "".join(cell["source"])
 
 
-def test_sources_and_notebooks_pair_up():
+def test_every_source_has_a_notebook_and_every_notebook_a_source():
     assert sorted(lessons.NOTEBOOKS.glob("*.ipynb")) == NOTEBOOKS
     assert len(NOTEBOOKS) >= 3
 
 
 @each_lesson
-def test_notebook_and_source_agree(path):
-    fresh = build.unexecuted(build.SOURCE / f"{path.stem}.py")
-    kept = jupytext.read(path)
-    assert [(c.cell_type, c.source, c.id, dict(c.metadata)) for c in kept.cells] == [
-        (c.cell_type, c.source, c.id, dict(c.metadata)) for c in fresh.cells
-    ], "run: make lessons"
+def test_notebook_has_the_cells_of_its_source(path):
+    expected = build.unexecuted(build.SOURCE / f"{path.stem}.py")
+    notebook = jupytext.read(path)
+    assert [(c.cell_type, c.source, c.id, dict(c.metadata)) for c in notebook.cells] == [
+        (c.cell_type, c.source, c.id, dict(c.metadata)) for c in expected.cells
+    ], "the notebook is older than its source; run: make lessons"
 
 
 @each_lesson
-def test_facts_are_those_measured(path):
+def test_fact_line_is_the_measured_one(path):
     text = (build.SOURCE / f"{path.stem}.py").read_text()
     assert f"<!-- facts -->\n# {build.fact_line(path.stem)}\n# <!-- /facts -->" in text
 
 
-def test_readme_has_the_measured_table():
+def test_readme_has_the_table_of_lessons():
     assert build.lesson_table() in (lessons.ROOT / "README.md").read_text()
 
 
 @each_lesson
-def test_one_parameters_cell_as_a_form_of_plain_literals(path):
+def test_parameters_cell_is_a_form_with_plain_literals(path):
     (cell,) = [c for c in code_cells(path) if "parameters" in c["metadata"].get("tags", [])]
     assert cell["metadata"]["cellView"] == "form"
     lines = source(cell).splitlines()
@@ -64,24 +64,25 @@ def test_one_parameters_cell_as_a_form_of_plain_literals(path):
 
 
 @each_lesson
-def test_setup_cell_is_the_same_everywhere(path):
+def test_all_lessons_have_the_same_setup_cell(path):
     setups = [source(c) for c in code_cells(path) if '"-m", "pip"' in source(c)]
     assert setups == [source(code_cells(NOTEBOOKS[0])[0])]
 
 
 @each_lesson
 def test_every_nbhelpers_name_exists(path):
+    """A helper that was renamed shows up here, without a run of the lesson."""
     tree = ast.parse("\n".join(source(c) for c in code_cells(path)))
     modules = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nbhelpers"):
             for alias in node.names:
                 try:
-                    found = importlib.import_module(f"{node.module}.{alias.name}")
-                except ModuleNotFoundError:
-                    found = getattr(importlib.import_module(node.module), alias.name)
-                modules[alias.asname or alias.name] = found
-    assert modules
+                    imported = importlib.import_module(f"{node.module}.{alias.name}")
+                except ModuleNotFoundError:  # a function or class, not a module
+                    imported = getattr(importlib.import_module(node.module), alias.name)
+                modules[alias.asname or alias.name] = imported
+    assert modules, "the lesson imports nothing from nbhelpers"
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
             assert hasattr(modules[node.value.id], node.attr), f"{node.value.id}.{node.attr}"
@@ -92,11 +93,12 @@ def test_executed_without_errors_widgets_paths_or_warnings(path):
     text, notebook = path.read_text(encoding="utf-8"), read(path)
     assert len(text) < 600_000
     assert "widgets" not in notebook["metadata"]
-    assert "jupytext" not in notebook["metadata"]  # its JupyterLab extension would compare times of files
+    # With it, jupytext's JupyterLab extension compares the dates of notebook and source, which a clone does not keep.
+    assert "jupytext" not in notebook["metadata"]
     assert "papermill" not in text
     assert not re.search(r"/(?:root|home|Users|work|tmp)/\w", text)
     for cell in code_cells(path):
-        assert cell["execution_count"], source(cell)
+        assert cell["execution_count"], f"this cell was not executed:\n{source(cell)}"
         for output in cell["outputs"]:
             assert output["output_type"] != "error"
             assert output.get("name") != "stderr", "".join(output["text"])
@@ -116,10 +118,11 @@ def test_every_picture_has_alt_text_and_a_summary(path):
 def test_cells_are_short_and_explained(path):
     cells = read(path)["cells"]
     lines = [len(source(c).splitlines()) for c in code_cells(path)]
-    assert max(lines) <= 20
-    assert sorted(lines)[len(lines) // 2] <= 8
+    median = sorted(lines)[len(lines) // 2]
+    assert max(lines) <= 20, "a code cell has more than 20 lines; divide it"
+    assert median <= 8, f"the median code cell has {median} lines, more than 8"
     words = sum(len(source(c).split()) for c in cells if c["cell_type"] == "markdown")
-    assert 3 <= words / sum(lines) <= 12
+    assert 3 <= words / sum(lines) <= 12, f"{words / sum(lines):.1f} words of text per line of code"
     headings = [
         line for c in cells if c["cell_type"] == "markdown" for line in source(c).splitlines() if line.startswith("#")
     ]
@@ -131,13 +134,13 @@ def test_cells_are_short_and_explained(path):
 
 
 @each_lesson
-def test_no_prose_is_hidden_in_a_code_cell(path):
-    """Markdown that lost its cell marker becomes comments."""
+def test_no_text_is_left_in_a_code_cell(path):
+    """Markdown whose cell marker is missing in the source becomes comments of the code cell before it."""
     assert not [line for c in code_cells(path) for line in source(c).splitlines() if line.startswith(("# #", "# - "))]
 
 
 @each_lesson
-def test_links_between_lessons_lead_somewhere(path):
+def test_links_between_lessons_lead_to_existing_files(path):
     text = "\n".join(source(c) for c in read(path)["cells"] if c["cell_type"] == "markdown")
     for target in re.findall(r"\]\(([^)]+)\)", text):
         assert target.startswith("https://") or (path.parent / target).exists(), target

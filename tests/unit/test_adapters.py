@@ -1,4 +1,4 @@
-"""Adapters on the embedded BERT and on other architectures with random weights: training, saving, merging, refusals."""
+"""Adapters on the embedded BERT and on other architectures with random weights: training, saving, merging, errors."""
 
 import functools
 
@@ -67,7 +67,7 @@ def logits(model, batch):
 @pytest.mark.parametrize("pooling", encoders.POOLINGS)
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("method", METHODS)
-def test_trains_only_adapter_and_head_and_comes_back_with_both(tmp_path, folder, method, name, pooling):
+def test_only_adapter_and_head_are_trained_and_both_are_reloaded(tmp_path, folder, method, name, pooling):
     tokenizer, model = fresh(folder, name, pooling)
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     batch = a_batch(tokenizer)
@@ -95,7 +95,7 @@ def test_trains_only_adapter_and_head_and_comes_back_with_both(tmp_path, folder,
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "electra"])
-def test_prefix_tuning_comes_back_with_its_head(tmp_path, folder, name):
+def test_prefix_tuning_is_reloaded_with_its_head(tmp_path, folder, name):
     tokenizer, model = fresh(folder, name, "cls")
     batch = a_batch(tokenizer)
     adapted = trained(adapters.prefix(model, num_tokens=4), batch)
@@ -112,17 +112,17 @@ def test_prefix_tuning_refuses_mean_pooling_and_merging(folder):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_name_that_is_not_there_is_refused_with_those_that_are(folder, name):
+def test_the_error_for_an_unknown_layer_lists_the_layers_of_the_model(folder, name):
     _, model = fresh(folder, name, "cls")
     with pytest.raises(ValueError, match="the model has no linear layer 'q_proj'; choose from ") as error:
         adapters.lora(model, target_modules=["q_proj"])
-    for there in adapters.linear_layers(model):
-        assert there in str(error.value)
+    for name in adapters.linear_layers(model):
+        assert name in str(error.value)
     assert not isinstance(model, peft.PeftModel)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_the_head_is_never_a_target(folder, name):
+def test_the_head_never_gets_an_adapter(folder, name):
     _, model = fresh(folder, name, "cls")  # RoBERTa's head has a layer named "dense", as its encoder has
     adapted = adapters.lora(model, target_modules="all")
     targeted = [key for key, module in adapted.named_modules() if isinstance(module, peft.tuners.lora.Linear)]
@@ -130,27 +130,26 @@ def test_the_head_is_never_a_target(folder, name):
     assert not any("classifier" in key or "pooler" in key or key.endswith("head.dense") for key in targeted)
 
 
-def test_counts_of_parameters():
+def test_parameters_are_counted_with_and_without_an_adapter():
     _, model = encoders.load("embedded", LABELS)
     everything = sum(p.numel() for p in model.parameters())
     head = 384 * 3 + 3
-    assert adapters.num_parameters(model) == {
-        "trainable": everything, "without head": everything - head, "total": everything
-    }  # fmt: skip
+    counted = {"trainable": everything, "without head": everything - head, "total": everything}
+    assert adapters.num_parameters(model) == counted
     adapted = adapters.lora(model, r=8)
     per_layer = 2 * (384 * 8 + 8 * 384)  # A and B for query and value
     counted = {"trainable": 6 * per_layer + head, "without head": 6 * per_layer, "total": everything + 6 * per_layer}
     assert adapters.num_parameters(adapted) == counted
 
 
-def test_a_fresh_adapter_changes_nothing(folder):
+def test_a_new_adapter_does_not_change_the_logits(folder):
     tokenizer, model = fresh(folder, "roberta", "mean")
     batch = a_batch(tokenizer)
     before = logits(model, batch)
     torch.testing.assert_close(logits(adapters.lora(model), batch), before)
 
 
-def test_turns_of_a_dialogue_go_through_an_adapter():
+def test_a_model_with_an_adapter_classifies_turns():
     tokenizer, model = encoders.load("embedded", LABELS)
     turns = dialogue.encode_turns(["Sold it.", "Oh."], [0, 0], tokenizer)
     batch = batching.Collator(0)(dialogue.whole_dialogues(turns, [0, 0], tokenizer, labels=[0, 1]))
@@ -159,7 +158,7 @@ def test_turns_of_a_dialogue_go_through_an_adapter():
     assert objectives.r_drop(adapted.train(), batch).isfinite()
 
 
-def test_the_optimizer_gives_adapters_the_encoders_rate(folder):
+def test_the_optimizer_gives_adapters_the_learning_rate_of_the_encoder(folder):
     _, model = fresh(folder, "bert", "mean")
     optimizer = training.make_optimizer(adapters.lora(model), 1e-3, head_lr=1e-2)
     sizes = {group["lr"]: sum(p.numel() for p in group["params"]) for group in optimizer.param_groups}
@@ -180,11 +179,11 @@ def test_an_adapter_saved_without_its_head_is_refused(tmp_path, folder, name, po
         adapters.load_adapter(fresh(folder, name, pooling)[1], tmp_path)
 
 
-@pytest.mark.parametrize(("name", "pooling", "labels"), [
-    ("bert", "cls", LABELS), ("roberta", "mean", LABELS), ("bert", "mean", LABELS[:2])
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "pooling", "labels"), [("bert", "cls", LABELS), ("roberta", "mean", LABELS), ("bert", "mean", LABELS[:2])]
+)
 def test_an_adapter_of_another_model_is_refused(tmp_path, folder, name, pooling, labels):
-    if name == "roberta":  # same names of layers, other sizes
+    if name == "roberta":  # the layers have the same names but other sizes
         sizes = {"hidden_size": 48, "num_attention_heads": 3}
         config = transformers.RobertaConfig(**CONFIGS["roberta"].to_dict() | sizes)
         model = encoders.MeanPoolingClassifier(config)
@@ -197,7 +196,7 @@ def test_an_adapter_of_another_model_is_refused(tmp_path, folder, name, pooling,
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "electra", "distilbert"])
 def test_ia3_learns_a_factor_per_key_value_and_feed_forward_unit(folder, name):
-    """Liu et al. 2022: nothing in the attention's output layer, whose name ends like the feed-forward block's."""
+    """As in Liu et al. 2022: none for the attention's output layer, whose name ends like that of a chosen layer."""
     _, model = fresh(folder, name, "mean")
     assert adapters.num_parameters(adapters.ia3(model))["without head"] == 2 * (32 + 32 + 64)
 
@@ -208,7 +207,7 @@ def test_ia3_knows_other_names_for_key_and_value(kind):
     assert adapters.num_parameters(adapters.ia3(model))["without head"] == 2 * (32 + 32 + 64)
 
 
-def test_ia3_multiplies_what_attention_gives_and_what_the_feed_forward_block_gets(folder):
+def test_ia3_scales_outputs_of_attention_and_inputs_of_the_feed_forward_block(folder):
     _, model = fresh(folder, "modernbert", "mean")
     layers = [m for m in adapters.ia3(model).modules() if hasattr(m, "is_feedforward")]
     assert {(m.in_features, m.out_features, m.is_feedforward) for m in layers} == {(32, 96, False), (64, 32, True)}

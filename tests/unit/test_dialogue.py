@@ -1,4 +1,4 @@
-"""Windows and whole dialogues: what they may and may not contain, for BERT's and RoBERTa's layout."""
+"""Examples for single texts, windows and whole dialogues, for the layouts of BERT and RoBERTa; the model reads them."""
 
 import functools
 
@@ -16,7 +16,7 @@ EVERYTHING = 10_000
 
 @functools.cache
 def tokenizer_of(kind):
-    """A tokenizer to which each word "w12" is one token, so that what an example shows can be read off it."""
+    """A tokenizer for which each word such as "w12" is one token, so that a test can tell what an example shows."""
     special = {"bert": ("[CLS]", "[SEP]", "[UNK]", "[PAD]"), "roberta": ("<s>", "</s>", "<unk>", "<pad>")}
     before, after, unknown, fill = special[kind]
     words = [before, after, unknown, fill, "a", *(f"w{i}" for i in range(400)), "Ann", "Bo", "Cy", ":"]
@@ -46,7 +46,7 @@ limits = st.sampled_from([8, 16, 40, 512])
 
 
 def build(kind, sizes):
-    """Turns in which the word "w<row>" repeats, the dialogue of each, and the tokenizer."""
+    """Turns that repeat the word "w<row>", the dialogue of each turn, and the tokenizer."""
     ids = [number for number, turns in enumerate(sizes) for _ in turns]
     texts = [" ".join([f"w{row}"] * size) for row, size in enumerate(size for turns in sizes for size in turns)]
     tokenizer = tokenizer_of(kind)
@@ -54,13 +54,13 @@ def build(kind, sizes):
 
 
 def rows_shown(example, tokenizer):
-    """The rows whose words an example holds, in its order."""
+    """The rows whose words an example contains, in its order."""
     words = [token for token in tokenizer.convert_ids_to_tokens(example["input_ids"]) if token[0] == "w"]
     return [int(word[1:]) for word in dict.fromkeys(words)]
 
 
 def own_rows(example, tokenizer):
-    """The rows between starts and ends."""
+    """The rows whose words are between starts and ends."""
     spans = [example["input_ids"][a:b] for a, b in zip(example["starts"], example["ends"], strict=True)]
     assert all(len(set(span)) == 1 for span in spans)
     return [int(tokenizer.convert_ids_to_tokens(span)[0][1:]) for span in spans]
@@ -68,7 +68,7 @@ def own_rows(example, tokenizer):
 
 @kinds
 @given(sizes=dialogues, past=st.integers(0, 9), future=st.integers(0, 9), limit=limits)
-def test_a_window_is_of_one_dialogue_without_gaps_and_no_wider_than_asked(kind, sizes, past, future, limit):
+def test_a_window_shows_one_dialogue_without_gaps_and_is_not_wider_than_asked(kind, sizes, past, future, limit):
     turns, ids, tokenizer = build(kind, sizes)
     examples = dialogue.windows(
         turns, ids, tokenizer, past=past, future=future, max_length=limit, labels=range(len(ids))
@@ -85,7 +85,7 @@ def test_a_window_is_of_one_dialogue_without_gaps_and_no_wider_than_asked(kind, 
 
 @kinds
 @given(sizes=dialogues, past=st.integers(0, 9), future=st.integers(0, 9), limit=limits)
-def test_the_turn_stays_whole_and_the_nearest_come_first(kind, sizes, past, future, limit):
+def test_the_classified_turn_is_complete_and_the_nearest_turns_come_first(kind, sizes, past, future, limit):
     turns, ids, tokenizer = build(kind, sizes)
     between = 2 if kind == "roberta" else 1
     for row, example in enumerate(dialogue.windows(turns, ids, tokenizer, past=past, future=future, max_length=limit)):
@@ -94,7 +94,7 @@ def test_the_turn_stays_whole_and_the_nearest_come_first(kind, sizes, past, futu
         shown = rows_shown(example, tokenizer)
 
         def left(nearer, limit=limit):
-            """Room that would be left beside these turns."""
+            """How many tokens would be left beside these turns."""
             return limit - 2 - sum(len(turns[i]) + between for i in nearer) + between
 
         before, after = shown[0] - 1, shown[-1] + 1  # the first turns that are missing
@@ -121,7 +121,7 @@ def test_whole_dialogues_classify_each_turn_once_in_order(kind, sizes, limit):
 
 
 @kinds
-def test_layout(kind):
+def test_turns_are_separated_as_the_architecture_separates_texts(kind):
     turns, ids, tokenizer = build(kind, [[1, 2, 1]])
     (example,) = dialogue.whole_dialogues(turns, ids, tokenizer)
     text = tokenizer.decode(example["input_ids"])
@@ -129,7 +129,7 @@ def test_layout(kind):
     assert " ".join(tokenizer.convert_ids_to_tokens(example["input_ids"])) == expected[kind], text
 
 
-def test_a_long_dialogue_goes_on_with_its_past():
+def test_the_next_part_of_a_long_dialogue_starts_with_earlier_turns():
     turns, ids, tokenizer = build("bert", [[6] * 9])
     first, second, *_ = dialogue.whole_dialogues(turns, ids, tokenizer, max_length=36)
     assert own_rows(first, tokenizer) == [0, 1, 2, 3, 4]
@@ -138,15 +138,15 @@ def test_a_long_dialogue_goes_on_with_its_past():
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_the_turn_before_is_there_whenever_both_fit(kind):
-    """A long turn at the seam: more than half of the length, but not all."""
+def test_the_turn_before_is_shown_whenever_both_fit(kind):
+    """The turn at the border has more than half of the maximum length, but not all of it."""
     tokenizer = tokenizer_of(kind)
     turns = dialogue.encode_turns(["w1 " * 10, "w2 " * 12, "w3 " * 10], [0] * 3, tokenizer)
     examples = dialogue.whole_dialogues(turns, [0] * 3, tokenizer, max_length=26, labels=range(3))
     assert [(example["labels"], example["starts"][0] > 1) for example in examples] == [([0, 1], False), ([2], True)]
 
 
-def test_speakers():
+def test_speakers_are_written_as_names_or_numbered():
     tokenizer = tokenizer_of("bert")
     texts, ids, speakers = ["w1", "w2", "w3", "w4"], [0, 0, 0, 1], ["Ann", "Bo", "Ann", "Bo"]
     named = dialogue.encode_turns(texts, ids, tokenizer, speakers=speakers, speaker_format="name")
@@ -188,9 +188,87 @@ def test_speaker_tokens_are_saved_with_the_model(tmp_path):
         (lambda t: dialogue.windows([[4]], [0], t, past=1, max_length=2), "leaves no room"),
     ],
 )
-def test_refusals(call, words):
+def test_errors_are_readable(call, words):
     with pytest.raises(ValueError, match=words):
         call(tokenizer_of("bert"))
+
+
+# --- examples from settings -------------------------------------------------------------------------------------------
+
+COLUMNS = {"dialogue_ids": [0, 0, 0, 1], "speakers": ["Ann", "Bo", "Ann", "Cy"], "labels": [3, 0, 2, 1]}
+FOUR = ["w1 w2", "w3", "w4 w5 w6", "w7"]
+
+
+@pytest.mark.parametrize("max_length", [None, 3])
+def test_single_texts_become_the_same_examples_as_in_batching(max_length):
+    tokenizer, labels = tokenizer_of("roberta"), COLUMNS["labels"]
+    expected = batching.tokenize(FOUR, tokenizer, labels=labels, max_length=max_length)
+    assert dialogue.make_examples(FOUR, tokenizer, **COLUMNS, max_length=max_length) == expected
+    assert dialogue.make_examples(FOUR, tokenizer) == batching.tokenize(FOUR, tokenizer)
+    assert dialogue.make_examples([], tokenizer, labels=[]) == []
+
+
+@kinds
+def test_settings_choose_windows_or_whole_dialogues(kind):
+    tokenizer, ids = tokenizer_of(kind), COLUMNS["dialogue_ids"]
+    make = functools.partial(dialogue.make_examples, FOUR, tokenizer, **COLUMNS)
+    turns = dialogue.encode_turns(FOUR, ids, tokenizer)
+    expected = dialogue.windows(turns, ids, tokenizer, past=1, future=2, labels=COLUMNS["labels"], max_length=9)
+    assert make(context="windows", past=1, future=2, max_length=9) == expected
+    turns = dialogue.encode_turns(FOUR, ids, tokenizer, speakers=COLUMNS["speakers"], speaker_format="name")
+    expected = dialogue.whole_dialogues(turns, ids, tokenizer, labels=COLUMNS["labels"])
+    assert make(context="whole_dialogues", speaker_format="name") == expected
+    assert [example["labels"] for example in expected] == [[3, 0, 2], [1]]
+    without = dialogue.make_examples(FOUR, tokenizer, dialogue_ids=ids, context="whole_dialogues")
+    assert "labels" not in without[0]
+
+
+def test_row_numbers_as_labels_tell_which_turns_an_example_classifies():
+    """So a second label per turn can be added afterwards."""
+    columns = {"dialogue_ids": COLUMNS["dialogue_ids"], "labels": range(4)}
+    for settings in ({"context": "windows", "past": 1}, {"context": "whole_dialogues", "max_length": 8}):
+        examples = dialogue.make_examples(FOUR, tokenizer_of("bert"), **columns, **settings)
+        assert [row for example in examples for row in example["labels"]] == [0, 1, 2, 3]
+
+
+def test_settings_of_earlier_versions_are_translated():
+    old = {
+        "corpus": "meld",
+        "form": "window",
+        "speakers": "id",
+        "past": 5,
+        "future": 1,
+        "max_length": 128,
+        "live": True,
+    }
+    new = {"corpus": "meld", "context": "windows", "speaker_format": "id", "past": 5, "future": 1, "max_length": 128}
+    new["causal_turns"] = True
+    assert dialogue.upgrade_settings(old) == dialogue.upgrade_settings(new) == new
+    assert dialogue.upgrade_settings({"form": "turn"}) == {"context": "none"}
+    assert dialogue.upgrade_settings({"form": "dialogue"}) == {"context": "whole_dialogues"}
+    assert dialogue.upgrade_settings({}) == {}
+    options = dialogue.input_options(old)
+    assert options == {name: new[name] for name in dialogue.INPUT_SETTINGS}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"context": "window"}, "'window' is not one of none, windows, whole_dialogues"),
+        ({"context": "windows", "dialogue_ids": None, "past": 1}, "needs dialogue_ids="),
+        ({"context": "windows"}, "needs past="),
+        ({"context": "windows", "past": -1}, "0 or more"),
+        ({"past": 3}, "past=3, future=0 have no effect with context='none'"),
+        ({"context": "whole_dialogues", "future": 1}, "have no effect with context='whole_dialogues'"),
+        ({"speaker_format": "name"}, "has no effect on single texts"),
+        ({"labels": [0, 1]}, "4 texts, but 2 labels"),
+        ({"texts": ["a", None, "b", "c"]}, "text 1 is NoneType, not a string"),
+        ({"texts": []}, "0 texts, but 4 labels"),
+    ],
+)
+def test_errors_in_settings_are_readable(settings, words):
+    with pytest.raises(ValueError, match=words):
+        dialogue.make_examples(**{"texts": FOUR, "tokenizer": tokenizer_of("bert"), **COLUMNS, **settings})
 
 
 # --- the model that reads them ----------------------------------------------------------------------------------------
@@ -203,6 +281,7 @@ def embedded():
 
 
 TEXTS = ["You did what?", "Sold it.", "Oh.", "For how much?", "Enough."]
+SMALL = {"vocab_size": 500, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "num_labels": 3}
 
 
 def logits(tokenizer, model, examples):
@@ -211,15 +290,14 @@ def logits(tokenizer, model, examples):
 
 
 def of_kind(kind, attention):
-    """A live model of this kind: the embedded BERT, or a small RoBERTa, which has two separators between turns."""
+    """A causal model: the embedded BERT, or a small RoBERTa, which has two separators between turns."""
     if kind == "bert":
         tokenizer, model = encoders.load("embedded", ("a", "b", "c"), attn_implementation=attention)
     else:
         torch.manual_seed(0)
         config = transformers.RobertaConfig(
-            vocab_size=500, hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64,
-            initializer_range=0.5, num_labels=3, pad_token_id=3, attn_implementation=attention,
-        )  # fmt: skip
+            **SMALL, num_hidden_layers=3, initializer_range=0.5, pad_token_id=3, attn_implementation=attention
+        )
         tokenizer, model = tokenizer_of("roberta"), encoders.MeanPoolingClassifier(config)
     model.eval().config.causal_turns = True
     return tokenizer, model
@@ -227,27 +305,33 @@ def of_kind(kind, attention):
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_live_mode_answers_as_if_each_turn_were_the_last(kind, attention):
+def test_causal_logits_are_those_of_each_turn_as_the_last_one(kind, attention):
     tokenizer, model = of_kind(kind, attention)
     texts = TEXTS if kind == "bert" else ["w1 w2 w3", "w4 w5", "w6", "w7 w8 w9 w10", "w11"]
     turns = dialogue.encode_turns(texts, [0] * 5, tokenizer)
     (example,) = dialogue.whole_dialogues(turns, [0] * 5, tokenizer)
     longer = dialogue.whole_dialogues(turns * 2, [0] * 10, tokenizer)
-    together = logits(tokenizer, model, [example, *longer])[0, :5]  # padded, with turns that are not there
+    together = logits(tokenizer, model, [example, *longer])[0, :5]  # padded, with missing turns
     for n in range(1, 6):
         cut = dialogue.whole_dialogues(turns[:n], [0] * n, tokenizer)
         torch.testing.assert_close(logits(tokenizer, model, cut)[0], together[:n], atol=1e-5, rtol=1e-4)
     model.config.causal_turns = False
-    assert (logits(tokenizer, model, [example])[0] - together)[:4].abs().max() > 1e-3  # otherwise the future is seen
+    assert (logits(tokenizer, model, [example])[0] - together)[
+        :4
+    ].abs().max() > 1e-3  # without the mask, later turns change the logits
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_live_mode_keeps_the_sliding_window_of_an_encoder(attention):
+def test_a_causal_model_keeps_the_sliding_window_of_its_encoder(attention):
     torch.manual_seed(0)
     config = transformers.ModernBertConfig(
-        vocab_size=500, hidden_size=32, num_hidden_layers=4, num_attention_heads=2, intermediate_size=64, num_labels=3,
-        local_attention=8, pad_token_id=3, attn_implementation=attention, initializer_range=0.5,
-    )  # fmt: skip
+        **SMALL,
+        num_hidden_layers=4,
+        local_attention=8,
+        initializer_range=0.5,
+        pad_token_id=3,
+        attn_implementation=attention,
+    )
     model = encoders.MeanPoolingClassifier(config).eval()
     ids = torch.randint(5, 400, (2, 40))
     one_turn = {"starts": torch.zeros(2, 1, dtype=torch.long), "ends": torch.full((2, 1), 40)}
@@ -257,10 +341,8 @@ def test_live_mode_keeps_the_sliding_window_of_an_encoder(attention):
         torch.testing.assert_close(model(ids, torch.ones_like(ids), **one_turn).logits, plain, atol=1e-5, rtol=1e-4)
 
 
-def test_live_mode_is_refused_where_no_mask_can_do_it():
-    config = transformers.DebertaV2Config(
-        vocab_size=50, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
-    )
+def test_causal_turns_are_refused_for_deberta():
+    config = transformers.DebertaV2Config(**SMALL, num_hidden_layers=1)
     model = encoders.MeanPoolingClassifier(config)
     model.config.causal_turns = True
     ids = torch.ones(1, 4, dtype=torch.long)
@@ -269,7 +351,7 @@ def test_live_mode_is_refused_where_no_mask_can_do_it():
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_live_mode_hides_the_future_of_a_window(kind):
+def test_a_causal_model_does_not_see_the_future_of_a_window(kind):
     tokenizer, model = of_kind(kind, "sdpa")
     turns = dialogue.encode_turns(["w1 w2", "w3", "w4 w5"], [0] * 3, tokenizer)
     without, with_future = (dialogue.windows(turns, [0] * 3, tokenizer, past=1, future=m)[1:2] for m in (0, 1))
@@ -280,7 +362,7 @@ def test_live_mode_hides_the_future_of_a_window(kind):
     assert (logits(tokenizer, model, with_future) - expected).abs().max() > 1e-3
 
 
-def test_a_turn_alone_is_the_mean_over_its_own_tokens(embedded):
+def test_a_turn_is_classified_by_the_mean_of_its_own_tokens(embedded):
     tokenizer, model = embedded
     turns = dialogue.encode_turns(TEXTS, range(5), tokenizer)
     alone = dialogue.windows(turns, range(5), tokenizer, past=3)  # five dialogues of one turn
@@ -291,7 +373,7 @@ def test_a_turn_alone_is_the_mean_over_its_own_tokens(embedded):
         torch.testing.assert_close(row[0], expected, atol=1e-5, rtol=1e-4)
 
 
-def test_predict_gives_each_turn_once_in_the_order_of_the_data(embedded):
+def test_predict_returns_each_turn_once_in_the_order_of_the_data(embedded):
     tokenizer, model = embedded
     ids = [0, 0, 0, 1, 1]
     turns = dialogue.encode_turns(TEXTS, ids, tokenizer)

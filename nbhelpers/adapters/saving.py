@@ -1,0 +1,92 @@
+"""Save an adapter with its head and labels, load it again or refuse it, and merge it into the encoder."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import peft
+from safetensors import safe_open
+from torch import nn
+
+from .layers import heads
+
+
+def save(model: peft.PeftModel, folder: str | Path, *, encoder: str | None = None) -> None:
+    """Write the adapter with its head, and the model's configuration: labels, pooling, settings.
+
+    `model.save_pretrained` alone would write the adapter without the names of its classes.
+
+    Args:
+        model: from `lora`, `ia3` or `prefix`.
+        folder: it is created when missing.
+        encoder: the name to write down for the encoder, such as "roberta-base". Default: where the encoder was loaded
+            from, which may be a path that only exists on this machine.
+    """
+    model.save_pretrained(str(folder))
+    if encoder is not None:
+        config = model.active_peft_config
+        config.base_model_name_or_path = encoder
+        config.save_pretrained(str(folder))
+    base: Any = model.get_base_model()
+    # transformers fills this in only when it saves a whole model; it tells a reader which pooling the head needs
+    base.config.architectures = [type(base).__name__]
+    base.config.save_pretrained(folder)
+
+
+def load_adapter(model: nn.Module, folder: str | Path) -> peft.PeftModel:
+    """Put a saved adapter, with its head, on a newly loaded model of the same encoder, labels and pooling.
+
+    Args:
+        model: the classifier before an adapter was added, with any head.
+        folder: where `save` or `save_pretrained` wrote the adapter.
+
+    Returns:
+        The model with its adapter.
+
+    Raises:
+        ValueError: the folder has no adapter, an adapter without its head, or an adapter of another model. (peft loads
+            the last two with at most a warning and leaves random weights in place of those that are missing.)
+    """
+    weights = Path(folder) / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise ValueError(f"{folder} holds no adapter ({weights.name}); pass a folder that save_pretrained wrote")
+    with safe_open(weights, framework="pt") as file:
+        saved = set(file.keys())
+    head = heads(model)
+    mismatch = f"{folder} was trained on another model; load the same encoder with the same labels and pooling"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Found missing adapter keys")  # missing weights are an error below
+        try:
+            adapted = peft.PeftModel.from_pretrained(model, str(folder))
+        except RuntimeError as error:  # the sizes of the weights differ
+            raise ValueError(mismatch) from error
+    # a different number of layers, or a different pooling: the adapter has weights that the file lacks
+    if set(peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)) - saved:
+        raise ValueError(mismatch)
+    if not any(f".{name}." in key for name in head for key in saved):
+        raise ValueError(
+            f"{folder} was saved without its head ({', '.join(head)}), and a new one would only guess; "
+            "train it again with the head in modules_to_save, as lora() does"
+        )
+    return adapted
+
+
+def merge(model: peft.PeftModel) -> Any:
+    """Add the adapter to the encoder's weights. The result needs no peft and is as fast as before; save it as usual.
+
+    The model is changed in place, and its encoder stays frozen. Merge in fp32: bf16 would round small updates away.
+
+    Args:
+        model: from `lora`, `ia3` or `load_adapter`.
+
+    Returns:
+        The classifier without peft.
+
+    Raises:
+        ValueError: the adapter is a prefix, which adds tokens and changes no weight.
+    """
+    if model.active_peft_config.is_prompt_learning:
+        raise ValueError("a prefix has no weights to merge into the encoder; keep the adapter, or train with lora()")
+    return model.merge_and_unload()

@@ -1,0 +1,74 @@
+"""Reading from a folder or from the Hub: safe options, quiet output, and errors in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+from transformers.utils import logging
+
+
+class EncoderError(ValueError):
+    """A model cannot be loaded. The message says which model, why, and what to do."""
+
+
+def from_source(loader: Any, source: str, revision: str | None, **options: Any) -> Any:
+    """Call `loader.from_pretrained(source)` and turn every failure into an EncoderError of one sentence.
+
+    Args:
+        loader: an Auto class or a model class of transformers.
+        source: a local folder or a Hub name, from `find`.
+        revision: a commit, tag or branch on the Hub; None is "main".
+        options: further arguments of `from_pretrained`.
+
+    Raises:
+        EncoderError: the source cannot be loaded.
+    """
+    try:
+        # False is transformers' default, but without a value it asks the user at the terminal
+        return loader.from_pretrained(source, revision=revision or "main", trust_remote_code=False, **options)
+    except Exception as error:  # OSError, ValueError, KeyError, and errors of safetensors, tokenizers and http clients
+        raise EncoderError(f"cannot load {source} ({first_line(error)}); {advice(source, error)}") from error
+
+
+def advice(source: str, error: Exception) -> str:
+    """What to do about an error of `from_pretrained`."""
+    if "trust_remote_code" in str(error) or "custom code" in str(error):
+        return "models that bring their own code are not loaded; choose one that transformers knows"
+    if Path(source).is_dir():
+        return "check that the folder is complete"
+    if "safetensors" in str(error):
+        return "only safetensors are loaded; choose a revision that has them"
+    # users behind a mirror need to know which server answered
+    hub = huggingface_hub.constants
+    asked = "HF_HUB_OFFLINE is set, so no server was asked" if hub.HF_HUB_OFFLINE else f"asked {hub.ENDPOINT}"
+    return (
+        f"{asked}: check the spelling and the connection, set HF_ENDPOINT to a mirror before Python starts, "
+        "or pass a local folder or 'embedded'"
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Switch off the progress bars and load reports of transformers for the length of a `with` block."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:  # the user may have switched them off before
+            logging.enable_progress_bar()
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where it has none.
+
+    >>> first_line(OSError("no route to host.\\nTry again later."))
+    'no route to host'
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

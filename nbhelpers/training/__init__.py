@@ -1,0 +1,61 @@
+"""Training: a loop that can be read in one go (`fit`), and transformers' Trainer for long runs (`Trainer`).
+
+Both minimize any function `objective(model, batch) -> loss` whose loss is the mean over the labeled items of the batch,
+and both keep the weights with the best dev score. With the same batches, optimizer and seed they give the same weights.
+
+How to use it: copy this folder into your project (it needs torch and transformers; `Trainer` also needs accelerate),
+import `fit`, `make_optimizer`, `make_scheduler` and `predict` from it, and bring a transformers model with a head and a
+DataLoader of dicts of tensors:
+
+>>> import torch, transformers
+>>> from torch.utils.data import DataLoader
+>>> sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+>>> model = transformers.BertForSequenceClassification(transformers.BertConfig(**sizes, vocab_size=100, num_labels=2))
+>>> rows = [{"input_ids": torch.tensor([2, 5 + row, 3]), "labels": row % 2} for row in range(8)]
+>>> dataloader = DataLoader(rows, batch_size=4)
+
+>>> def cross_entropy(model, batch):
+...     return model(**batch).loss
+
+>>> optimizer = make_optimizer(model, lr=1e-4, head_lr=1e-3)
+>>> scheduler = make_scheduler(optimizer, num_steps=3 * updates_per_epoch(dataloader))
+>>> history = fit(model, dataloader, cross_entropy, optimizer, scheduler, num_epochs=3)
+>>> [row["step"] for row in history]
+[1, 2, 3, 4, 5, 6]
+>>> predict(model, dataloader).shape  # logits [items, classes]
+torch.Size([8, 2])
+
+Pass `evaluate=` (a function that computes a dev score) to keep the best epoch, and `patience=` to stop early.
+"""
+
+from .batches import Batch, Objective, group_batches, num_labeled, set_epoch, to_device, updates_per_epoch
+from .loop import fit, predict
+from .optimizer import SCHEDULES, freeze_encoder, is_encoder, make_optimizer, make_scheduler
+from .precision import DTYPES, LossScaler, autocast
+from .progress import BestWeights, History
+from .trainer import Trainer, last_checkpoint, make_training_arguments
+
+__all__ = [
+    "DTYPES",
+    "SCHEDULES",
+    "Batch",
+    "BestWeights",
+    "History",
+    "LossScaler",
+    "Objective",
+    "Trainer",
+    "autocast",
+    "fit",
+    "freeze_encoder",
+    "group_batches",
+    "is_encoder",
+    "last_checkpoint",
+    "make_optimizer",
+    "make_scheduler",
+    "make_training_arguments",
+    "num_labeled",
+    "predict",
+    "set_epoch",
+    "to_device",
+    "updates_per_epoch",
+]
