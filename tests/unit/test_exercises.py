@@ -1,5 +1,6 @@
-"""Exercises: right answers pass, the usual wrong ones get their hint, and the lessons' own solutions are right."""
+"""Exercises: right answers pass, usual mistakes get their hint, and the solutions in the lessons are right."""
 
+import doctest
 import math
 import re
 
@@ -9,11 +10,13 @@ import torch
 from torch.nn import functional as F
 
 from nbhelpers.course import build, exercises
+from nbhelpers.course.exercises import checking, hints
 
 SOLUTION = re.compile(r"<summary>Solution</summary>\n\n```python\n(.*?)```", re.DOTALL)
 
 
 def near(i, ids, past, future):
+    """The rows around row i, of any dialogue."""
     return list(range(max(0, i - past), min(len(ids), i + future + 1)))
 
 
@@ -24,11 +27,12 @@ def both_ways(first, second):
 
 
 def stability(now, before, factor=lambda a, b: a - b, least=0.5):
+    """The population stability index, or with another factor or least count what a learner may compute instead."""
     p, q = ([max(x, least) / sum(max(x, least) for x in counts) for x in counts] for counts in (now, before))
     return sum(factor(a, b) * math.log(a / b) for a, b in zip(p, q, strict=True))
 
 
-def said(capsys, exercise, answer):
+def printed(capsys, exercise, answer):
     exercises.check(exercise, answer)
     return capsys.readouterr().out.strip()
 
@@ -83,8 +87,8 @@ def said(capsys, exercise, answer):
         ("window", lambda i, ids, p, f: [i], "should give [0, 1, 2]"),
     ],
 )
-def test_answers(capsys, exercise, answer, words):
-    assert words in said(capsys, exercise, answer)
+def test_answers_are_right_or_get_a_hint(capsys, exercise, answer, words):
+    assert words in printed(capsys, exercise, answer)
 
 
 @pytest.mark.parametrize("path", sorted(build.SOURCE.glob("*.py")), ids=lambda path: path.stem)
@@ -97,3 +101,10 @@ def test_each_lesson_has_an_exercise_whose_solution_is_right(capsys, path):
         for code, words in ((cell, "No answer yet"), (f"{solution}\n{cell[cell.index('check(') :]}", "Right.")):
             exec(code, {"check": exercises.check})
             assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("module", [checking, hints])
+def test_the_examples_in_the_docstrings_are_right(module):
+    outcome = doctest.testmod(module)
+    assert outcome.attempted
+    assert not outcome.failed

@@ -101,7 +101,8 @@ def real_file(*parts: str) -> Path:
 def first_dialogues(split: Split, count: int) -> Split:
     """The turns of the first `count` dialogues of a split, or all turns when it has fewer dialogues."""
     stop = dialogue.spans(split.dialogue_ids)[:count][-1].stop
-    return Split(*(column[:stop] for column in split))  # type: ignore[arg-type]
+    texts, labels, speakers, dialogue_ids, sentiments = split
+    return Split(texts[:stop], labels[:stop], speakers[:stop], dialogue_ids[:stop], sentiments[:stop])
 
 
 def inputs(split: Split, tokenizer: Any, config: Mapping[str, Any], sentiments: bool = False) -> list[dict[str, Any]]:

@@ -1,0 +1,93 @@
+"""Reading lessons and profiles: their faults, and that each file is read once."""
+
+import os
+
+import nbformat
+import pytest
+from course_lessons import write_course, write_lesson
+
+from nbhelpers.course import lessons, machine, paths
+
+
+@pytest.fixture
+def course(tmp_path):
+    write_course(tmp_path / "notebooks")
+    return tmp_path / "notebooks"
+
+
+def test_two_cells_with_parameters_are_refused(tmp_path):
+    write_lesson(tmp_path, "01_two", "x = 1")
+    notebook = nbformat.read(tmp_path / "01_two.ipynb", 4)
+    notebook.cells[2].metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, tmp_path / "01_two.ipynb")
+    with pytest.raises(lessons.CourseError, match="2 cells are tagged"):
+        lessons.all_lessons(tmp_path)
+
+
+def test_a_parameters_cell_with_code_is_refused(tmp_path):
+    write_lesson(tmp_path, "01_code", "x = 1")
+    notebook = nbformat.read(tmp_path / "01_code.ipynb", 4)
+    notebook.cells[1].source = "seed = 1 + len('x')"
+    nbformat.write(notebook, tmp_path / "01_code.ipynb")
+    with pytest.raises(lessons.CourseError, match="only lines name = literal"):
+        lessons.all_lessons(tmp_path)
+
+
+def test_a_folder_without_lessons_is_refused(tmp_path):
+    with pytest.raises(lessons.CourseError, match="there are no lessons"):
+        lessons.all_lessons(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("'01': {epochs: 3}", "no parameter 'epochs' in 01"),
+        ("all: {epochs: 3}", "no parameter 'epochs' in all"),
+        ("1: {seed: 3}", '1 is neither "all" nor a lesson'),
+        ("'01': {rate: 1e-5}", "rate is '1e-5', but the lesson's is 0.5"),
+    ],
+)
+def test_a_faulty_profile_is_refused(course, content, message):
+    (course / "profiles.yml").write_text(f"default:\n  {content}\n")
+    with pytest.raises(lessons.CourseError, match=message):
+        lessons.profile_parameters("default", lessons.all_lessons(course)[0], course)
+
+
+def test_every_profile_of_the_course_fits_its_lessons():
+    for profile in lessons.profiles():
+        for lesson in lessons.all_lessons():
+            lessons.profile_parameters(profile, lesson)
+
+
+def test_each_lesson_is_read_once(course, monkeypatch):
+    reads = []
+    read = nbformat.read
+    monkeypatch.setattr(nbformat, "read", lambda path, **options: reads.append(path) or read(path, **options))
+    monkeypatch.setattr(paths, "NOTEBOOKS", course)
+    for lesson in lessons.all_lessons():
+        lessons.profile_parameters("other", lesson)
+    assert len(reads) == 3
+
+
+def test_a_changed_lesson_is_read_again(course):
+    (first, *_) = lessons.all_lessons(course)
+    write_lesson(course, "01_good", "x = 1")
+    notebook = nbformat.read(first.path, 4)
+    notebook.cells[1].source = "size = 3"
+    nbformat.write(notebook, first.path)
+    os.utime(first.path, ns=(0, 0))  # a clock too coarse to tell the two writes apart would hide the change
+    assert dict(lessons.read_lesson(first.path).parameters) == {"size": 3}
+    assert "seed" in first.parameters
+
+
+def test_doctor_reads_each_lesson_once(monkeypatch, course):
+    reads = []
+    read = nbformat.read
+    monkeypatch.setattr(nbformat, "read", lambda path, **options: reads.append(path) or read(path, **options))
+    for lesson in course.glob("*.ipynb"):  # doctor asks for the corpus and the encoder of the course
+        notebook = read(lesson, 4)
+        notebook.cells[1].source += '\ncorpus = "dialogues"\nencoder = "embedded"'
+        nbformat.write(notebook, lesson)
+    monkeypatch.setattr(paths, "NOTEBOOKS", course)
+    assert [row[0] for row in machine.profile_rows()] == ["default", "other"]
+    assert len(reads) == 3

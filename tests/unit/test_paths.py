@@ -1,0 +1,85 @@
+"""Where the course finds its files, where it writes, and which commit it names, in a checkout and in a wheel."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nbhelpers.course import paths, provenance
+from nbhelpers.course.errors import CourseError
+
+SHOW = (
+    "from nbhelpers.course import paths, provenance as p; print(paths.NOTEBOOKS, paths.RESULTS, paths.RUNS, p.commit())"
+)
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=test", "-c", "user.email=test"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def site_packages(tmp_path):
+    """A folder with the package as a wheel has it, in a repository that has nothing to do with the course."""
+    folder = tmp_path / "project" / "site-packages"
+    inside = folder / "nbhelpers"
+    shutil.copytree(paths.PACKAGE / "course", inside / "course", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(paths.PACKAGE / "__init__.py", inside)
+    (inside / "notebooks").mkdir()
+    (inside / "data" / "results").mkdir(parents=True)
+    git(tmp_path / "project", "init", "-q")
+    git(tmp_path / "project", "commit", "-q", "--allow-empty", "-m", "another project")
+    return folder
+
+
+def shown(folder, working_directory, **variables):
+    environment = {**os.environ, "PYTHONPATH": str(folder), **variables}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", SHOW], cwd=working_directory, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_a_wheel_has_its_own_files_writes_elsewhere_and_ignores_a_foreign_repository(site_packages, tmp_path):
+    notebooks, results, runs, commit = shown(site_packages, tmp_path)
+    inside = site_packages.resolve() / "nbhelpers"
+    assert (Path(notebooks), Path(results)) == (inside / "notebooks", inside / "data" / "results")
+    assert Path(runs) == tmp_path.resolve() / "runs"
+    assert commit == "unknown"
+
+
+def test_a_lesson_keeps_models_where_the_command_was_started(site_packages, tmp_path):
+    assert shown(site_packages, tmp_path, NBHELPERS_RUNS="kept")[2] == "kept"
+
+
+def test_a_checkout_has_its_files_beside_the_package():
+    assert paths.is_checkout()
+    assert paths.ROOT / "notebooks" == paths.NOTEBOOKS
+    assert paths.ROOT / "data" / "results" == paths.RESULTS
+
+
+def test_writing_into_a_wheel_is_refused_in_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    with pytest.raises(CourseError, match=r"^recording a measurement needs a checkout of the course, because"):
+        paths.require_checkout("recording a measurement")
+
+
+def test_the_commit_tells_whether_code_was_changed(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    assert provenance.commit() == "unknown"
+    (tmp_path / "data" / "results").mkdir(parents=True)
+    row, code = tmp_path / "data" / "results" / "t.jsonl", tmp_path / "code.py"
+    row.touch()
+    code.touch()
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-q", "-m", "first")
+    clean = provenance.commit()
+    row.write_text("{}")
+    assert provenance.commit() == clean
+    code.write_text("changed")
+    assert provenance.commit() == f"{clean}-dirty"

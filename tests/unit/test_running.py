@@ -1,0 +1,79 @@
+"""Running lessons: what the runner reports, and what `nbhelpers run` leaves behind."""
+
+import contextlib
+import json
+import signal
+import time
+
+import nbformat
+import psutil
+import pytest
+from course_lessons import run_command, start_command, write_course, write_lesson
+
+from nbhelpers.course import lessons, runner
+
+
+@pytest.fixture
+def course(tmp_path):
+    write_course(tmp_path / "notebooks")
+    return tmp_path / "notebooks"
+
+
+def test_run_continues_after_a_failure_and_shows_where_it_was(course):
+    code, out, err = run_command(course, "run", "-p", "seed=7")
+    assert code == 1, err
+    for expected in ("02_bad, cell 4", "y = x / 0  # the fault", "ZeroDivisionError: division by zero", "seed seen 7"):
+        assert expected in out
+    folder = next((course.parent / "runs").iterdir())
+    summary = json.loads((folder / "summary.json").read_text())
+    good, bad, slow = summary["lessons"]
+    assert [bool(lesson["failure"]) for lesson in summary["lessons"]] == [False, True, False]
+    assert bad["failure"]["cell"] == 4
+    assert good["headline"] == slow["headline"] == {"seed seen": 7}
+    assert good["peak_gib"] > bad["peak_gib"] + 0.2
+    assert 0 < good["minutes"] < 1
+    assert {path.name for path in folder.glob("*.ipynb")} == {"01_good.ipynb", "02_bad.ipynb", "03_slow.ipynb"}
+    assert not nbformat.read(course / "01_good.ipynb", 4).cells[2].get("outputs")  # the lesson itself is not changed
+
+
+def test_a_profile_sets_parameters_and_a_run_without_failures_exits_with_0(course):
+    code, _, _ = run_command(course, "run", "1", "03", "--profile", "other")
+    assert code == 0
+    summary = json.loads(next((course.parent / "runs").glob("*/summary.json")).read_text())
+    assert [lesson["headline"]["seed seen"] for lesson in summary["lessons"]] == [5, 6]
+
+
+def is_sleeping(runs):
+    """Whether the cell that sleeps has started, by the executed copy, which is written again at each cell."""
+    for copy in runs.glob("*/03_slow.ipynb"):
+        with contextlib.suppress(ValueError):  # it is being written at this moment
+            cells = json.loads(copy.read_text())["cells"]
+            return any("sleep(600)" in "".join(c["source"]) and c["metadata"]["papermill"]["start_time"] for c in cells)
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_kernel_and_leaves_no_process(course, number):
+    process = start_command(course, "run", "03", "-p", "name=sleep", start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not is_sleeping(course.parent / "runs"):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    kernels = psutil.Process(process.pid).children(recursive=True)
+    assert kernels
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert not psutil.wait_procs(kernels, timeout=5)[1]
+
+
+def test_the_death_of_a_kernel_is_a_failure_of_its_cell(tmp_path):
+    write_lesson(tmp_path, "04_dies", "fine = 1", "import os\nos._exit(9)")
+    (tmp_path / "out").mkdir()
+    lesson = lessons.read_lesson(tmp_path / "04_dies.ipynb")
+    result = runner.run_lesson(lesson, {"seed": 1}, tmp_path / "out")
+    assert result.failure.cell == 4
+    assert "os._exit(9)" in result.failure.source
+    assert "ran out of memory" in result.failure.error
