@@ -394,7 +394,7 @@ pd.DataFrame(rows).T.round(4)
 # the reason. On the other hand, no alarm proves little: a model can become worse while the shares of its labels look
 # the same. So label a small random sample every month, and compute the score again.
 #
-# In production the same counts come from `/metrics`: `nbhelpers_labels_total` and `nbhelpers_confidence`.
+# In production the same counts come from `/metrics`: `nbhelpers_predictions_total` and `nbhelpers_confidence`.
 
 # %% [markdown]
 # ## What goes wrong

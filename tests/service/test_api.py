@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def turns(*texts):
     return [{"speaker": "AB"[i % 2], "text": text} for i, text in enumerate(texts)]
 
 
-def test_texts_are_answered_in_order_with_all_labels(client):
+def test_texts_get_results_in_order_with_all_labels(client):
     texts = ["Hello.", "Go away!", "Grüße, 你好 😀", "Hello."]
     answer = ask(client, "/classify", {"texts": texts})
     assert answer.status_code == 200
@@ -48,7 +49,7 @@ def test_top_k(client):
 
 
 @pytest.mark.parametrize("future", [True, False, None])
-def test_dialogue_sees_the_past_and_the_future_only_if_asked(client, future):
+def test_a_turn_sees_earlier_turns_and_later_ones_only_on_request(client, future):
     texts = ["Where is it?", "Gone.", "Gone?!"]
     content = ask(client, "/classify/dialogue", {"turns": turns(*texts), "future": future}).json()
     assert content["future"] is (future is not False)  # null: as the model was trained, here with the future
@@ -58,7 +59,7 @@ def test_dialogue_sees_the_past_and_the_future_only_if_asked(client, future):
         assert standins.right(result, text)
 
 
-def test_a_live_model_cannot_see_the_future():
+def test_a_causal_model_refuses_to_see_later_turns():
     with TestClient(serving.create_app(standins.model(future=False))) as client:
         answer = ask(client, "/classify/dialogue", {"turns": turns("Hi."), "future": True})
         assert answer.status_code == 422
@@ -71,8 +72,8 @@ BAD = {
     "too many texts": ({"texts": ["a"] * 65}, "at most 64"),
     "empty": ({"texts": ["fine", " \n"]}, "texts.1: the text is empty"),
     "too long": ({"texts": ["a" * 2001]}, "at most 2000 characters"),
-    "NUL": ({"texts": ["a\0b"]}, "texts.0: the text holds a NUL character"),
-    "lone surrogate": (b'{"texts": ["\\ud83d!"]}', "texts.0: the text holds half a character"),
+    "NUL": ({"texts": ["a\0b"]}, "texts.0: the text contains a NUL character"),
+    "lone surrogate": (b'{"texts": ["\\ud83d!"]}', "texts.0: the text contains half of a character"),
     "number": ({"texts": [7]}, "texts.0: Input should be a valid string"),
     "null": ({"texts": None}, "texts: Input should be a valid list"),
     "string for a list": ({"texts": "abc"}, "texts: Input should be a valid list"),
@@ -91,7 +92,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_is_said_in_a_sentence(client, case):
+def test_validation_errors_are_readable(client, case):
     content, sentence = BAD[case]
     answer = ask(client, "/classify", content)
     assert answer.status_code == 422
@@ -104,7 +105,7 @@ BREAKING = [b'{"texts": ["\xff"]}', b"[" * 100_000, b'{"texts": ["a"], "top_k": 
 
 
 @pytest.mark.parametrize("content", BREAKING, ids=["not UTF-8", "deep", "digits"])
-def test_bodies_that_break_parsers(client, content):
+def test_malformed_bodies(client, content):
     answer = ask(client, "/classify", content)
     assert answer.status_code in (400, 422)
     assert set(answer.json()) == {"error", "request_id"}
@@ -122,7 +123,7 @@ BAD_TURNS = {
 
 
 @pytest.mark.parametrize("case", BAD_TURNS)
-def test_wrong_turns(client, case):
+def test_validation_errors_of_turns_are_readable(client, case):
     content, sentence = BAD_TURNS[case]
     answer = ask(client, "/classify/dialogue", {"turns": content})
     assert answer.status_code == 422
@@ -138,13 +139,13 @@ def test_a_form_of_another_site_cannot_post(client):
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_a_large_body_is_refused_unread(client):
+def test_a_body_announced_as_too_large_is_refused(client):
     answer = ask(client, "/classify", b"x" * (512 * 1024 + 1))
     assert answer.status_code == 413
     assert "more than 524288 bytes" in answer.json()["error"]
 
 
-def test_an_endless_body_is_read_up_to_the_limit_only():
+def test_an_endless_body_is_read_only_up_to_the_limit():
     pieces, sent = iter(range(1000)), []
 
     async def receive():
@@ -159,10 +160,10 @@ def test_an_endless_body_is_read_up_to_the_limit_only():
     assert next(pieces) == 9  # of 64 KiB each
 
 
-def test_other_paths_and_methods(client):
+def test_unknown_paths_and_wrong_methods(client):
     for answer, status in (
         (client.get("/nothing"), 404), (client.get("/classify"), 405), (ask(client, "/classify/", {}), 404),
-        (client.get("/../nbhelpers/serving.py"), 404),
+        (client.get("/../nbhelpers/serving/app.py"), 404),
     ):  # fmt: skip
         assert answer.status_code == status
         assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
@@ -175,7 +176,7 @@ def failing(examples):
     return standins.answers(examples)
 
 
-def test_an_error_inside_shows_nothing_and_is_logged_under_its_id(caplog):
+def test_an_internal_error_is_logged_but_not_shown(caplog):
     with TestClient(serving.create_app(standins.model(failing))) as client, caplog.at_level(logging.INFO):
         answer = ask(client, "/classify", {"texts": ["bad"]})
         assert answer.status_code == 500
@@ -192,32 +193,33 @@ def test_an_error_inside_shows_nothing_and_is_logged_under_its_id(caplog):
 @pytest.mark.parametrize(
     "rows", [np.zeros((2, 7)), np.zeros((1, 6)), np.full((1, 7), np.nan)], ids=["too many", "classes", "not finite"]
 )
-def test_a_model_that_answers_nonsense_is_an_error_and_not_ready(rows):
+def test_logits_of_the_wrong_shape_or_not_finite_are_an_error_and_not_ready(rows):
     with TestClient(serving.create_app(standins.model(lambda examples: [rows for _ in examples]))) as client:
         assert ask(client, "/classify", {"texts": ["a"]}).status_code == 500
         assert client.get("/ready").status_code == 503
         assert client.get("/health").json() == {"alive": True}
 
 
-def test_ready_says_what_the_model_is(client):
+def test_ready_describes_the_model(client):
     wanted = {"model": "stand-in", "labels": list(standins.LABELS), "future": True, "texts": 64}
     assert client.get("/ready").json() == wanted
 
 
-def test_metrics_count_answers_labels_and_confidence():
+def test_metrics_count_requests_predictions_and_confidence():
     with TestClient(serving.create_app(standins.model())) as client:
         ask(client, "/classify", {"texts": ["Hello.", "Hello."]})
         ask(client, "/classify", {})
         client.get("/what/ever")
         shown = client.get("/metrics").text
     label, confidence = max(standins.scores("Hello.").items(), key=lambda entry: entry[1])
-    assert 'nbhelpers_requests_total{path="/classify",status="200"} 1.0' in shown
-    assert 'nbhelpers_requests_total{path="/classify",status="422"} 1.0' in shown
-    assert 'nbhelpers_requests_total{path="other",status="404"} 1.0' in shown
-    assert f'nbhelpers_labels_total{{label="{label}"}} 2.0' in shown
+    requests = "http_requests_total"
+    assert requests + '{handler="/classify",method="POST",status="200"} 1.0' in shown
+    assert requests + '{handler="/classify",method="POST",status="422"} 1.0' in shown
+    assert requests + '{handler="none",method="GET",status="404"} 1.0' in shown  # one name for all unknown paths
+    assert f'nbhelpers_predictions_total{{label="{label}"}} 2.0' in shown
     assert float(re.search(r"nbhelpers_confidence_sum (\S+)", shown)[1]) == pytest.approx(2 * confidence, abs=1e-4)
-    assert "nbhelpers_batch_items_sum 2.0" in shown
-    assert "nbhelpers_waiting_tokens 0.0" in shown
+    assert "nbhelpers_batch_size_sum 2.0" in shown
+    assert "nbhelpers_queued_tokens 0.0" in shown
 
 
 @pytest.fixture
@@ -227,14 +229,14 @@ def locked():
 
 
 @pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer wrong", f"Basic {KEY}", KEY])
-def test_without_the_key_nothing_is_computed(locked, given):
+def test_requests_without_the_key_get_401(locked, given):
     headers = {} if given is None else {"Authorization": given.encode()}
     for answer in (ask(locked, "/classify", {"texts": ["a"]}, **headers), locked.get("/metrics", headers=headers)):
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_with_the_key_all_is_answered_and_the_log_does_not_know_it(locked, caplog):
+def test_requests_with_the_key_work_and_the_key_is_not_logged(locked, caplog):
     with caplog.at_level(logging.DEBUG):
         assert ask(locked, "/classify", {"texts": ["a"]}, Authorization=f"Bearer {KEY}".encode()).status_code == 200
         assert ask(locked, "/classify", {"texts": ["a"]}, Authorization=b"Bearer wrong").status_code == 401
@@ -250,7 +252,7 @@ def test_a_blank_key_is_refused():
         serving.create_app(standins.model(), api_key=" ")
 
 
-def test_security_headers_stand_on_every_answer(client):
+def test_every_response_has_security_headers(client):
     answers = [client.get(path) for path in ("/", "/docs", "/health", "/nothing")] + [ask(client, "/classify", {})]
     for answer in answers:
         policy = answer.headers["Content-Security-Policy"]
@@ -260,7 +262,7 @@ def test_security_headers_stand_on_every_answer(client):
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["X-Frame-Options"] == "DENY"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
-        assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["X-Request-ID"])
+        assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
     assert len({answer.headers["X-Request-ID"] for answer in answers}) == len(answers)
 
 
@@ -277,16 +279,31 @@ def test_docs_name_every_path_and_field(client):
         assert name in text
 
 
-def test_a_copy_of_the_one_file_serves_its_api(tmp_path):
-    shutil.copy(serving.__file__, tmp_path)
+def test_a_copy_of_the_folder_without_its_page_leads_to_the_docs(tmp_path):
+    folder = Path(serving.__file__).parent
+    shutil.copytree(folder, tmp_path / "web", ignore=shutil.ignore_patterns("page.html", "__pycache__"))
     code = (
-        "import serving; from starlette.testclient import TestClient as T; import numpy as np\n"
-        "e = lambda texts: [{'input_ids': [1]} for t in texts]\n"
-        "m = serving.Model(('a', 'b'), e, e, lambda es: [np.zeros((1, 2)) for _ in es])\n"
-        "with T(serving.create_app(m)) as c:\n"
-        "    print(c.post('/classify', json={'texts': ['x']}).status_code, '/classify' in c.get('/').text)"
+        "import web; from starlette.testclient import TestClient\n"
+        "with TestClient(web.create_app(web.Model(('a', 'b'), list, list, list))) as client:\n"
+        "    response = client.get('/')\n"
+        "    print(response.url.path, '/classify' in response.text)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout.split() == ["200", "True"]
+    assert done.stdout.split() == ["/docs", "True"]
+
+
+def test_the_id_of_a_proxy_is_kept_and_logged(client, caplog):
+    given = "0123456789abcdef0123456789abcdef"
+    response = client.get("/nothing", headers={"X-Request-ID": given})
+    assert response.headers["X-Request-ID"] == response.json()["request_id"] == given
+    for unfit in ("x" * 40, "1; DROP TABLE"):
+        response = client.get("/nothing", headers={"X-Request-ID": unfit})
+        assert re.fullmatch("[0-9a-f]{32}", response.json()["request_id"])
+
+
+def test_a_path_cannot_forge_a_line_of_the_log(client, caplog):
+    with caplog.at_level(logging.INFO):
+        client.get("/x%0AINFO forged")
+    assert any(" GET /x\\nINFO forged 404 " in record.getMessage() for record in caplog.records)

@@ -50,7 +50,7 @@ async def post(client, texts):
     return answer, texts
 
 
-def test_100_at_once_with_64_long_ones_all_get_their_own_answer(run_service):
+def test_100_concurrent_requests_each_get_their_own_answer(run_service):
     rng = random.Random(0)
     letters = "abcdefgh é😀."
     text = lambda n: "".join(rng.choices(letters, k=n - 1)) + "!"  # noqa: E731
@@ -63,7 +63,7 @@ def test_100_at_once_with_64_long_ones_all_get_their_own_answer(run_service):
         batches.append([len(example["input_ids"]) for example in examples])
         return standins.answers(examples)
 
-    limits = serving.Limits(waiting_tokens=1_000_000)
+    limits = serving.Limits(max_queued_tokens=1_000_000)
 
     async def all_at_once(address):
         async with httpx.AsyncClient(base_url=address, timeout=30, limits=httpx.Limits(max_connections=None)) as client:
@@ -79,13 +79,14 @@ def test_100_at_once_with_64_long_ones_all_get_their_own_answer(run_service):
     assert len(batches) < sum(map(len, calls)) / 2  # batched,
     assert max(map(len, batches)) <= limits.batch_size
     for lengths in batches:
-        assert len(lengths) == 1 or max(lengths) * len(lengths) <= limits.batch_tokens  # within the budget,
+        assert len(lengths) == 1 or max(lengths) * len(lengths) <= limits.max_tokens  # within the budget,
         assert max(lengths) - min(lengths) <= 2 * (4 + max(lengths) / 3)  # of like length
 
 
-def test_a_long_request_does_not_hold_up_short_ones(run_service):
+@pytest.mark.alone
+def test_short_requests_overtake_a_long_one(run_service):
     """64 texts of 64 tokens at 1 ms a token are 4 s of work, in batches of 0.25 s; a short text waits for one."""
-    limits = serving.Limits(batch_tokens=256)
+    limits = serving.Limits(max_tokens=256)
     long = [f"{i:064d}" for i in range(64)]
     with run_service(standins.model(standins.slow(0.001)), limits) as address:
         began, done = time.monotonic(), {}
@@ -108,8 +109,8 @@ def test_a_long_request_does_not_hold_up_short_ones(run_service):
         assert all(map(standins.right, done[name][1].json()["results"], texts))
 
 
-def test_a_long_request_is_not_starved_by_short_ones(run_service):
-    limits = serving.Limits(batch_tokens=64)
+def test_many_short_requests_do_not_starve_a_long_one(run_service):
+    limits = serving.Limits(max_tokens=64)
     with run_service(standins.model(standins.slow(0.0005)), limits) as address:
         stop = threading.Event()
 
@@ -147,15 +148,15 @@ def gate():
     gate.open.set()
 
 
-def test_overload_is_refused_with_a_time_and_ends(run_service, gate):
-    with run_service(standins.model(gate), serving.Limits(waiting_tokens=100)) as address:
+def test_overload_gets_503_with_retry_after_and_recovers(run_service, gate):
+    with run_service(standins.model(gate), serving.Limits(max_queued_tokens=100)) as address:
         kept = []
         ask = lambda text: kept.append(httpx.post(f"{address}/classify", json={"texts": [text]}, timeout=20))  # noqa: E731
         threads = [threading.Thread(target=ask, args=("a" * 90,)) for _ in range(2)]
         threads[0].start()
         until(lambda: gate.asked)  # one is computed,
         threads[1].start()
-        until(lambda: metric(address, "nbhelpers_waiting_tokens") == 90)  # one waits,
+        until(lambda: metric(address, "nbhelpers_queued_tokens") == 90)  # one waits,
         refused = httpx.post(f"{address}/classify", json={"texts": ["b" * 20]})  # and there is no room for this
         assert refused.status_code == 503
         assert 1 <= int(refused.headers["Retry-After"]) <= 60
@@ -168,13 +169,13 @@ def test_overload_is_refused_with_a_time_and_ends(run_service, gate):
         assert httpx.post(f"{address}/classify", json={"texts": ["b" * 20]}).status_code == 200
 
 
-def test_one_call_larger_than_the_queue_is_taken_when_nothing_waits(run_service):
-    with run_service(standins.model(), serving.Limits(waiting_tokens=10)) as address:
+def test_a_request_larger_than_the_queue_is_accepted_when_the_queue_is_empty(run_service):
+    with run_service(standins.model(), serving.Limits(max_queued_tokens=10)) as address:
         assert httpx.post(f"{address}/classify", json={"texts": ["a" * 90]}).status_code == 200
 
 
-def test_too_many_requests_are_refused_before_their_bodies_are_read(run_service):
-    with run_service(standins.model(), serving.Limits(requests=3)) as address:
+def test_too_many_concurrent_requests_get_503_before_their_bodies_are_read(run_service):
+    with run_service(standins.model(), serving.Limits(max_concurrent_requests=3)) as address:
         half = [connect(address) for _ in range(3)]
         for connection in half:
             connection.sendall(request(["a"])[:-2])
@@ -185,17 +186,17 @@ def test_too_many_requests_are_refused_before_their_bodies_are_read(run_service)
         until(lambda: httpx.post(f"{address}/classify", json={"texts": ["a"]}).status_code == 200)
 
 
-def test_work_of_a_client_that_hangs_up_is_dropped(run_service, gate):
+def test_work_for_a_client_that_hangs_up_is_cancelled(run_service, gate):
     with run_service(standins.model(gate)) as address:
         first, gone, last = connect(address), connect(address), connect(address)
         first.sendall(request(["first"]))
         until(lambda: gate.asked)
         gone.sendall(request(["gone"] * 8))
-        until(lambda: metric(address, "nbhelpers_waiting_tokens") == 32)
+        until(lambda: metric(address, "nbhelpers_queued_tokens") == 32)
         gone.close()
-        until(lambda: metric(address, 'nbhelpers_requests_total{path="/classify",status="499"}') == 1)
+        until(lambda: metric(address, 'http_requests_total{handler="/classify",method="POST",status="499"}') == 1)
         last.sendall(request(["last one"]))
-        until(lambda: metric(address, "nbhelpers_waiting_tokens") >= 8)
+        until(lambda: metric(address, "nbhelpers_queued_tokens") >= 8)
         gate.open.set()
         for connection in (first, last):
             assert b"200 OK" in connection.recv(65536)
@@ -203,7 +204,7 @@ def test_work_of_a_client_that_hangs_up_is_dropped(run_service, gate):
     assert gate.asked == ["first", "last one"]
 
 
-def test_one_bad_text_does_not_fail_its_neighbours(run_service):
+def test_a_failing_text_does_not_fail_others_in_its_batch(run_service):
     def predict(examples):
         if "bad!" in standins.texts_of(examples):
             raise RuntimeError("no")
@@ -213,14 +214,15 @@ def test_one_bad_text_does_not_fail_its_neighbours(run_service):
         async with httpx.AsyncClient(base_url=address) as client:
             return await asyncio.gather(*(post(client, [text]) for text in ("good", "bad!", "fine")))
 
-    with run_service(standins.model(predict), serving.Limits(delay=0.3)) as address:
+    with run_service(standins.model(predict), serving.Limits(batching_delay=0.3)) as address:
         answered = asyncio.run(together(address))
     assert [answer.status_code for answer, _ in answered] == [200, 500, 200]
     assert standins.right(answered[2][0].json()["results"][0], "fine")
 
 
-def test_slow_and_broken_clients_hinder_nobody(run_service, caplog):
-    with run_service(standins.model(), serving.Limits(body_seconds=0.5)) as address:
+@pytest.mark.alone
+def test_slow_and_broken_clients_do_not_block_others(run_service, caplog):
+    with run_service(standins.model(), serving.Limits(body_timeout=0.5)) as address:
         head, half, left, slow = (connect(address) for _ in range(4))
         head.sendall(b"POST /classify HTTP/1.1\r\nHost:")  # half of a head
         half.sendall(request(["half"])[:-4])  # half of a body
@@ -235,7 +237,7 @@ def test_slow_and_broken_clients_hinder_nobody(run_service, caplog):
         answer = read_all(half)  # to its end: the service hangs up
         assert b"408 Request Timeout" in answer
         assert b"not complete after 0.5 s" in answer
-        assert metric(address, 'nbhelpers_requests_total{path="/classify",status="499"}') == 1
+        assert metric(address, 'http_requests_total{handler="/classify",method="POST",status="499"}') == 1
     assert not [record for record in caplog.records if record.exc_info]
 
 
@@ -258,5 +260,5 @@ def test_10_000_tiny_requests():
 
     with standins.process(0) as (_, address, _):
         asyncio.run(all_of_them(address))
-        assert metric(address, 'nbhelpers_requests_total{path="/classify",status="200"}') == 10_000
-        assert metric(address, "nbhelpers_waiting_tokens") == 0
+        assert metric(address, 'http_requests_total{handler="/classify",method="POST",status="200"}') == 10_000
+        assert metric(address, "nbhelpers_queued_tokens") == 0

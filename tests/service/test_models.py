@@ -1,4 +1,4 @@
-"""`adapt`, and one service test for three kinds of the same model: torch, ONNX, and ONNX with 8-bit weights."""
+"""`make_model`, and one service test for three kinds of the same model: torch, ONNX, and ONNX with 8-bit weights."""
 
 import numpy as np
 import onnx
@@ -122,10 +122,10 @@ def test_the_exports_are_close_to_torch_and_are_not_torch(pair, variants, form):
 
 
 @pytest.mark.parametrize("causal_turns", [True, False], ids=["causal_turns", "with the future"])
-@pytest.mark.parametrize("style", ["name", "none"])
-def test_whole_dialogues_in_one_pass(pair, live, style):
+@pytest.mark.parametrize("speaker_format", ["name", "none"])
+def test_whole_dialogues_in_one_pass(pair, causal_turns, speaker_format):
     tokenizer, classifier = pair
-    classifier.config.causal_turns = live
+    classifier.config.causal_turns = causal_turns
     direct = export.make_logits_fn(classifier)
     model = serving.make_model(
         serving.torch_logits_fn(classifier),
@@ -133,7 +133,7 @@ def test_whole_dialogues_in_one_pass(pair, live, style):
         LABELS,
         dialogue=dialogue,
         speaker_format=speaker_format,
-        future=0 if live else 1,
+        future=0 if causal_turns else 1,
     )
     serving.probe(model)
     turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, speaker_format=speaker_format)
@@ -143,7 +143,7 @@ def test_whole_dialogues_in_one_pass(pair, live, style):
     first = dialogue.whole_dialogues(turns[:1], [0], tokenizer)
     only_past = ask(model, "/classify/dialogue", asked(future=False))
     assert np.abs(only_past[0] - directly(direct, first)[0]).max() < NEAR  # the first turn sees itself only
-    assert live or np.abs(served[0] - only_past[0]).max() > 1e-3
+    assert causal_turns or np.abs(served[0] - only_past[0]).max() > 1e-3
     single = ask(model, "/classify", {"texts": TEXTS[:1]})
     plain = dialogue.whole_dialogues(dialogue.encode_turns(TEXTS[:1], [0], tokenizer), [0], tokenizer)
     assert np.abs(single - directly(direct, plain)).max() < NEAR

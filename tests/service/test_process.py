@@ -19,7 +19,7 @@ async def ask(client, text):
     assert standins.right(answer.json()["results"][0], text)
 
 
-def test_sigterm_answers_what_is_in_flight_and_takes_nothing_new():
+def test_sigterm_finishes_open_requests_and_accepts_no_new_ones():
     async def scene(running, address):
         answered, ended = 0, 0
 
@@ -56,7 +56,7 @@ def test_sigterm_answers_what_is_in_flight_and_takes_nothing_new():
         assert "Traceback" not in log()
 
 
-def test_a_model_that_hangs_does_not_keep_the_process():
+def test_a_model_that_hangs_does_not_keep_the_process_alive():
     with standins.process("hang") as (running, address, _):
         waiting = socket.create_connection(address.removeprefix("http://").split(":"))
         waiting.sendall(
@@ -72,7 +72,7 @@ def test_a_model_that_hangs_does_not_keep_the_process():
         waiting.close()
 
 
-def test_the_key_comes_from_the_environment_and_ctrl_c_ends_quietly():
+def test_the_key_is_read_from_the_environment_and_ctrl_c_ends_quietly():
     with standins.process(0, NBHELPERS_API_KEY="sesame") as (running, address, log):
         assert address.startswith("http://127.0.0.1:")
         assert httpx.post(f"{address}/classify", json={"texts": ["a"]}).status_code == 401
@@ -84,7 +84,7 @@ def test_the_key_comes_from_the_environment_and_ctrl_c_ends_quietly():
         logged = log()
         assert "Traceback" not in logged
         assert "sesame" not in logged
-        assert re.search(r"[0-9a-f]{16} /classify 401", logged)
+        assert re.search(r"[0-9a-f]{32} POST /classify 401", logged)
 
 
 def broken(predict=standins.answers, **options):
@@ -108,7 +108,7 @@ def silent(examples):
         (broken(lambda examples: standins.answers(examples) * 2), "the model gave logits of shape (2, 7) for (1, 7)"),
     ],
 )
-def test_what_prevents_the_start_is_told_in_a_sentence(load, sentence):
+def test_a_failed_start_is_reported_in_one_sentence(load, sentence):
     with pytest.raises(SystemExit) as ended:
         serving.serve(load, port=0)
     assert ended.value.code.startswith("The service did not start: ")  # a string: printed, exit code 1

@@ -1,0 +1,56 @@
+"""The application: paths, middleware, and the queue that runs as long as the application does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from asgi_correlation_id import CorrelationIdMiddleware
+from fastapi import FastAPI
+
+from .limits import DEFAULTS, Limits
+from .middleware import Guard
+from .model import Model
+from .pages import add_pages
+from .problems import handle_problems
+from .routes import Engine, make_router
+
+# The name of an environment variable. It is never an argument, because a list of processes shows arguments.
+API_KEY = "NBHELPERS_API_KEY"
+
+
+def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None = None) -> FastAPI:
+    """The service as an ASGI application.
+
+    Args:
+        model: see `Model`; `make_model` makes one.
+        limits: what the service accepts.
+        api_key: what clients must send as "Authorization: Bearer KEY"; None asks for no key.
+
+    Raises:
+        ValueError: the key is blank.
+
+    >>> create_app(Model(("no", "yes"), list, list, list)).title
+    'nbhelpers: model'
+    """
+    if api_key is not None and not api_key.strip():
+        raise ValueError(f"the API key is blank; give {API_KEY} a value, or remove it")
+    engine = Engine(model, limits)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        batching = asyncio.create_task(engine.batcher.run())
+        yield
+        batching.cancel()
+        engine.stop()
+
+    title = f"nbhelpers: {model.name}"
+    # FastAPI's own /docs would load scripts from another host; `add_pages` has one that does not.
+    app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.include_router(make_router(engine, with_key=api_key is not None))
+    add_pages(app)
+    handle_problems(app)
+    # The last one added is the outermost: each request has its id first, then it is counted, then it is checked.
+    app.add_middleware(Guard, limits=limits, api_key=api_key)
+    engine.metrics.watch_requests(app)
+    app.add_middleware(CorrelationIdMiddleware)
+    return app

@@ -1,0 +1,159 @@
+"""Examples of all requests in one queue, computed in batches of similar length by one thread."""
+
+import asyncio
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from heapq import nsmallest
+from typing import Any
+
+from .limits import Limits
+from .model import Example, Logits
+from .problems import overloaded
+
+
+class ModelThread:
+    """One thread that calls one function after the other.
+
+    It is a daemon thread, unlike those of a ThreadPoolExecutor: a model that hangs must not keep the process alive.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: queue.SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = (
+            queue.SimpleQueue()
+        )
+        threading.Thread(target=self.work, daemon=True).start()
+
+    def __call__(self, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        future: Future[Any] = Future()
+        self.jobs.put((future, function, args))
+        return asyncio.wrap_future(future)
+
+    def work(self) -> None:
+        while job := self.jobs.get():  # `stop` puts None
+            future, function, args = job
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function(*args))
+                except BaseException as error:  # whatever it is, the one who waits has to know
+                    future.set_exception(error)
+
+    def stop(self) -> None:
+        """End the thread after what it has been given so far."""
+        self.jobs.put(None)
+
+
+@dataclass(eq=False, slots=True)
+class QueuedExample:
+    """An example that waits for its logits."""
+
+    example: Example
+    num_tokens: int
+    turn: int  # the lowest goes first; `Batcher` says how it is counted
+    logits: asyncio.Future[Logits]
+
+
+class Batcher:
+    """Computes the logits of examples, in batches that hold examples of several requests.
+
+    The example with the lowest turn leads a batch, and the examples nearest to it in length join it. An example's turn
+    is the clock at its arrival plus the tokens of its own request up to and including itself, and the clock is the turn
+    of the last leader. Requests therefore share the model by tokens: a short request overtakes a long one that came
+    earlier, and no request waits forever. This is self-clocked fair queueing (Golestani, 1994, "A self-clocked fair
+    queueing scheme for broadband applications").
+
+    Args:
+        predict: examples -> the logits of each, [turns, classes].
+        limits: `max_queued_tokens`, `max_tokens`, `batch_size` and `batching_delay` are used.
+    """
+
+    def __init__(self, predict: Callable[[list[Example]], list[Logits]], limits: Limits) -> None:
+        self.predict, self.limits, self.thread = predict, limits, ModelThread()
+        self.queue: list[QueuedExample] = []
+        self.queued_tokens = self.clock = 0
+        self.seconds_per_token = 1e-4  # a first guess, measured from then on; used for the header Retry-After
+        self.arrived = asyncio.Event()
+        self.on_batch: Callable[[int], None] = lambda batch_size: None
+
+    async def __call__(self, examples: Sequence[Example]) -> list[Logits]:
+        """The logits of these examples. When cancelled, examples that are not yet in a batch are dropped.
+
+        Raises:
+            HTTPException: status 503, when the queue is full.
+        """
+        lengths = [len(example["input_ids"]) for example in examples]
+        # A request larger than the whole queue is accepted when nothing waits; it would never be otherwise.
+        if self.queued_tokens and self.queued_tokens + sum(lengths) > self.limits.max_queued_tokens:
+            raise overloaded(self.queued_tokens * self.seconds_per_token)
+        loop = asyncio.get_running_loop()
+        turns = itertools.islice(itertools.accumulate(lengths, initial=self.clock), 1, None)
+        queued = [
+            QueuedExample(example, length, turn, loop.create_future())
+            for example, length, turn in zip(examples, lengths, turns, strict=True)
+        ]
+        self.queue += queued
+        self.queued_tokens += sum(lengths)
+        self.arrived.set()
+        try:
+            return await asyncio.gather(*(item.logits for item in queued))
+        finally:
+            for item in queued:
+                item.logits.cancel()  # without effect on those that are done
+
+    async def run(self) -> None:
+        """Compute batches until cancelled."""
+        while True:
+            await self.arrived.wait()
+            await asyncio.sleep(self.limits.batching_delay)
+            while batch := self.take():
+                start = time.monotonic()
+                await self.compute(batch)
+                pace = (time.monotonic() - start) / sum(item.num_tokens for item in batch)
+                self.seconds_per_token += 0.1 * (pace - self.seconds_per_token)  # a running mean
+            self.arrived.clear()
+
+    def take(self) -> list[QueuedExample]:
+        """Remove the next batch from the queue and return it; it is empty when nothing waits."""
+        self.queue = [item for item in self.queue if not item.logits.done()]  # done before a batch means cancelled
+        batch: list[QueuedExample] = []
+        if self.queue:
+            leader = min(self.queue, key=lambda item: item.turn)
+            self.clock = leader.turn
+            batch = self.similar_to(leader)
+            in_batch = set(map(id, batch))
+            self.queue = [item for item in self.queue if id(item) not in in_batch]
+        self.queued_tokens = sum(item.num_tokens for item in self.queue)
+        return batch
+
+    def similar_to(self, leader: QueuedExample) -> list[QueuedExample]:
+        """The leader, and queued examples nearest to it in length, as many as fit into a batch."""
+        batch: list[QueuedExample] = []
+        longest = 0
+        by_distance = lambda item: (item is not leader, abs(item.num_tokens - leader.num_tokens), item.turn)  # noqa: E731
+        for item in nsmallest(self.limits.batch_size, self.queue, by_distance):
+            longest = max(longest, item.num_tokens)
+            # Padding costs as much as tokens, so a batch takes only lengths within a quarter of the leader's.
+            similar = abs(item.num_tokens - leader.num_tokens) <= 4 + leader.num_tokens // 4
+            if batch and (not similar or (len(batch) + 1) * longest > self.limits.max_tokens):
+                break
+            batch.append(item)
+        return batch
+
+    async def compute(self, batch: list[QueuedExample]) -> None:
+        """Give each example its logits. If a batch fails, each example is tried alone: one must not fail the others."""
+        self.on_batch(len(batch))
+        try:
+            results = await self.thread(self.predict, [item.example for item in batch])
+            for item, logits in zip(batch, results, strict=True):
+                if not item.logits.done():
+                    item.logits.set_result(logits)
+        except Exception as error:
+            if len(batch) > 1:
+                for item in batch:
+                    await self.compute([item])
+            elif not batch[0].logits.done():
+                batch[0].logits.set_exception(error)

@@ -1,0 +1,34 @@
+"""How much one process of the service accepts, and how it groups texts into batches."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the service accepts. The defaults suit an encoder of 20 to 130 million parameters on a few CPU cores.
+
+    Args:
+        max_texts: texts or turns in one request.
+        max_characters: characters of one text.
+        max_body_bytes: bytes of the body of one request.
+        body_timeout: seconds within which a client must have sent the body.
+        max_concurrent_requests: POST requests that are handled at the same time; further ones get status 503.
+        max_queued_tokens: tokens that may wait for the model; what does not fit gets status 503.
+        max_tokens: the token budget of a batch, padding included. It bounds how long a short text waits for a batch
+            that has already started.
+        batch_size: the most examples in a batch.
+        batching_delay: seconds that an idle service waits for further requests before it starts a batch.
+    """
+
+    max_texts: int = 64
+    max_characters: int = 2000
+    max_body_bytes: int = 512 * 1024
+    body_timeout: float = 5.0
+    max_concurrent_requests: int = 512
+    max_queued_tokens: int = 65_536
+    max_tokens: int = 1024
+    batch_size: int = 32
+    batching_delay: float = 0.0
+
+
+DEFAULTS = Limits()

@@ -1,0 +1,157 @@
+"""What the service knows of a model, and how such a `Model` is made from torch or ONNX."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# "input_ids", and for a model of dialogues "starts" and "ends" of the turns to classify
+Example = Mapping[str, Sequence[int]]
+Batch = dict[str, NDArray[np.int64]]
+Logits = NDArray[np.floating[Any]]
+LogitsFn = Callable[[Batch], Logits]  # -> [batch, classes] or [batch, turns, classes]
+
+AS_MANY_AS_FIT = 1_000_000  # turns of context
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the service needs of a model. One thread calls the encode functions, another one calls `predict`.
+
+    Args:
+        labels: the class names in the order of the logits.
+        encode: texts -> one example for each.
+        encode_dialogue: texts, speakers, whether later turns may be seen -> examples in which each turn is to be
+            classified once, in order.
+        predict: examples of similar length -> the logits of each, [turns, classes]. A text is one turn.
+        name: shown to clients; not a path.
+        future: whether the model can see later turns.
+    """
+
+    labels: Sequence[str]
+    encode: Callable[[list[str]], list[Example]]
+    encode_dialogue: Callable[[list[str], list[str], bool], list[Example]]
+    predict: Callable[[list[Example]], list[Logits]]
+    name: str = "model"
+    future: bool = False
+
+
+def make_model(
+    logits_fn: LogitsFn,
+    tokenizer: Any,
+    labels: Sequence[str],
+    *,
+    dialogue: Any = None,
+    speaker_format: str = "none",
+    past: int | None = None,
+    future: int = 0,
+    name: str = "model",
+) -> Model:
+    """A `Model` from a function that computes logits and a transformers tokenizer.
+
+    Args:
+        logits_fn: `torch_logits_fn(model)` or `onnx_logits_fn(session)`.
+        tokenizer: its `model_max_length` must be what the model reads; longer texts are cut there.
+        labels: the class names in the order of the logits.
+        dialogue: the module nbhelpers.dialogue for a model that takes "starts" and "ends". None for a model of single
+            texts; it then reads each turn of a dialogue alone.
+        speaker_format: how the model saw speakers in training: "name", "id" or "none".
+        past: how many earlier turns it saw in training; None: whole dialogues in one pass.
+        future: how many later turns it saw. For whole dialogues 1 (it sees them) or 0 (`config.causal_turns`).
+        name: shown to clients.
+    """
+
+    def encode(texts: list[str]) -> list[Example]:
+        if dialogue is None:
+            return [{"input_ids": ids} for ids in tokenizer(texts, truncation=True)["input_ids"]]
+        dialogue_ids = range(len(texts))  # each text is a dialogue of its own
+        # A single text has no known speaker. A model of speaker ids expects an id before each turn all the same.
+        without_name = "id" if speaker_format == "id" else "none"
+        turns = dialogue.encode_turns(
+            texts, dialogue_ids, tokenizer, speakers=[""] * len(texts), speaker_format=without_name
+        )
+        return list(dialogue.whole_dialogues(turns, dialogue_ids, tokenizer))
+
+    def encode_dialogue(texts: list[str], speakers: list[str], see_future: bool) -> list[Example]:
+        if dialogue is None:
+            return encode(texts)
+        dialogue_ids = [0] * len(texts)
+        turns = dialogue.encode_turns(texts, dialogue_ids, tokenizer, speakers=speakers, speaker_format=speaker_format)
+        if past is None and see_future == bool(future):
+            return list(dialogue.whole_dialogues(turns, dialogue_ids, tokenizer))
+        # A model of whole dialogues that may not see later turns gets a window that ends at each turn.
+        num_past, num_future = AS_MANY_AS_FIT if past is None else past, future if see_future else 0
+        return list(dialogue.windows(turns, dialogue_ids, tokenizer, past=num_past, future=num_future))
+
+    def predict(examples: list[Example]) -> list[Logits]:
+        logits = logits_fn(collate(examples, tokenizer.pad_token_id))
+        if dialogue is None:
+            return list(logits[:, np.newaxis])
+        return [rows[: len(example["starts"])] for rows, example in zip(logits, examples, strict=True)]
+
+    return Model(labels, encode, encode_dialogue, predict, name, future > 0)
+
+
+def torch_logits_fn(model: Any) -> LogitsFn:
+    """The logits of a torch model, such as `encoders.load_trained` returns. It is put into evaluation mode."""
+    import torch  # only here: a service of ONNX models does not need torch
+
+    model.eval()
+
+    def logits_fn(batch: Batch) -> Logits:
+        with torch.inference_mode():
+            inputs = {name: torch.from_numpy(column).to(model.device) for name, column in batch.items()}
+            logits: Logits = model(**inputs).logits.float().cpu().numpy()
+            return logits
+
+    return logits_fn
+
+
+def onnx_logits_fn(session: Any) -> LogitsFn:
+    """The first output of an onnxruntime.InferenceSession."""
+    names = {node.name for node in session.get_inputs()}
+    return lambda batch: session.run(None, {name: column for name, column in batch.items() if name in names})[0]
+
+
+def collate(examples: Sequence[Example], pad_token_id: int) -> Batch:
+    """Examples -> "attention_mask" and the columns of the examples, each [batch, longest], padded on the right.
+
+    >>> batch = collate([{"input_ids": [5, 6]}, {"input_ids": [7]}], pad_token_id=1)
+    >>> {name: column.tolist() for name, column in batch.items()}
+    {'attention_mask': [[1, 1], [1, 0]], 'input_ids': [[5, 6], [7, 1]]}
+    """
+
+    def pad(column: list[Sequence[int]], value: int) -> NDArray[np.int64]:
+        longest = max(map(len, column))
+        return np.array([[*row, *[value] * (longest - len(row))] for row in column], dtype=np.int64)
+
+    batch = {"attention_mask": pad([[1] * len(example["input_ids"]) for example in examples], 0)}
+    for name in examples[0]:
+        batch[name] = pad([example[name] for example in examples], pad_token_id if name == "input_ids" else 0)
+    return batch
+
+
+def probabilities(logits: list[Logits], num_rows: int, num_classes: int) -> Logits:
+    """The softmax of logits, joined to one array [num_rows, num_classes].
+
+    Raises:
+        RuntimeError: the model gave another shape, or numbers that are not finite.
+
+    >>> probabilities([np.array([[0.0, 0.0]]), np.array([[0.0, np.log(3)]])], 2, 2).round(2).tolist()
+    [[0.5, 0.5], [0.25, 0.75]]
+    """
+    joined = np.concatenate(logits).astype(np.float64)
+    wanted = (num_rows, num_classes)
+    if joined.shape != wanted or not np.isfinite(joined).all():
+        raise RuntimeError(f"the model gave logits of shape {joined.shape} for {wanted}, or some that are not finite")
+    weights = np.exp(joined - joined.max(-1, keepdims=True))
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def probe(model: Model) -> None:
+    """Try a model on a text and on a dialogue, and raise what is wrong with it before a client finds out."""
+    two_turns = model.encode_dialogue(["Hello.", "Hi!"], ["Ann", "Bo"], model.future)
+    for examples, num_rows in ((model.encode(["Hello."]), 1), (two_turns, 2)):
+        probabilities(model.predict(examples), num_rows, len(model.labels))

@@ -1,0 +1,139 @@
+"""The paths of the service: /classify, /classify/dialogue, /health, /ready and /metrics."""
+
+import asyncio
+import logging
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, Response
+from fastapi.security import HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BeforeValidator, Field
+from starlette.exceptions import HTTPException
+
+from .batcher import Batcher, ModelThread
+from .limits import Limits
+from .metrics import Metrics
+from .model import Example, Model, probabilities
+from .problems import problem_responses
+from .schemas import Answer, Query, Result, Score, check_text, text_field, whole_number
+
+log = logging.getLogger(__name__)
+
+TEXTS_AT_ONCE = 8  # that are tokenized without a break, so that a long request does not hold up the others
+
+
+class Engine:
+    """A model with its queue, its two threads and its counts.
+
+    Tokenizing has a thread of its own, so that the model computes one batch while the next one is prepared.
+    """
+
+    def __init__(self, model: Model, limits: Limits) -> None:
+        self.model, self.limits, self.labels = model, limits, list(model.labels)
+        self.tokenizer_thread, self.batcher = ModelThread(), Batcher(model.predict, limits)
+        self.metrics = Metrics(self.batcher)
+
+    async def encode(self, texts: list[str]) -> list[Example]:
+        examples: list[Example] = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            examples += await self.tokenizer_thread(self.model.encode, texts[start : start + TEXTS_AT_ONCE])
+        return examples
+
+    async def encode_dialogue(self, texts: list[str], speakers: list[str], future: bool) -> list[Example]:
+        examples: list[Example] = await self.tokenizer_thread(self.model.encode_dialogue, texts, speakers, future)
+        return examples
+
+    async def classify(self, examples: list[Example], num_rows: int, top_k: int, future: bool) -> Answer:
+        """Compute and count the predictions for examples that hold `num_rows` texts or turns."""
+        results = []
+        for row in probabilities(await self.batcher(examples), num_rows, len(self.labels)):
+            best = [Score(label=self.labels[i], score=round(float(row[i]), 6)) for i in np.argsort(-row)[:top_k]]
+            results.append(Result(label=best[0].label, scores=best))
+            self.metrics.predictions.labels(best[0].label).inc()
+            self.metrics.confidence.observe(best[0].score)
+        return Answer(model=self.model.name, future=future, results=results)
+
+    async def probe(self) -> None:
+        """Raise what is wrong, if the model does not answer within two seconds."""
+        async with asyncio.timeout(2):
+            probabilities(await self.batcher(await self.encode(["Hello."])), 1, len(self.labels))
+
+    def stop(self) -> None:
+        self.tokenizer_thread.stop()
+        self.batcher.thread.stop()
+
+
+def make_router(engine: Engine, with_key: bool) -> APIRouter:
+    """All paths that return data.
+
+    Args:
+        engine: what computes the answers.
+        with_key: whether the OpenAPI schema says that a key is needed. The key itself is checked in the middleware.
+    """
+    router = APIRouter()
+    locked: dict[str, Any] = {"dependencies": [Depends(HTTPBearer(auto_error=False))] if with_key else []}
+    unauthorized = (401,) if with_key else ()
+    add_classify(router, engine, **locked, responses=problem_responses(400, *unauthorized, 408, 413, 422, 500, 503))
+
+    @router.get("/health")
+    async def health() -> dict[str, bool]:
+        """The process is alive."""
+        return {"alive": True}
+
+    @router.get("/ready", responses=problem_responses(503))
+    async def ready() -> dict[str, Any]:
+        """The model answers now; and what kind of model it is."""
+        try:
+            await engine.probe()
+        except Exception as error:
+            log.warning("not ready: %r", error)
+            raise HTTPException(503, "the model does not answer", {"Retry-After": "1"}) from None
+        model, limits = engine.model, engine.limits
+        return {"model": model.name, "labels": engine.labels, "future": model.future, "texts": limits.max_texts}
+
+    @router.get("/metrics", response_class=Response, **locked, responses=problem_responses(*unauthorized))
+    async def metrics() -> Response:
+        """Counts and times for Prometheus."""
+        return Response(engine.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def add_classify(router: APIRouter, engine: Engine, **options: Any) -> None:
+    """The two paths that classify. Their request classes are made here, because they depend on limits and labels."""
+    limits, num_labels = engine.limits, len(engine.labels)
+    Text = Annotated[str, text_field(limits.max_characters), BeforeValidator(check_text)]
+    Speaker = Annotated[str, text_field(100), BeforeValidator(check_text)]
+    top_k_field = Field(ge=1, le=num_labels, description="how many labels to return for each text or turn")
+    TopK = Annotated[int, top_k_field, BeforeValidator(whole_number)]
+    examples = [["What a day!", "Leave me alone."]]
+
+    class Texts(Query):
+        texts: list[Text] = Field(min_length=1, max_length=limits.max_texts, examples=examples)
+        top_k: TopK = num_labels
+
+    class Turn(Query):
+        speaker: Speaker = Field(examples=["Ann"])
+        text: Text = Field(examples=["The bus left without me."])
+
+    class Dialogue(Query):
+        turns: list[Turn] = Field(min_length=1, max_length=limits.max_texts)
+        future: bool | None = Field(None, description="may a turn see later ones? null: as the model was trained")
+        top_k: TopK = num_labels
+
+    @router.post("/classify", **options)
+    async def classify(query: Texts) -> Answer:
+        """The labels of single texts."""
+        examples = await engine.encode(query.texts)
+        return await engine.classify(examples, len(query.texts), query.top_k, False)
+
+    @router.post("/classify/dialogue", **options)
+    async def classify_dialogue(query: Dialogue) -> Answer:
+        """The label of each turn of a dialogue, seen with the turns before it and, with `future`, after it."""
+        future = engine.model.future if query.future is None else query.future
+        if future and not engine.model.future:
+            raise HTTPException(422, "future: this model was trained without later turns; send false, or leave it out")
+        texts, speakers = [turn.text for turn in query.turns], [turn.speaker for turn in query.turns]
+        examples = await engine.encode_dialogue(texts, speakers, future)
+        return await engine.classify(examples, len(texts), query.top_k, future)

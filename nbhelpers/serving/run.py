@@ -1,0 +1,78 @@
+"""From a function that loads a model to a service that answers."""
+
+import os
+import pickle
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from .app import API_KEY
+from .limits import DEFAULTS, Limits
+from .model import Model
+from .workers import load_app, not_started, serve_with_workers, set_up_logging, uvicorn_options
+
+
+def serve(
+    load: Callable[[], Model],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    limits: Limits = DEFAULTS,
+    workers: int = 1,
+) -> None:
+    """Load the model, try it, print the address, and serve until SIGTERM or Ctrl+C; then finish open requests.
+
+    The environment variable NBHELPERS_API_KEY sets a key. What prevents the start is printed as one sentence, and the
+    exit code is 1.
+
+    Args:
+        load: returns the model; called in each worker. It decides how many threads a model computes with: workers times
+            threads should not exceed the number of cores.
+        host: "0.0.0.0" lets other machines in.
+        port: 0 takes a free one.
+        limits: of each worker.
+        workers: how many processes share the address. One that dies is replaced, and /metrics counts for all of them.
+            Each is a new process: with more than one, `load` must be picklable, such as
+            functools.partial(function_of_a_module, folder), and the main module must do nothing when it is imported.
+    """
+    set_up_logging()
+    start, several = time.perf_counter(), workers > 1
+    print("Loading the model ...", flush=True)
+    try:
+        loaded: Any = pickle.dumps(load) if several else load_app(load, limits)
+        listener = listen(host, port)
+    except Exception as error:
+        sys.exit(not_started(error))
+    warn_if_open(host)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+    def announce() -> None:
+        seconds = time.perf_counter() - start
+        print(f"Ready after {seconds:.1f} s: {address} (API: {address}/docs). Ctrl+C ends it.", flush=True)
+
+    if several:
+        return serve_with_workers(loaded, limits, workers, listener, announce)
+    announce()
+    try:
+        uvicorn.Server(uvicorn.Config(loaded, **uvicorn_options())).run(sockets=[listener])
+    except KeyboardInterrupt:
+        print("Stopped.")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises OSError when that is not possible."""
+    listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # Connections inherit this option. asyncio sets it only on sockets that name their protocol, and without it the
+    # second part of a small response waits 40 ms until the client has confirmed the first part.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+    return listener
+
+
+def warn_if_open(host: str) -> None:
+    """Say it when other machines can use the service without a key."""
+    if host not in ("127.0.0.1", "::1", "localhost") and not os.environ.get(API_KEY):
+        print(f"Anyone who can reach this machine can use the service; set {API_KEY} to require a key.")

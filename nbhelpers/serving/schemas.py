@@ -1,0 +1,62 @@
+"""Requests and responses of the service. The requests that depend on limits are in `routes`."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# In words for a program that reads the OpenAPI schema: no NUL, and at least one character that is not a space.
+NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
+
+
+def check_text(text: Any) -> Any:
+    """Refuse a text that is empty or broken, before its length is checked.
+
+    >>> check_text("Hello!")
+    'Hello!'
+    """
+    if isinstance(text, str):
+        if not text.strip():
+            raise ValueError("the text is empty")
+        if "\x00" in text:
+            raise ValueError("the text contains a NUL character; remove it")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise ValueError("the text contains half of a character (a lone surrogate); send the whole character")
+    return text
+
+
+def text_field(max_characters: int) -> Any:
+    """The limits of a text, for use with `check_text`."""
+    return Field(min_length=1, max_length=max_characters, json_schema_extra={"pattern": NOT_BLANK})
+
+
+def whole_number(number: Any) -> Any:
+    """5.0 -> 5, because JSON has one type for both; all else is left to the next check."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+class Query(BaseModel):
+    """A request: no value is converted to another type, and an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Score(BaseModel):
+    """A label and its probability."""
+
+    label: str
+    score: float
+
+
+class Result(BaseModel):
+    """The predicted label of a text or turn, and its `top_k` labels, best first."""
+
+    label: str
+    scores: list[Score]
+
+
+class Answer(BaseModel):
+    """One result for each text or turn, in the order in which they were sent."""
+
+    model: str
+    future: bool = Field(description="whether later turns were seen")
+    results: list[Result]

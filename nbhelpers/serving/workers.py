@@ -1,0 +1,133 @@
+"""Several processes that serve the same address."""
+
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
+
+from .app import API_KEY, create_app
+from .limits import Limits
+from .model import Model, probe
+
+log = logging.getLogger(__name__)
+
+
+def set_up_logging() -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+
+
+def not_started(error: Exception) -> str:
+    """The sentence for what prevented the start."""
+    log.debug("start failed", exc_info=error)
+    return f"The service did not start: {(str(error).strip() or repr(error)).splitlines()[0]}"
+
+
+def load_app(load: Callable[[], Model], limits: Limits) -> FastAPI:
+    """The application, after its model has been loaded and tried."""
+    model = load()
+    probe(model)
+    return create_app(model, limits, api_key=os.environ.get(API_KEY))
+
+
+def serve_with_workers(
+    pickled_load: bytes, limits: Limits, workers: int, listener: socket.socket, announce: Callable[[], None]
+) -> None:
+    """Serve with several processes until SIGTERM or Ctrl+C. A worker that dies is replaced.
+
+    Args:
+        pickled_load: a function without arguments that returns the model.
+        limits: of each worker.
+        workers: how many processes.
+        listener: the socket that they share.
+        announce: called when the first worker serves.
+    """
+    factory = partial(worker_app, pickled_load, limits)
+    config = uvicorn.Config(factory, factory=True, workers=workers, **uvicorn_options(), timeout_worker_healthcheck=10)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers count together
+        try:
+            Workers(config, [listener], announce).run()
+        finally:
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+
+
+def uvicorn_options() -> dict[str, Any]:
+    """What one process and several workers have in common."""
+    return {
+        "log_config": None, "access_log": False,  # the middleware logs, with the id and the time of each request
+        "server_header": False, "proxy_headers": False, "ws": "none", "lifespan": "on", "timeout_graceful_shutdown": 8,
+    }  # fmt: skip
+
+
+def worker_app(pickled_load: bytes, limits: Limits) -> FastAPI:
+    """The application of a worker, made in its process.
+
+    `load` is unpickled here and not earlier, because that imports what it needs (torch, for seconds): here uvicorn's
+    supervisor can already see that the worker is alive.
+    """
+    set_up_logging()
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None
+
+    def end_with_supervisor() -> None:
+        supervisor.join()
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=end_with_supervisor, daemon=True).start()
+    # While the model loads, a signal ends the process at once. uvicorn's handlers would wait for the model.
+    handlers = [(number, signal.signal(number, signal.SIG_DFL)) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        app = load_app(pickle.loads(pickled_load), limits)
+    except Exception as error:
+        print(not_started(error), file=sys.stderr)
+        sys.exit(STARTUP_FAILURE)
+    for handler in handlers:
+        signal.signal(*handler)
+    return app
+
+
+class Workers(Multiprocess):
+    """uvicorn's supervisor, with two differences that users notice.
+
+    `uvicorn.run(..., workers=2)` starts all workers at once: when the model cannot be loaded, each of them says so, and
+    nothing says when the service is ready. Here the first worker starts alone, and then `announce` is called. And
+    uvicorn leaves the socket open while it stops, so a client that connects then waits in vain; here it is refused.
+    """
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], announce: Callable[[], None]) -> None:
+        super().__init__(config, sockets)
+        self.announce = announce
+
+    def init_processes(self) -> None:
+        first = Process(self.config, self.sockets)
+        self.processes.append(first)
+        first.start()
+        while not first.wait_until_ready(0.5):
+            self.handle_signals()
+            if self.should_exit.is_set():
+                return
+            if first.exitcode is not None:
+                said = first.exitcode == STARTUP_FAILURE  # by the worker
+                sys.exit(1 if said else f"The service did not start: exit code {first.exitcode}")
+        self.announce()
+        for _ in range(self.processes_num - 1):
+            self.processes.append(Process(self.config, self.sockets))
+            self.processes[-1].start()
+
+    def terminate_all(self) -> None:
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
