@@ -1,4 +1,4 @@
-"""corpora.py and cleaning.py on the real data sets."""
+"""The units corpora and cleaning on real data sets."""
 
 import csv
 import random
@@ -88,7 +88,7 @@ def test_a_verified_cache_needs_no_download(real_data, tmp_path, monkeypatch):
     shutil.copytree(real_data / "meld", tmp_path / "meld")
     monkeypatch.delenv("NBHELPERS_DATA")
     monkeypatch.setenv("NBHELPERS_CACHE", str(tmp_path))
-    monkeypatch.setattr(corpora, "MELD_SOURCES", ())
+    monkeypatch.setattr(corpora.meld, "MELD_SOURCES", ())
     assert len(load("meld")["dev"]) == 1109
 
 
