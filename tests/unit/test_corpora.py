@@ -41,20 +41,6 @@ ERRORS = [  # name of the file, its content, options, the whole message
      "the ids from 0 on, or these numbers in the order you want"),
     ("r.csv", "text,label,text\na,x,b\n", {}, "r.csv, header: the name 'text' stands 2 times; rename or remove all but one"),
     ("r.csv", GOOD, {"labels": ["pos", "neg", "pos"]}, "labels: the name 'pos' stands 2 times; rename or remove all but one"),
-    ("r.csv", GOOD.encode() + b"a\0b,pos\n", {},
-     "r.csv, row 4: a NUL byte; no common encoding fits, the file is damaged or no text; export it again as UTF-8"),
-    ("r.csv", b'text,label\n"two\nlines",pos\n\n' + b"caf\xe9,neg\n", {}, "r.csv, row 4: byte 0xe9 cannot be read as utf-8; "
-     "it can be read as cp1252 or latin-1; pass encoding='cp1252' and look at a few rows"),
-    ("r.csv", b"text,label\n\x81\xe9,neg\n", {}, "r.csv, row 2: byte 0x81 cannot be read as utf-8; it can be read as latin-1; "
-     "pass encoding='latin-1' and look at a few rows"),
-    ("r.csv", GOOD.encode("utf-16"), {}, "r.csv, row 1: byte 0xff cannot be read as utf-8; it can be read as utf-16; "
-     "pass encoding='utf-16' and look at a few rows"),
-    ("r.csv", GOOD.encode("utf-16-le"), {}, "r.csv, row 1: a NUL byte; it can be read as utf-16-le; pass encoding='utf-16-le' "
-     "and look at a few rows"),
-    ("r.csv", GOOD + "caf\u00e9,pos", {"encoding": "ascii"}, "r.csv, row 4: byte 0xc3 cannot be read as ascii; it can be read as "
-     "utf-8 or cp1252 or latin-1; pass encoding='utf-8' and look at a few rows"),
-    ("r.csv", codecs.BOM_UTF8 + GOOD.encode(), {"encoding": "utf8000"}, "r.csv: Python has no encoding 'utf8000'; it can be read as "
-     "utf-8-sig or cp1252 or latin-1; pass encoding='utf-8-sig' and look at a few rows"),
     ("r.csv", GOOD + "x" * 2_000_000 + ",pos\n", {}, "r.csv, row 4: text has 2,000,000 characters, more than max_chars=100,000; "
      "look for a broken quote, shorten it or pass max_chars=..."),
     ("r.txt", GOOD, {}, "r.txt: suffix '.txt' is not supported (if tabs separate the columns, rename it to .tsv); "
