@@ -35,7 +35,7 @@ from .dialogues import DIALOGUE_COLUMNS, EMOTIONS, SENTIMENTS, load_dialogues, l
 from .errors import CorpusError
 from .hub import load_hub
 from .loading import DATA, OWN, load
-from .meld import FILE_LIMIT, MELD_SHA256, MELD_SOURCES, PAUSE_LIMIT, meld_folder
+from .meld import MELD_SHA256, MELD_SOURCES, PAUSE_LIMIT, meld_folder
 from .normalizing import RULES, normalize
 from .parsing import DELIMITERS
 from .readers import SPLITS
@@ -47,7 +47,6 @@ __all__ = [
     "DELIMITERS",
     "DIALOGUE_COLUMNS",
     "EMOTIONS",
-    "FILE_LIMIT",
     "MAX_CHARS",
     "MELD_SHA256",
     "MELD_SOURCES",
