@@ -1,20 +1,24 @@
-"""Corpora for text classification as `datasets.DatasetDict`; every fault is found here, with file and row.
+"""Load corpora for text classification as `datasets.DatasetDict`. Errors in the data are reported with file and row.
+
+The name says where the data comes from:
 
     load("dialogues")          dialogues written for this course, with the emotion of each turn
     load("reviews")            product reviews written for this course: negative, neutral, positive
-    load("meld")               MELD: a local copy, or downloaded once and verified
+    load("meld")               MELD, downloaded once and verified, or from a local copy
     load("reviews.csv")        your own file (.csv, .tsv, .jsonl), or a folder with train, dev and test files
-    load("dair-ai/emotion")    the Hugging Face Hub
+    load("dair-ai/emotion")    a data set of the Hugging Face Hub
 
-Row numbers are those of a spreadsheet: the header is row 1, and a record is one row even where a quoted text runs over
-several lines of the file. A file without a header starts at row 1, JSON Lines count lines, the Hub's rows count from 0.
-All text passes `normalize`; what that changed stays with each split: see `describe` and `loading_report`.
+Row numbers in error messages are those of a spreadsheet: the header is row 1, and a record is one row, even if a quoted
+text in it has several lines. In a file without a header, the first record is row 1. JSON Lines files are counted by
+line. Rows of the Hub are counted from 0.
 
-The files: `loading` gets from a name to the data, with `tables`, `dialogues` and `hub`, one for each kind of source.
-`readers` reads one file, with the help of `encodings` and `parsing`. `validation` checks the cells, `normalizing` has
-the rules for texts, `building` makes the data sets. `meld` downloads MELD, `describing` shows what was loaded.
+Every text is normalized (see `normalize`). `describe` counts the changes, and `loading_report` shows examples of them.
 
-A file of your own, and what loading noted about it:
+The files: `loading` turns a name into data. `tables`, `dialogues` and `hub` each load one kind of source. `readers`
+reads one file with the help of `encodings` and `parsing`. `validation` checks the cells, `normalizing` contains the
+rules for texts, and `building` creates the data sets. `meld` downloads MELD, and `describing` shows what was loaded.
+
+Load a file of your own and look at what was changed:
 
 >>> import tempfile
 >>> from pathlib import Path

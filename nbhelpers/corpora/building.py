@@ -18,7 +18,8 @@ def classification_data(
 ) -> DatasetDict:
     """Return the columns text and label of each table; the train split defines the classes."""
     if "train" not in tables:
-        raise CorpusError(f"no split 'train' among {', '.join(tables)}; a corpus needs one")
+        raise CorpusError(f"there is no train split, only {', '.join(tables)}; name one split train")
+    # A label that only dev or test has cannot be learned, so the other splits must use the names of train
     names, ids = class_names(tables["train"], label, labels)
     splits = {}
     for split, table in tables.items():
@@ -34,6 +35,7 @@ def to_dataset(
     data: dict[str, list[Any]], classes: dict[str, Sequence[str]], table: Table, changes: dict[str, Any]
 ) -> Dataset:
     """Return a split in memory. What was noted while loading is in its description, which `datasets` passes on."""
+    # ClassLabel cannot be inferred from the values, so all types are given
     types = {name: Value("string" if isinstance(values[0], str) else "int64") for name, values in data.items()}
     features = Features(types | {name: ClassLabel(names=list(names)) for name, names in classes.items()})
     report = {"file": table.file, "notes": table.notes, "normalized": changes}

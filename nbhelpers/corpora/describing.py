@@ -15,9 +15,10 @@ MAX_CLASSES = 12  # more would make the table of `describe` too long to read
 
 
 def loading_report(dataset: Dataset) -> dict[str, Any]:
-    """Return what was noted when a split was loaded: its "file", "notes", and per rule what was "normalized".
+    """Return a dict with the "file" of a split, "notes" about it, and for each rule the texts that were "normalized".
 
-    It is JSON in `dataset.info.description`, so it survives `map`, `select` and `save_to_disk`; {} if there is none.
+    The report is stored as JSON in `dataset.info.description`, so `map`, `select` and `save_to_disk` keep it. A data
+    set that was not loaded by this unit has no report, and the result is {}.
 
     >>> loading_report(Dataset.from_dict({"text": ["made by hand"]}))
     {}
@@ -29,10 +30,11 @@ def loading_report(dataset: Dataset) -> dict[str, Any]:
 
 
 def describe(data: DatasetDict) -> pd.DataFrame:
-    """Return the facts of a corpus, one column per split: rows, dialogues, speakers, classes, repetitions and so on.
+    """Return a table of facts about a corpus, with one column for each split.
 
-    More than 12 classes are summed up by the largest and the smallest. "also in train" counts rows whose text stands
-    in train, too; "normalized" counts the texts that a rule changed while loading; `loading_report` has examples.
+    The rows are the number of rows, dialogues, speakers, rows of each class, empty and repeated texts, and so on. With
+    more than 12 classes, only the largest and the smallest are listed. "also in train" counts the rows whose text is
+    also in the train split. "normalized" counts the texts that a rule changed; `loading_report` shows examples.
 
     >>> from datasets import Features, Value
     >>> labels = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
@@ -42,6 +44,7 @@ def describe(data: DatasetDict) -> pd.DataFrame:
     """
     facts: dict[str, dict[str, Any]] = {}
     reports = {split: loading_report(part) for split, part in data.items()}
+    # A rule that changed nothing in any split would only make the table longer
     changed = [rule for rule in RULES if any(rule in report.get("normalized", {}) for report in reports.values())]
     known = set(data["train"]["text"]) if "train" in data else set()
     for split, part in data.items():

@@ -20,11 +20,14 @@ DIALOGUE_COLUMNS = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID
 
 
 def load_dialogues(folder: str | Path, *, encoding: str = "utf-8", max_chars: int = MAX_CHARS) -> DatasetDict:
-    """Load train, dev and test files with MELD's columns, `DIALOGUE_COLUMNS`; Season and Episode are optional.
+    """Load a folder with train, dev and test files in MELD's format.
 
-    Columns: text, speaker (string), emotion (ClassLabel EMOTIONS), sentiment (ClassLabel SENTIMENTS), dialogue_id,
-    utterance_id, and season, episode if present (int64). Rows are ordered by dialogue_id, then utterance_id; gaps in
-    utterance_id are normal (MELD has them), a repeated pair is refused. Other columns are ignored. Raises CorpusError.
+    The files need the columns in `DIALOGUE_COLUMNS`. Season and Episode are optional, other columns are ignored.
+
+    The result has the columns text and speaker (string), emotion (ClassLabel with EMOTIONS), sentiment (ClassLabel with
+    SENTIMENTS), dialogue_id, utterance_id, and season and episode if the files have them (int64). Rows are sorted by
+    dialogue_id and utterance_id. Gaps in utterance_id are normal (MELD has some), but a pair that occurs twice is an
+    error. Raises CorpusError.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -40,6 +43,7 @@ def load_dialogues(folder: str | Path, *, encoding: str = "utf-8", max_chars: in
         data, changes = turn_columns(table, max_chars)
         if split == "train" and len(set(data["emotion"])) == 1:
             raise CorpusError(f"{table.file}: every Emotion is the same; {TWO_CLASSES}")
+        # Models of whole dialogues need the turns in their order, and a file need not be sorted
         order = order_of_turns(table, data["dialogue_id"], data["utterance_id"])
         data = {name: [values[i] for i in order] for name, values in data.items()}
         splits[split] = to_dataset(data, {"emotion": EMOTIONS, "sentiment": SENTIMENTS}, table, changes)
@@ -61,21 +65,26 @@ def turn_columns(table: Table, max_chars: int) -> tuple[dict[str, list[Any]], di
 
 
 def order_of_turns(table: Table, dialogues: list[int], utterances: list[int]) -> list[int]:
-    """Return the positions of the turns, sorted by dialogue and utterance; a pair that occurs twice is refused."""
+    """Return the positions of the turns, sorted by dialogue and utterance; a pair that occurs twice is an error."""
     first: dict[tuple[int, int], int] = {}
     for i, turn in enumerate(zip(dialogues, utterances, strict=True)):
         if first.setdefault(turn, i) != i:
-            fault = f"dialogue {turn[0]}, utterance {turn[1]} stands in row {table.rows[first[turn]]} already"
+            fault = f"dialogue {turn[0]}, utterance {turn[1]} is also in row {table.rows[first[turn]]}"
             raise CorpusError(f"{place(table.file, table.rows[i])}: {fault}; renumber or delete one of them")
     return [first[turn] for turn in sorted(first)]
 
 
 def load_meld(folder: str | Path | None = None) -> DatasetDict:
-    """Load MELD (Poria et al. 2019, https://github.com/declare-lab/MELD); columns as in `load_dialogues`.
+    """Load MELD (Poria et al. 2019, https://github.com/declare-lab/MELD). The columns are those of `load_dialogues`.
 
-    Taken from `folder`, else from $NBHELPERS_DATA/meld if that variable is set, else from the cache ($NBHELPERS_CACHE
-    or ~/.cache/nbhelpers), into which its three files are downloaded once. Download and cache must have the published
-    SHA-256; a folder of your own may differ, and `describe` then says so. Raises CorpusError.
+    MELD is read from the first of these that is given:
+
+    1. the argument `folder`,
+    2. the folder $NBHELPERS_DATA/meld, if that environment variable is set,
+    3. the folder meld in the cache, which is $NBHELPERS_CACHE or ~/.cache/nbhelpers. Missing files are downloaded.
+
+    Files in the cache must have the published SHA-256 digest. Files in a folder of your own may differ, and `describe`
+    then says so. Raises CorpusError.
 
     >>> sorted(load_meld()["train"].features)  # doctest: +SKIP
     ['dialogue_id', 'emotion', 'episode', 'season', 'sentiment', 'speaker', 'text', 'utterance_id']

@@ -27,7 +27,7 @@ def decode(file: str, content: bytes, encoding: str, quotes: bool) -> str:
     """Return the text of a file; bytes that cannot be decoded raise CorpusError with the row."""
     try:
         text = content.decode(encoding)
-        before, fault = text.partition("\0")[0], "a NUL byte"
+        before, fault = text.partition("\0")[0], "contains a NUL byte"
         if before == text:
             return text
     except LookupError as error:

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-TWO_CLASSES = "a classifier needs two classes at least; check the column and the file"
+TWO_CLASSES = "a classifier needs at least two classes; check the column and the file"
 
 
 class CorpusError(ValueError):
-    """A corpus cannot be used as it stands; the message says what is wrong, where, and what to do."""
+    """A corpus cannot be used as it is; the message says what is wrong, where, and what to do."""
 
 
 def place(file: str, row: int) -> str:
@@ -26,13 +26,14 @@ def place(file: str, row: int) -> str:
 
 def missing(path: Path) -> CorpusError:
     """Return the error for a path that does not exist, with the names of similar files beside it."""
+    # Most missing files are misspelled or have another suffix
     near = difflib.get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [])
     advice = f"did you mean {' or '.join(near)}?" if near else "check the path"
     return CorpusError(f"{path} does not exist; {advice}")
 
 
 def require_distinct(names: Sequence[str], where: str) -> None:
-    """Refuse names of which one occurs twice. Empty names, as of a column without a header, may."""
+    """Raise CorpusError if a name occurs twice. Empty names may, because columns without a name are ignored."""
     for name, count in Counter(names).items():
         if name and count > 1:
-            raise CorpusError(f"{where}: the name {name!r} stands {count} times; rename or remove all but one")
+            raise CorpusError(f"{where}: the name {name!r} occurs {count} times; rename or remove all but one")

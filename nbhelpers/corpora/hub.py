@@ -1,4 +1,4 @@
-"""Load a data set of the Hugging Face Hub, with its failures in plain words."""
+"""Load a data set of the Hugging Face Hub, and explain its errors in plain words."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ def load_hub(
     revision: str | None = None,
     max_chars: int = MAX_CHARS,
 ) -> DatasetDict:
-    """Load a data set of the Hugging Face Hub; columns text (string), label (ClassLabel); "validation" is named "dev".
+    """Load a data set of the Hugging Face Hub. The result has the columns text (string) and label (ClassLabel).
 
-    A split without labels (all -1) is left out, which the notes say. The Hub's own cache is used; no code from the Hub
-    is run. Raises CorpusError. Tested on local folders in the Hub's formats and on simulated failures only: the place
-    where this was written has no internet.
+    The split "validation" is renamed to "dev". A split without labels (all are -1) is left out, and the notes of the
+    other splits say so. The data set is kept in the Hub's own cache. No code from the Hub is run.
+
+    This function was tested with local folders in the Hub's formats and with simulated failures, but not with the Hub
+    itself. Raises CorpusError.
 
     >>> data = load_hub("dair-ai/emotion", config="split")  # doctest: +SKIP
     """
@@ -41,10 +43,11 @@ def load_hub(
         require_columns(table, (text_column, label_column), "pass text_column= and label_column=")
         feature, values = part.features[label_column], table.columns[label_column]
         if isinstance(feature, ClassLabel):
+            # The order of the Hub's names gives the ids. -1 is its value for a label that is not published
             labels = labels or feature.names
             table.columns[label_column] = [None if v in (None, -1) else feature.int2str(v) for v in values]
         if not any(value not in (None, -1) for value in values):
-            notes.append(f"split {split} left out: no labels")
+            notes.append(f"split {split} is left out because it has no labels")
         else:
             tables[SPLITS.get(split, split)] = table
     for table in tables.values():
@@ -60,8 +63,8 @@ def explain(error: Exception) -> str:
         return fault + "download its files and use load_table"
     if isinstance(error, ConnectionError):
         reason = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else "the Hub cannot be reached"
-        fault = f"not a local file, and {reason}; go online, set HF_ENDPOINT to a mirror, or download the files"
+        fault = f"is not a local file, and {reason}; go online, set HF_ENDPOINT to a mirror, or download the files"
         return fault + " elsewhere and use load_table"
-    if isinstance(error, FileNotFoundError):
-        return "found neither here nor on the Hub; check the spelling, or log in if the data set is private"
+    if isinstance(error, FileNotFoundError):  # the Hub gives the same error for a private data set
+        return "is neither a local file nor on the Hub; check the spelling, or log in if the data set is private"
     return f"{message[:300]}; check config= and revision="

@@ -74,9 +74,7 @@ def download(file: str, folder: Path) -> None:
         except ValueError:  # what pooch raises for a wrong digest
             faults.append(f"{url} (not the published file)")
     advice = f"put {', '.join(MELD_SHA256)} into a folder and call load_meld(folder), or name that folder meld and set"
-    raise CorpusError(
-        f"{file} cannot be downloaded: {'; '.join(faults)}; {advice} NBHELPERS_DATA to the folder above it"
-    )
+    raise CorpusError(f"{file} cannot be downloaded: {'; '.join(faults)}; {advice} NBHELPERS_DATA to its parent folder")
 
 
 def cause(error: OSError) -> str:

@@ -26,22 +26,24 @@ RULES: dict[str, Callable[[str], str]] = {  # applied in this order
 
 
 def normalize(text: str) -> str:
-    r"""Return `text` on one line, one spelling for what looks the same. Never raises; a second pass changes nothing.
+    r"""Return `text` on one line, with one spelling for characters that look the same.
+
+    It accepts every string. Normalizing a second time changes nothing. The rules are applied in this order:
 
     | rule                 | what it does                                                                              |
     |----------------------|-------------------------------------------------------------------------------------------|
-    | cp1252 characters    | U+0080-U+009F become what cp1252 means by them ("\x92": an apostrophe); five mean nothing |
-    |                      | there and are removed                                                                     |
-    | curly quotes         | single and double, high and low, become ' and "                                           |
-    | line breaks          | CRLF, CR, LF and their Unicode relatives become one space                                 |
+    | cp1252 characters    | U+0080-U+009F become the characters of cp1252 ("\x92": an apostrophe); the five that      |
+    |                      | cp1252 does not define are removed                                                        |
+    | curly quotes         | single and double, high and low quotation marks become ' and "                            |
+    | line breaks          | CRLF, CR, LF and the Unicode line separators become one space                             |
     | control characters   | are removed                                                                               |
     | invisible characters | zero-width characters, soft hyphen, direction marks are removed; joiners stay in emoji    |
     |                      | and between letters of scripts that spell with them (Persian, Hindi)                      |
     | special spaces       | non-breaking, ideographic and other spaces, and tabs, become a space                      |
-    | surplus spaces       | runs collapse, the ends are stripped                                                      |
+    | surplus spaces       | several spaces become one; spaces at both ends are removed                                |
     | Unicode NFC          | a letter and its combining accent become one character                                    |
 
-    Dashes and the ellipsis character stay: in dialogue they mark interruption and hesitation.
+    Dashes and the ellipsis character are kept, because in dialogues they mark interruption and hesitation.
 
     >>> normalize("\u201cI don\x92t\u00a0know ...\u201d\r\n")
     '"I don\'t know ..."'

@@ -32,8 +32,9 @@ def csv_records(file: str, text: str, quotes: bool, strict: bool = True) -> list
             for record in csv.reader(io.StringIO(text, newline=""), **style):
                 records.append(record)
         except csv.Error as error:
-            fault = "is never closed" if "end of data" in str(error) else "goes on after its closing quote"
-            advice = "double each quote inside a quoted text, or pass quotes=False if quotes are plain characters here"
+            unclosed = "end of data" in str(error)
+            fault = "has no closing quotation mark" if unclosed else "continues after its closing quotation mark"
+            advice = "double each quotation mark inside a quoted text, or pass quotes=False if texts are not quoted"
             raise CorpusError(f"{place(file, len(records) + 1)}: a quoted text {fault}; {advice}") from error
         finally:
             csv.field_size_limit(limit)

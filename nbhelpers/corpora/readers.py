@@ -27,17 +27,18 @@ class Table(NamedTuple):
 def split_files(folder: Path) -> dict[str, Path]:
     """Return the files of a folder by split; train must be there."""
     if folder.is_file():
-        raise CorpusError(f"{folder} is a file where a folder is needed; pass the folder with train, dev and test")
+        raise CorpusError(f"{folder} is a file, but a folder is needed; pass the folder that contains it")
     if not folder.is_dir():
         raise missing(folder)
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir()):  # sorted, so that a message is the same on all file systems
         if match := re.fullmatch(rf"({'|'.join(SPLITS)})(_sent_emo)?\.(csv|tsv|jsonl)", path.name):
             other = files.setdefault(SPLITS[match[1]], path)
             if other != path:
-                raise CorpusError(f"{folder} has {other.name} and {path.name} for one split; keep one of them")
+                raise CorpusError(f"{folder} has both {other.name} and {path.name} for one split; keep one of them")
     if "train" not in files:
-        raise CorpusError(f"{folder} has no train.csv, train.tsv, train.jsonl or train_sent_emo.csv; name one file so")
+        names = "train.csv, train.tsv, train.jsonl or train_sent_emo.csv"
+        raise CorpusError(f"{folder} has no {names}; give one file such a name")
     return {split: files[split] for split in ("train", "dev", "test") if split in files}
 
 
@@ -45,7 +46,7 @@ def read(path: Path, encoding: str, quotes: bool = True, columns: Sequence[str] 
     """Read one file. `columns` are the names of the columns where the file has no header."""
     file, suffix = path.name, path.suffix.lower()
     if path.is_dir():
-        raise CorpusError(f"{path} is a folder where a file is needed; name a .csv, .tsv or .jsonl file in it")
+        raise CorpusError(f"{path} is a folder, but a file is needed; pass a .csv, .tsv or .jsonl file in it")
     if not path.is_file():
         raise missing(path)
     if suffix not in DELIMITERS:
@@ -69,11 +70,13 @@ def table_from_records(file: str, records: list[list[str]], columns: Sequence[st
     header = list(columns) if columns else [name.strip() for name in numbered.pop(0)[1]]
     require_distinct(header, f"{file}, header")
     if not numbered:
-        raise CorpusError(f"{file} has a header and no rows; check that it was saved and copied completely")
+        raise CorpusError(f"{file} has a header but no rows; check that it was saved and copied completely")
     for row, record in numbered:
         if len(record) != len(header):
-            advice = "put quotes around a text that contains the separator"
-            raise CorpusError(f"{place(file, row)}: {len(record)} fields for {len(header)} columns; {advice}")
+            fault = f"the number of fields is {len(record)} instead of {len(header)}"
+            advice = "put quotation marks around a text that contains the separator"
+            raise CorpusError(f"{place(file, row)}: {fault}; {advice}")
+    # Blank rows are skipped, but they keep their row numbers, so that a message points to the right row
     rows, kept = zip(*numbered, strict=True)
     if blank := rows[-1] - len(rows) - (0 if columns else 1):
         notes.append(f"{blank} blank rows skipped")

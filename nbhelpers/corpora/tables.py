@@ -23,16 +23,22 @@ def load_table(
     encoding: str = "utf-8",
     max_chars: int = MAX_CHARS,
 ) -> DatasetDict:
-    """Load CSV, TSV or JSON Lines: a folder with train, dev and test files, a dict {split: file}, or one file.
+    """Load texts and labels from CSV, TSV or JSON Lines files.
 
-    Columns: text (string), label (ClassLabel). Labels are names (in the order of `labels`, else sorted) or ids 0..K-1,
-    which `labels` can name. The train split defines the classes. Raises CorpusError.
+    The result has the columns text (string) and label (ClassLabel). The train split defines the classes. A single file
+    becomes the train split; `data["train"].train_test_split(0.2, seed=0, stratify_by_column="label")` splits it.
 
-    columns    names of the columns of a CSV or TSV file without a header row
-    quotes     False: quotation marks are plain characters, as in most TSV files of shared tasks
-    max_chars  longest text accepted
+    Args:
+        path: a file, a folder with train, dev and test files, or a dict from the name of a split to its file.
+        text_column: the column with the texts.
+        label_column: the column with the labels, which are names, or ids from 0 on.
+        labels: the names of the classes in the order of their ids; by default, the names in the file, sorted.
+        columns: the names of the columns, for a CSV or TSV file without a header row.
+        quotes: False if quotation marks are plain characters, as in most TSV files of shared tasks.
+        encoding: the encoding of the files.
+        max_chars: the longest text that is accepted.
 
-    One file is the train split; `data["train"].train_test_split(0.2, seed=0, stratify_by_column="label")` divides it.
+    Raises CorpusError if something is wrong with a file.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -42,6 +48,7 @@ def load_table(
     >>> data["train"][1], data["train"].features["label"].names
     ({'text': '"bad" is no word for it', 'label': 0}, ['neg', 'pos'])
     """
+    # A dict is for files whose names say nothing about the split
     if isinstance(path, Mapping):
         files = {SPLITS.get(split, split): Path(file) for split, file in path.items()}
     else:
@@ -49,6 +56,6 @@ def load_table(
     tables = {split: read(file, encoding, quotes, columns) for split, file in files.items()}
     for table in tables.values():
         require_columns(
-            table, (text_column, label_column), "pass text_column= and label_column=, or columns= without a header"
+            table, (text_column, label_column), "pass text_column= and label_column=, or columns= if there is no header"
         )
     return classification_data(tables, text_column, label_column, labels, max_chars)

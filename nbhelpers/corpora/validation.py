@@ -11,20 +11,21 @@ from .errors import CorpusError, place, require_distinct
 from .normalizing import RULES, normalize
 from .readers import Table
 
-MAX_CHARS = 100_000  # a longer "text" is nearly always a broken quote, or a whole file in one cell
+MAX_CHARS = 100_000  # a longer "text" nearly always comes from a missing quotation mark
 
 
 def require_columns(table: Table, columns: Sequence[str], advice: str) -> None:
-    """Refuse a table that lacks one of the columns."""
+    """Raise CorpusError if a table lacks one of the columns."""
     for column in columns:
         if column not in table.columns:
             listing = ", ".join(" ".join(name.split())[:40] for name in table.columns)
-            raise CorpusError(f"{table.file}: no column {column!r}; it has {listing:.300}; {advice}")
+            raise CorpusError(f"{table.file}: no column {column!r}; the columns are {listing:.300}; {advice}")
 
 
 def convert_cells(table: Table, column: str, convert: Callable[..., Any], *arguments: Any) -> list[Any]:
     """Convert every cell of a column; a ValueError of `convert` becomes a CorpusError with file and row."""
     values = []
+    # The functions that check a cell do not know where it is, so the place is added here
     for row, cell in zip(table.rows, table.columns[column], strict=True):
         try:
             values.append(convert(cell, *arguments))
@@ -41,20 +42,20 @@ def whole_number(cell: Any) -> int:
 
 
 def text_of_cell(cell: Any, max_chars: int) -> str:
-    """Return the text in a cell as it is; a text of which normalizing leaves nothing is refused."""
+    """Return the text in a cell unchanged. A text that is empty after normalizing is an error."""
     if not isinstance(cell, str | None):
-        raise ValueError(f"{cell!r:.60} is not a text; put quotes around it")
+        raise ValueError(f"{cell!r:.60} is not text; put quotation marks around it")
     if cell and len(cell) > max_chars:
-        advice = "look for a broken quote, shorten it or pass max_chars=..."
+        advice = "look for a missing quotation mark, shorten it or pass max_chars=..."
         raise ValueError(f"has {len(cell):,} characters, more than max_chars={max_chars:,}; {advice}")
-    if not (cell and (re.search(r"\w", cell) or normalize(cell))):  # a word always outlives normalising
-        raise ValueError("is empty after normalising; fill it in or delete the row")
+    if not (cell and (re.search(r"\w", cell) or normalize(cell))):  # a word is never lost in normalizing
+        raise ValueError("is empty after normalizing; fill it in or delete the row")
     return cell
 
 
 def label_of_cell(cell: Any) -> str:
     """Return the label in a cell, a name or a number, as a string."""
-    if isinstance(cell, float | list | dict):
+    if isinstance(cell, float | list | dict):  # only JSON Lines and the Hub have cells that are not strings
         raise ValueError(f"{cell!r:.60} is neither a name nor a whole number; correct the row")
     label = "" if cell is None else " ".join(str(cell).split())
     if not label:
@@ -85,7 +86,7 @@ def normalized_texts(table: Table, column: str, max_chars: int) -> tuple[list[st
 
 
 def class_names(table: Table, column: str, labels: Sequence[str | int] | None) -> tuple[list[str], dict[str, int]]:
-    """Return the names of the classes, and the id of each label as it stands in the file."""
+    """Return the names of the classes, and the id of each label, as the labels are written in the file."""
     found = sorted(set(convert_cells(table, column, label_of_cell)))
     numbers = all(re.fullmatch("[0-9]{1,9}", label) for label in found)
     names = found if labels is None else [str(label) for label in labels]
@@ -93,10 +94,11 @@ def class_names(table: Table, column: str, labels: Sequence[str | int] | None) -
         names = [str(i) for i in range(len(found))]  # "10" comes after "9", not after "1" as in `found`
         if set(found) != set(names):
             listing = ", ".join(sorted(found, key=int))
-            advice = "pass labels=[...]: names for the ids from 0 on, or these numbers in the order you want"
+            advice = "pass labels=[...] with a name for each id from 0 on, or with these numbers in the order you want"
             raise CorpusError(
                 f"{table.file}: {column} ids {listing:.100} do not run from 0 to {len(found) - 1}; {advice}"
             )
     require_distinct(names, "labels")
-    positions = numbers and not set(found) <= set(names)  # numbers in the file, but `labels` are names: they are ids
+    # Numbers in the file that are not among `labels` are ids, and `labels` gives their names
+    positions = numbers and not set(found) <= set(names)
     return names, {str(i) if positions else name: i for i, name in enumerate(names)}

@@ -19,30 +19,30 @@ from nbhelpers.corpora import CorpusError, load, load_dialogues, load_hub, load_
 ERRORS = [  # name of the file, its content, options, the whole message
     ("r.csv", "text,label\na,postive\n", {"labels": ["negative", "neutral", "positive"]},
      "r.csv, row 2: label 'postive' is not one of negative, neutral, positive; correct the row or pass labels=..."),
-    ("r.csv", "review,label\na,x\n", {}, "r.csv: no column 'text'; it has review, label; pass text_column= and label_column=, "
-     "or columns= without a header"),
+    ("r.csv", "review,label\na,x\n", {}, "r.csv: no column 'text'; the columns are review, label; pass text_column= and label_column=, "
+     "or columns= if there is no header"),
     ("r.csv", "", {}, "r.csv is empty; check that it was saved and copied completely"),
     ("r.csv", " \r\n\n", {}, "r.csv is empty; check that it was saved and copied completely"),
     ("r.csv", "\ufeff", {}, "r.csv is empty; check that it was saved and copied completely"),
-    ("r.csv", "text,label\n", {}, "r.csv has a header and no rows; check that it was saved and copied completely"),
+    ("r.csv", "text,label\n", {}, "r.csv has a header but no rows; check that it was saved and copied completely"),
     ("r.csv", GOOD + "so,\n", {}, "r.csv, row 4: label is missing; fill it in or delete the row"),
     ("r.csv", GOOD + "so,  \n", {}, "r.csv, row 4: label is missing; fill it in or delete the row"),
-    ("r.csv", GOOD + ",pos\n", {}, "r.csv, row 4: text is empty after normalising; fill it in or delete the row"),
-    ("r.csv", GOOD + "\u200b \u00a0,pos\n", {}, "r.csv, row 4: text is empty after normalising; fill it in or delete the row"),
-    ("r.csv", GOOD + "a,b,pos\n", {}, "r.csv, row 4: 3 fields for 2 columns; put quotes around a text that contains the separator"),
-    ("r.csv", GOOD + "a\n", {}, "r.csv, row 4: 1 fields for 2 columns; put quotes around a text that contains the separator"),
-    ("r.csv", GOOD + '"a,pos\nb,neg\n', {}, "r.csv, row 4: a quoted text is never closed; double each quote inside a quoted text, "
-     "or pass quotes=False if quotes are plain characters here"),
-    ("r.csv", GOOD + '"a" b,pos\n', {}, "r.csv, row 4: a quoted text goes on after its closing quote; double each quote inside a "
-     "quoted text, or pass quotes=False if quotes are plain characters here"),
+    ("r.csv", GOOD + ",pos\n", {}, "r.csv, row 4: text is empty after normalizing; fill it in or delete the row"),
+    ("r.csv", GOOD + "\u200b \u00a0,pos\n", {}, "r.csv, row 4: text is empty after normalizing; fill it in or delete the row"),
+    ("r.csv", GOOD + "a,b,pos\n", {}, "r.csv, row 4: the number of fields is 3 instead of 2; put quotation marks around a text that contains the separator"),
+    ("r.csv", GOOD + "a\n", {}, "r.csv, row 4: the number of fields is 1 instead of 2; put quotation marks around a text that contains the separator"),
+    ("r.csv", GOOD + '"a,pos\nb,neg\n', {}, "r.csv, row 4: a quoted text has no closing quotation mark; double each quotation mark inside a quoted text, "
+     "or pass quotes=False if texts are not quoted"),
+    ("r.csv", GOOD + '"a" b,pos\n', {}, "r.csv, row 4: a quoted text continues after its closing quotation mark; double each quotation mark inside a "
+     "quoted text, or pass quotes=False if texts are not quoted"),
     ("r.csv", GOOD.replace("bad", "fine").replace("neg", "pos"), {},
-     "r.csv: every label is the same; a classifier needs two classes at least; check the column and the file"),
-    ("r.csv", "text,label\na,0\nb,1\nc,3\n", {}, "r.csv: label ids 0, 1, 3 do not run from 0 to 2; pass labels=[...]: names for "
-     "the ids from 0 on, or these numbers in the order you want"),
-    ("r.csv", "text,label,text\na,x,b\n", {}, "r.csv, header: the name 'text' stands 2 times; rename or remove all but one"),
-    ("r.csv", GOOD, {"labels": ["pos", "neg", "pos"]}, "labels: the name 'pos' stands 2 times; rename or remove all but one"),
+     "r.csv: every label is the same; a classifier needs at least two classes; check the column and the file"),
+    ("r.csv", "text,label\na,0\nb,1\nc,3\n", {}, "r.csv: label ids 0, 1, 3 do not run from 0 to 2; pass labels=[...] with a name "
+     "for each id from 0 on, or with these numbers in the order you want"),
+    ("r.csv", "text,label,text\na,x,b\n", {}, "r.csv, header: the name 'text' occurs 2 times; rename or remove all but one"),
+    ("r.csv", GOOD, {"labels": ["pos", "neg", "pos"]}, "labels: the name 'pos' occurs 2 times; rename or remove all but one"),
     ("r.csv", GOOD + "x" * 2_000_000 + ",pos\n", {}, "r.csv, row 4: text has 2,000,000 characters, more than max_chars=100,000; "
-     "look for a broken quote, shorten it or pass max_chars=..."),
+     "look for a missing quotation mark, shorten it or pass max_chars=..."),
     ("r.txt", GOOD, {}, "r.txt: suffix '.txt' is not supported (if tabs separate the columns, rename it to .tsv); "
      "save the table as .csv, .tsv or .jsonl"),
     ("r.xlsx", GOOD, {}, "r.xlsx: suffix '.xlsx' is not supported; save the table as .csv, .tsv or .jsonl"),
@@ -51,14 +51,14 @@ ERRORS = [  # name of the file, its content, options, the whole message
     ("r.jsonl", '["a", 0]\n', {}, 'r.jsonl, line 1: not an object; write an object such as {"text": "..."}'),
     ("r.jsonl", '{"text": "a", "label": 0}\n{"text": "b\\ud83d", "label": 1}\n', {},
      "r.jsonl, line 2: half of a surrogate pair; write the character itself"),
-    ("r.jsonl", '{"text": "a", "text": "b"}\n', {}, "r.jsonl, line 1: the name 'text' stands 2 times; rename or remove all but one"),
+    ("r.jsonl", '{"text": "a", "text": "b"}\n', {}, "r.jsonl, line 1: the name 'text' occurs 2 times; rename or remove all but one"),
     ("r.jsonl", '{"text": "a", "label": 0}\n{"text": 5, "label": 1}\n', {},
-     "r.jsonl, line 2: text 5 is not a text; put quotes around it"),
+     "r.jsonl, line 2: text 5 is not text; put quotation marks around it"),
     ("r.jsonl", '{"text": "a", "label": 0}\n{"text": "b", "label": 0.5}\n', {},
      "r.jsonl, line 2: label 0.5 is neither a name nor a whole number; correct the row"),
     ("r.jsonl", '{"text": "a", "label": "x"}\n{"text": "b"}\n', {}, "r.jsonl, line 2: label is missing; fill it in or delete the row"),
     ("r.jsonl", '{"text": "a", "label": "x"}\n{"label": "y"}\n', {},
-     "r.jsonl, line 2: text is empty after normalising; fill it in or delete the row"),
+     "r.jsonl, line 2: text is empty after normalizing; fill it in or delete the row"),
 ]  # fmt: skip
 
 
@@ -135,8 +135,8 @@ def test_error_messages_when_a_folder_is_passed_for_a_file_or_a_file_for_a_folde
     folder = tmp_path / "f.csv"
     folder.mkdir()
     file = write(tmp_path / "reviews.csv", GOOD)
-    assert "is a folder where a file is needed" in error_message(load_table, {"train": folder})
-    assert "is a file where a folder is needed" in error_message(load_dialogues, file)
+    assert "is a folder, but a file is needed" in error_message(load_table, {"train": folder})
+    assert "is a file, but a folder is needed" in error_message(load_dialogues, file)
     assert "has no train.csv, train.tsv, train.jsonl or train_sent_emo.csv" in error_message(load_table, folder)
     assert "does not exist" in error_message(load_dialogues, tmp_path / "none")
 
@@ -144,11 +144,11 @@ def test_error_messages_when_a_folder_is_passed_for_a_file_or_a_file_for_a_folde
 def test_two_files_for_one_split_are_refused(tmp_path):
     for name in ("train.csv", "dev.csv", "validation.csv"):
         write(tmp_path / name, GOOD)
-    assert "has dev.csv and validation.csv for one split; keep one of them" in error_message(load, tmp_path)
+    assert "has both dev.csv and validation.csv for one split; keep one of them" in error_message(load, tmp_path)
 
 
 def test_data_without_a_train_split_is_refused(tmp_path):
-    assert "no split 'train' among test" in error_message(load_table, {"test": write(tmp_path / "a.csv", GOOD)})
+    assert "there is no train split, only test" in error_message(load_table, {"test": write(tmp_path / "a.csv", GOOD)})
 
 
 @pytest.mark.parametrize(
@@ -252,8 +252,10 @@ def test_hub_formats(tmp_path, monkeypatch):
     assert list(data) == ["train", "dev"]
     assert data["train"][:] == {"text": ["it's", "b"], "label": [1, 0]}
     assert data["train"].features["label"].names == ["neg", "pos"]
-    assert loading_report(data["train"])["notes"] == ["split test left out: no labels"]
-    assert "no column 'text'; it has sentence, stars; pass text_column=" in error_message(load_hub, str(folder))
+    assert loading_report(data["train"])["notes"] == ["split test is left out because it has no labels"]
+    assert "no column 'text'; the columns are sentence, stars; pass text_column=" in error_message(
+        load_hub, str(folder)
+    )
 
 
 def hub(parts):
@@ -267,10 +269,10 @@ def test_hub_data_with_string_labels_and_with_errors(monkeypatch):
     monkeypatch.setattr(corpora.hub, "load_dataset", hub({"train": {"text": ["a", None], "label": [0, 1]}}))
     assert (
         error_message(load, "some/thing")
-        == "some/thing[train], row 1: text is empty after normalising; fill it in or delete the row"
+        == "some/thing[train], row 1: text is empty after normalizing; fill it in or delete the row"
     )
     monkeypatch.setattr(corpora.hub, "load_dataset", hub({"test": {"text": ["a", "b"], "label": [0, 1]}}))
-    assert "no split 'train' among test" in error_message(load, "some/thing")
+    assert "there is no train split, only test" in error_message(load, "some/thing")
 
 
 @pytest.mark.parametrize(
@@ -278,7 +280,7 @@ def test_hub_data_with_string_labels_and_with_errors(monkeypatch):
     [
         (RuntimeError("Dataset scripts are no longer supported, but found x.py"), "needs a loading script, which `datasets` no"),
         (ConnectionError("Couldn't reach 'x' on the Hub (LocalEntryNotFoundError)"), "the Hub cannot be reached; go online, set HF_END"),
-        (datasets.exceptions.DatasetNotFoundError("Dataset 'x' doesn't exist"), "found neither here nor on the Hub; check the spelling"),
+        (datasets.exceptions.DatasetNotFoundError("Dataset 'x' doesn't exist"), "is neither a local file nor on the Hub; check the spelling"),
         (ValueError("Config name is missing.\nPlease pick one among: ['a', 'b']"), "Please pick one among: ['a', 'b']; check config= and"),
     ],
 )  # fmt: skip

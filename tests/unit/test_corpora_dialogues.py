@@ -14,7 +14,7 @@ from nbhelpers.corpora import EMOTIONS, SENTIMENTS, describe, load, load_dialogu
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a,Ann,joy,positive,0,0", "row 4: dialogue 0, utterance 0 stands in row 2 already; renumber or delete one of them"),
+        ("a,Ann,joy,positive,0,0", "row 4: dialogue 0, utterance 0 is also in row 2; renumber or delete one of them"),
         ("a,Ann,happy,positive,1,0", f"row 4: Emotion 'happy' is not one of {', '.join(EMOTIONS)}; correct the row"),
         ("a,Ann,Joy,positive,1,0", f"row 4: Emotion 'Joy' is not one of {', '.join(EMOTIONS)}; correct the row"),
         ("a,Ann,joy,good,1,0", "row 4: Sentiment 'good' is not one of negative, neutral, positive; correct the row"),
@@ -23,8 +23,8 @@ from nbhelpers.corpora import EMOTIONS, SENTIMENTS, describe, load, load_dialogu
         ("a,Ann,joy,positive,1,", "row 4: Utterance_ID '' is not a whole number such as 0 or 12; correct the row"),
         ("a,Ann,joy,positive,-1,0", "row 4: Dialogue_ID '-1' is not a whole number such as 0 or 12; correct the row"),
         ("a,Ann,joy,positive,1," + "9" * 19, f"row 4: Utterance_ID '{'9' * 19}' is not a whole number such as 0 or 12; correct the row"),
-        ("a, ,joy,positive,1,0", "row 4: Speaker is empty after normalising; fill it in or delete the row"),
-        (",Ann,joy,positive,1,0", "row 4: Utterance is empty after normalising; fill it in or delete the row"),
+        ("a, ,joy,positive,1,0", "row 4: Speaker is empty after normalizing; fill it in or delete the row"),
+        (",Ann,joy,positive,1,0", "row 4: Utterance is empty after normalizing; fill it in or delete the row"),
     ],
 )  # fmt: skip
 def test_error_messages_of_dialogues(tmp_path, row, message):
@@ -35,7 +35,7 @@ def test_error_messages_of_dialogues(tmp_path, row, message):
 @pytest.mark.parametrize("column", corpora.DIALOGUE_COLUMNS)
 def test_dialogue_columns_are_required(tmp_path, column):
     write(tmp_path / "train.csv", TURNS.replace(column, "Other", 1))
-    assert error_message(load_dialogues, tmp_path).startswith(f"train.csv: no column '{column}'; it has ")
+    assert error_message(load_dialogues, tmp_path).startswith(f"train.csv: no column '{column}'; the columns are ")
 
 
 def test_dialogues_with_a_single_emotion_are_refused(tmp_path):
@@ -93,7 +93,9 @@ def test_corpora_of_the_course_are_loaded_by_name(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(corpora.loading, "DATA", tmp_path / "gone")
     for name in corpora.OWN:
-        assert "this file was copied without the course; pass the path of your own data" in error_message(load, name)
+        assert "this code was copied without the data of the course; pass the path of your own data" in error_message(
+            load, name
+        )
 
 
 # --- what is reported -------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ def test_a_broken_utf8_file_that_is_read_in_another_encoding(tmp_path):
     ("content", "options", "message"),
     [
         (GOOD.encode() + b"a\0b,pos\n", {},
-         "r.csv, row 4: a NUL byte; no common encoding fits, so the file is damaged or is not text; export it again as UTF-8"),
+         "r.csv, row 4: contains a NUL byte; no common encoding fits, so the file is damaged or is not text; export it again as UTF-8"),
         (b'text,label\n"two\nlines",pos\n\n' + b"caf\xe9,neg\n", {},
          "r.csv, row 4: byte 0xe9 cannot be read as utf-8; the file is probably in cp1252; pass encoding='cp1252' and look at a few rows"),
         (b"text,label\na \x81 caf\xe9 for you,neg\n", {},
@@ -111,7 +111,7 @@ def test_a_broken_utf8_file_that_is_read_in_another_encoding(tmp_path):
         (GOOD.encode("utf-16"), {},
          "r.csv, row 1: byte 0xff cannot be read as utf-8; the file is probably in utf-16; pass encoding='utf-16' and look at a few rows"),
         (GOOD.encode("utf-16-le"), {},
-         "r.csv, row 1: a NUL byte; the file is probably in utf-16-le; pass encoding='utf-16-le' and look at a few rows"),
+         "r.csv, row 1: contains a NUL byte; the file is probably in utf-16-le; pass encoding='utf-16-le' and look at a few rows"),
         ((GOOD + "caf\u00e9,pos").encode(), {"encoding": "ascii"},
          "r.csv, row 4: byte 0xc3 cannot be read as ascii; the file is probably in utf-8; pass encoding='utf-8' and look at a few rows"),
         (codecs.BOM_UTF8 + GOOD.encode(), {"encoding": "utf8000"},
