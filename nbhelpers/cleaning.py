@@ -1,4 +1,15 @@
-"""Classical text cleaning, and what it costs: lower-casing, dropping punctuation, dropping digits."""
+"""Classical text cleaning, and what it costs: lower-casing, dropping punctuation and dropping digits.
+
+Many tutorials clean texts before anything else. A pretrained encoder does not need it, and cleaning can remove what
+the labels depend on, such as exclamation marks. `clean_text` is the cleaning, and `cost` measures its effect:
+
+>>> clean_text("Don't STOP, it's 7:30!")
+'dont stop its'
+>>> train, labels = ["yes!", "yes?", "no!", "no?"] * 3, ["angry", "calm"] * 6
+>>> table = cost(train, labels, ["fine!", "fine?"], ["angry", "calm"])
+>>> table.loc[["as it is", "no punctuation"], "weighted_f1"].round(2).to_dict()
+{'as it is': 1.0, 'no punctuation': 0.33}
+"""
 
 from __future__ import annotations
 
@@ -22,11 +33,12 @@ VARIANTS: dict[str, dict[str, bool]] = {
 
 
 def clean_text(text: str, *, lower: bool = True, punctuation: bool = True, digits: bool = True) -> str:
-    """Return `text` lower-cased, without punctuation and without digits; set a step to False to leave it out.
+    """Return `text` in lower case, without punctuation and without digits. Set a step to False to leave it out.
 
-    Punctuation is what Unicode calls punctuation or symbol, so "$" and emoji go, too. Apostrophes vanish ("don't"
-    becomes "dont"), all other marks become a space ("well-known" becomes "well known"). Digits vanish. Where either is
-    dropped, runs of white space become one space. The result can be empty: "?!" has nothing else.
+    Punctuation is every character that Unicode classifies as punctuation or symbol, which includes "$" and emoji.
+    Apostrophes are removed ("don't" becomes "dont"), and every other mark becomes a space ("well-known" becomes "well
+    known"). Digits are removed. If punctuation or digits are dropped, several spaces become one. The result can be
+    empty, for example for "?!".
 
     >>> clean_text("We can't -- it's 7:30!!")
     'we cant its'
@@ -49,17 +61,24 @@ def cost(
     texts_test: Sequence[str],
     labels_test: Sequence[int] | Sequence[str],
     *,
-    C: float = 4.0,  # scikit-learn's name for the inverse strength of regularisation
+    C: float = 4.0,  # scikit-learn's name for the inverse strength of regularization
 ) -> pd.DataFrame:
-    """Return what each cleaning step costs a bag of words: one row per variant, the untouched texts first.
+    """Return what each cleaning step costs a bag-of-words classifier: one row per variant, the untouched texts first.
 
-    Columns: weighted_f1 and macro_f1 (0 to 1); weighted_change and macro_change, their distance to the untouched texts
-    in points of 100; features, the size of the vocabulary; emptied, the test texts of which nothing is left. The model
-    is TF-IDF over words and pairs of neighbours, then logistic regression with balanced classes. It is deterministic;
-    MELD takes about 15 seconds on one core. Raises ValueError if texts and labels differ in number.
+    The classifier is logistic regression with balanced classes on TF-IDF of words and word pairs. It is trained and
+    tested once per variant. The result is deterministic. MELD takes about 15 seconds on one core.
 
-    scikit-learn's own TF-IDF lower-cases and drops punctuation before anything else, which would hide the cost. Here
-    case is kept and each mark is a token of its own: `lowercase=False`, `token_pattern=r"\\w+|[^\\w\\s]"`.
+    The columns:
+
+    weighted_f1, macro_f1            F1 on the test texts, from 0 to 1
+    weighted_change, macro_change    difference from the untouched texts, in percentage points
+    features                         size of the vocabulary
+    emptied                          number of test texts of which nothing is left
+
+    By default, scikit-learn's TF-IDF converts texts to lower case and drops punctuation, which would hide the cost.
+    Here it keeps upper case, and each mark is a token: `lowercase=False`, `token_pattern=r"\\w+|[^\\w\\s]"`.
+
+    Raises ValueError if the numbers of texts and labels differ.
 
     >>> table = cost(["yes!", "yes?", "no!", "no?"] * 3, [1, 0, 1, 0] * 3, ["fine!", "fine?"], [1, 0])
     >>> table["weighted_f1"].round(2).to_dict()["no punctuation"] < table["weighted_f1"].to_dict()["as it is"]

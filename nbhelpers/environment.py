@@ -1,4 +1,16 @@
-"""What this machine has, which precision suits it, and seeds."""
+"""What this machine can do for training: its device, the precision that suits it, its speed and memory, and seeds.
+
+Use it at the start of a script or notebook, so that the same code runs on a GPU and on a laptop:
+
+>>> device = best_device()
+>>> precision, reason = best_precision(device)
+>>> precision in ("bf16", "fp16", "fp32")
+True
+>>> set_seed(0)
+>>> facts = describe()  # system, CPU, memory, device and precision, for a log or a bug report
+>>> facts["precision"] == precision
+True
+"""
 
 from __future__ import annotations
 
@@ -17,19 +29,18 @@ PACKAGES = ("torch", "transformers", "datasets", "peft", "accelerate", "scikit-l
 
 
 def best_device() -> torch.device:
-    """The first of: an NVIDIA or AMD GPU ("cuda"), Apple's GPU ("mps"), the CPU."""
+    """Return the first device that is available: an NVIDIA or AMD GPU ("cuda"), Apple's GPU ("mps") or the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def best_precision(device: torch.device) -> tuple[str, str]:
-    """The precision to train in on this device, and why.
+    """Return the precision to train in on this device, and the reason, as two strings.
 
-    "bf16" where its matrix products are fast: NVIDIA GPUs from Ampere on, CPUs with AMX or AVX512-BF16. "fp16" (which
-    needs loss scaling) on older NVIDIA GPUs such as the T4. "fp32" elsewhere, and on Apple's GPU.
-
-    Returns: (precision, reason).
+    "bf16" is chosen where bf16 matrix products are fast: on NVIDIA GPUs since Ampere, and on CPUs with AMX or
+    AVX512-BF16. Older NVIDIA GPUs such as the T4 get "fp16", which needs loss scaling. All others, including Apple's
+    GPU, get "fp32".
     """
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
@@ -42,8 +53,8 @@ def best_precision(device: torch.device) -> tuple[str, str]:
 
 
 def cpu_features() -> list[str]:
-    """Those of "AVX2", "AVX512", "AVX512-BF16" and "AMX" that torch can use on this CPU."""
-    level = torch.backends.cpu.get_cpu_capability()  # "AVX512" includes "AVX2"; ATEN_CPU_CAPABILITY may lower it
+    """Return which of "AVX2", "AVX512", "AVX512-BF16" and "AMX" torch can use on this CPU."""
+    level = torch.backends.cpu.get_cpu_capability()  # "AVX512" includes "AVX2"; ATEN_CPU_CAPABILITY can lower it
     features = [name for name in ("AVX2", "AVX512") if level.startswith("AVX") and level >= name]
     if "AVX512" in features and torch.cpu._is_avx512_bf16_supported():
         features.append("AVX512-BF16")
@@ -53,10 +64,11 @@ def cpu_features() -> list[str]:
 
 
 def set_seed(seed: int) -> None:
-    """Seed Python, NumPy and torch (all devices).
+    """Set the seed of Python, NumPy and torch (on all devices).
 
-    Together with the same versions, device, number of threads and data order this repeats a run bit for bit on a CPU.
-    It does not fix GPU kernels that add up in changing order, other library versions, or other hardware.
+    On a CPU, a run then gives exactly the same numbers, if the library versions, the number of threads and the order
+    of the data are also the same. On a GPU, results can differ slightly, because some kernels add numbers in a
+    changing order. Other hardware and other library versions also change the results.
 
     >>> set_seed(7); first = torch.rand(1)
     >>> set_seed(7); bool(first == torch.rand(1))
@@ -68,7 +80,7 @@ def set_seed(seed: int) -> None:
 
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Package name -> installed version, or "not installed"; first of all Python's own.
+    """Return a dict from package name to installed version, or to "not installed". Python's version comes first.
 
     >>> versions(["no-such-package"])["no-such-package"]
     'not installed'
@@ -83,7 +95,7 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 
 def describe() -> dict[str, Any]:
-    """What counts for training on this machine: system, CPU, threads, memory in GiB, device, precision, and why."""
+    """Return what matters for training: system, CPU, threads, memory in GiB, device, precision and its reason."""
     device = best_device()
     precision, reason = best_precision(device)
     facts: dict[str, Any] = {
@@ -103,7 +115,7 @@ def describe() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """The processor's name as the system gives it."""
+    """Return the processor's name as the operating system reports it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
@@ -113,21 +125,21 @@ def cpu_name() -> str:
 
 
 def memory_gib() -> float | None:
-    """Physical memory in GiB; None where the system does not tell (Windows, without psutil)."""
+    """Return the physical memory in GiB, or None where Python alone cannot tell, as on Windows."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
     return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
 
 
 def matmul_speed(precision: torch.dtype, device: torch.device, *, size: int = 1024, seconds: float = 0.5) -> float:
-    """Measured speed of square matrix products, in TFLOP/s (a product of two n x n matrices is 2 n^3 operations).
+    """Measure the speed of square matrix products, in TFLOP/s. A product of two n x n matrices has 2 n^3 operations.
 
     >>> matmul_speed(torch.float32, torch.device("cpu"), size=64, seconds=0.01) > 0
     True
     """
     a, b = (torch.rand(size, size, device=device, dtype=precision) for _ in range(2))
-    wait = getattr(torch, device.type).synchronize  # GPUs work in the background: wait before reading the clock
-    (a @ b, wait())  # the first product also pays for setting up
+    wait = getattr(torch, device.type).synchronize  # GPUs work asynchronously: wait before reading the clock
+    (a @ b, wait())  # the first product includes the setup
     products, start = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < seconds:
         for _ in range(5):
@@ -138,19 +150,25 @@ def matmul_speed(precision: torch.dtype, device: torch.device, *, size: int = 10
 
 
 def training_memory(model: torch.nn.Module, max_tokens: int) -> float:
-    """About how many GiB training this encoder takes with AdamW in bf16 or fp16 autocast, before it starts.
+    """Estimate how many GiB it takes to train this encoder with AdamW in bf16 or fp16 autocast.
 
-    When the backward pass starts: 12 bytes for each trainable parameter (fp32 weight, two running means), 4 for each
-    frozen one, 2 for the 16-bit copy of each, and what the pass needs: 46 bytes for each token, layer and unit of the
-    hidden size (measured on BERT and RoBERTa layers with PyTorch 2.13's fused attention). When it is done, 4 more for
-    each gradient and the rest is free; the larger of both counts. On an H200, roberta-large took 2 to 5 % less than
-    this, with LoRA on every layer 5 to 13 % more, the embedded encoder a tenth more. Attention dropout on a CPU, where
-    it is not fused, keeps about 13 bytes more for each head and pair of tokens. Not counted: the framework itself,
-    fragmentation, and what gradient checkpointing saves.
+    Memory has two peaks, and the larger one counts:
+
+    - When the backward pass starts: 12 bytes for each trainable parameter (its fp32 weight and AdamW's two running
+      means), 4 bytes for each frozen parameter, 2 bytes for the 16-bit copy of each parameter, and the activations.
+      Activations take 46 bytes for each token, layer and unit of the hidden size, measured on BERT and RoBERTa layers
+      with the fused attention of PyTorch 2.13.
+    - When the backward pass ends: activations and 16-bit copies are freed, and each trainable parameter has a gradient
+      of 4 bytes.
+
+    On an H200, roberta-large took 2 to 5 % less than the estimate, roberta-large with LoRA on every layer 5 to 13 %
+    more, and the embedded encoder 10 % more. On a CPU, attention dropout is not fused and takes about 13 more bytes for
+    each head and pair of tokens. The estimate leaves out the framework itself, fragmentation, and what gradient
+    checkpointing saves.
 
     Args:
-        model: a transformers model, loaded, with `requires_grad` as it will be trained.
-        max_tokens: tokens in a batch, padding included; twice as many for R-Drop.
+        model: a loaded transformers model whose `requires_grad` flags are set as for training.
+        max_tokens: number of tokens in a batch, including padding; twice as many for R-Drop.
 
     >>> from types import SimpleNamespace
     >>> layer = torch.nn.Linear(1024, 1024, bias=False)

@@ -43,7 +43,7 @@ def turns():
 
 
 @each_corpus
-def test_no_longer_text_twice(name):
+def test_no_text_of_more_than_four_words_occurs_twice(name):
     counts = Counter(" ".join(words(text)) for text in texts(name) if len(text.split()) > 4)
     assert [text for text, count in counts.items() if count > 1] == []
 
@@ -71,7 +71,7 @@ def test_sequences_of_four_words_seldom_repeat(name):
 
 
 @each_corpus
-def test_openings_vary(name):
+def test_first_words_of_texts_vary(name):
     everything = texts(name)
     opening, count = Counter(tuple(words(x)[:2]) for x in everything if len(x.split()) > 2).most_common(1)[0]
     assert count < 0.02 * len(everything), opening
@@ -81,7 +81,7 @@ def test_size_of_all_data():
     assert sum(path.stat().st_size for path in (ROOT / "data").rglob("*") if path.is_file()) < 3_000_000
 
 
-def test_card_has_the_variety_that_is_there(card):
+def test_data_card_states_the_number_of_different_words(card):
     """Different words among the first 10,000: the figures that stand beside MELD's."""
     for name in corpora.OWN:
         first = [word for text in texts(name) for word in words(text)][:10_000]
@@ -128,13 +128,13 @@ def test_sentiments_agree_with_emotions(turns):
             assert row["Sentiment"] in POLARITY.get(row["Emotion"], {"negative"}), row
 
 
-def test_one_turn_in_six_says_little_by_itself(turns):
+def test_one_turn_in_six_has_at_most_four_words(turns):
     """At most four words; the second reading in the card tells how many of these cannot be decided alone."""
     everything = [row for part in turns.values() for row in part]
     assert sum(len(row["Utterance"].split()) <= 4 for row in everything) >= len(everything) / 6
 
 
-def test_the_card_has_the_counts(turns, card):
+def test_data_card_states_the_counts(turns, card):
     for emotion in corpora.EMOTIONS:
         counts = [sum(row["Emotion"] == emotion for row in part) for part in turns.values()]
         assert f"| {emotion} | {counts[0]:,} | {counts[1]} | {counts[2]} |" in card, (emotion, counts)
@@ -144,7 +144,7 @@ def test_the_card_has_the_counts(turns, card):
         assert f"| {name} | {counts[0]:,} | {counts[1]:,} | {counts[2]:,} |" in card, counts
 
 
-def test_the_card_says_how_short_the_turns_are(turns, card):
+def test_data_card_states_the_lengths_of_the_turns(turns, card):
     everything = [row for part in turns.values() for row in part]
     sizes = [len(row["Utterance"].split()) for row in everything]
     assert f"has {sum(sizes) / len(sizes):.1f} words on average" in card
@@ -157,7 +157,7 @@ def test_the_card_says_how_short_the_turns_are(turns, card):
     assert f"Surprise, anger and fear make up {100 * loud:.0f} % of the turns" in card
 
 
-def test_meld_is_what_the_card_compares_with(real_data, card):
+def test_data_card_states_the_figures_of_meld(real_data, card):
     said = [text for part in corpora.load(real_data / "meld").values() for text in part["text"]]
     sizes = [len(text.split()) for text in said]
     assert f"(MELD: {sum(sizes) / len(sizes):.1f})" in card
@@ -165,7 +165,7 @@ def test_meld_is_what_the_card_compares_with(real_data, card):
     assert f"| MELD | {len(set([word for text in said for word in words(text)][:10_000])):,} |" in card
 
 
-def test_a_blind_second_reading_agrees(turns, card):
+def test_a_second_reading_without_the_labels_agrees(turns, card):
     readings = table(corpora.DATA / "dialogues" / "second_reading.csv")
     said = {(row["Dialogue_ID"], row["Utterance_ID"]): row for part in turns.values() for row in part}
     pairs = [(row, said.pop((row["Dialogue_ID"], row["Utterance_ID"]))) for row in readings]  # each turn once

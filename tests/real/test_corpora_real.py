@@ -1,4 +1,4 @@
-"""corpora.py and cleaning.py on the real data sets."""
+"""The units corpora and cleaning on real data sets."""
 
 import csv
 import random
@@ -39,7 +39,7 @@ def test_counts_are_those_of_the_readme(meld):
     assert table.loc["notes"].unique().tolist() == ["official file"]
 
 
-def test_every_row_is_the_row_of_the_file(meld, real_data):
+def test_every_row_agrees_with_the_file(meld, real_data):
     for split, part in meld.items():
         with open(real_data / "meld" / f"{split}_sent_emo.csv", encoding="utf-8", newline="") as file:
             rows = {(int(row["Dialogue_ID"]), int(row["Utterance_ID"])): row for row in csv.DictReader(file)}
@@ -53,7 +53,7 @@ def test_every_row_is_the_row_of_the_file(meld, real_data):
             assert (row["season"], row["episode"]) == (int(original["Season"]), int(original["Episode"]))
 
 
-def test_gaps_and_the_absent_dialogue(meld):
+def test_gaps_in_the_ids_of_meld_are_kept(meld):
     train = meld["train"]
     assert 60 not in train["dialogue_id"]
     turns: dict[int, list[int]] = {}
@@ -63,7 +63,7 @@ def test_gaps_and_the_absent_dialogue(meld):
     assert all(ids == sorted(ids) for ids in turns.values())
 
 
-def test_nothing_but_ascii_quotes_and_no_cache_files(meld):
+def test_texts_have_ascii_quotes_and_data_is_in_memory(meld):
     for part in meld.values():
         assert not set("".join(part["text"])) & set("\u2018\u2019\u201c\u201d\n\u00a0")
         assert part.cache_files == []
@@ -79,7 +79,7 @@ def test_shuffled_file_gives_the_same_data(meld, real_data, tmp_path):
     assert loading_report(shuffled["test"])["notes"] == ["differs from the official file"]
 
 
-def test_the_variable_names_the_folder(real_data, monkeypatch):
+def test_nbhelpers_data_names_the_folder_of_meld(real_data, monkeypatch):
     monkeypatch.setenv("NBHELPERS_DATA", str(real_data))
     assert len(load("meld")["dev"]) == 1109
 
@@ -88,7 +88,7 @@ def test_a_verified_cache_needs_no_download(real_data, tmp_path, monkeypatch):
     shutil.copytree(real_data / "meld", tmp_path / "meld")
     monkeypatch.delenv("NBHELPERS_DATA")
     monkeypatch.setenv("NBHELPERS_CACHE", str(tmp_path))
-    monkeypatch.setattr(corpora, "MELD_SOURCES", ())
+    monkeypatch.setattr(corpora.meld, "MELD_SOURCES", ("http://127.0.0.1:9/{file}",))  # nobody answers there
     assert len(load("meld")["dev"]) == 1109
 
 
@@ -119,7 +119,7 @@ def test_financial_phrasebank_names_its_encoding(real_data):
     assert load_table(path, text_column="news", encoding="latin-1")["train"]["text"][:] == train["text"][:]
 
 
-def test_waimai(real_data):
+def test_waimai_is_loaded_and_split(real_data):
     train = load_table(real_data / "waimai" / "waimai_10k.csv", text_column="review")["train"]
     assert len(train) == 11987
     assert train[0] == {"text": "\u5f88\u5feb\uff0c\u597d\u5403\uff0c\u5473\u9053\u8db3\uff0c\u91cf\u5927", "label": 1}
@@ -134,7 +134,7 @@ def test_waimai(real_data):
         ("banking77", {"label_column": "category"}, [10003, 3080], 77),
     ],
 )
-def test_folders(real_data, folder, options, rows, classes):
+def test_folders_of_public_data_sets(real_data, folder, options, rows, classes):
     data = load(real_data / folder, **options)
     assert [len(part) for part in data.values()] == rows
     assert data["train"].features["label"].num_classes == classes
@@ -148,7 +148,7 @@ def test_imdb_keeps_its_markup(real_data):
     assert any("<br />" in text for text in data["train"]["text"])
 
 
-def test_ag_news_numbers_its_classes_differently(real_data):
+def test_labels_of_ag_news_start_at_1(real_data):
     train = real_data / "ag_news" / "train_5k.csv"
     with pytest.raises(CorpusError, match=r"label ids 1, 2, 3, 4 do not run from 0 to 3"):
         load_table(real_data / "ag_news" / "test.csv", columns=["label", "title", "text"])
@@ -158,7 +158,7 @@ def test_ag_news_numbers_its_classes_differently(real_data):
     )
 
 
-def test_uci_sentences_have_plain_quotes(real_data, tmp_path):
+def test_uci_sentences_are_read_without_quoting(real_data, tmp_path):
     for name in ("amazon_cells", "yelp", "imdb"):
         path = tmp_path / f"{name}.tsv"
         shutil.copy(real_data / "uci_sentences" / f"{name}_labelled.txt", path)

@@ -22,17 +22,17 @@ from nbhelpers.cleaning import VARIANTS, clean_text, cost
         ("\u0928\u092e\u0938\u094d\u0924\u0947!", {}, "\u0928\u092e\u0938\u094d\u0924\u0947"),
     ],
 )
-def test_steps(text, steps, expected):
+def test_cleaning_steps(text, steps, expected):
     assert clean_text(text, **steps) == expected
 
 
-def test_no_step_returns_the_text_itself():
+def test_without_steps_the_text_is_unchanged():
     assert clean_text("A  b, 7 ", lower=False, punctuation=False, digits=False) == "A  b, 7 "
 
 
 @settings(deadline=None)
 @given(st.text())
-def test_nothing_dropped_remains(text):
+def test_dropped_characters_do_not_remain(text):
     cleaned = clean_text(text)
     assert not any(char.isdecimal() or char in "!?.,'\u2019$" for char in cleaned)
     assert clean_text(cleaned) == cleaned or cleaned.lower() != cleaned  # some letters lower in two steps
@@ -76,6 +76,6 @@ def test_cost_is_deterministic():
     assert cost(texts, labels, texts, labels).equals(cost(texts, labels, texts, labels))
 
 
-def test_cost_refuses_unequal_numbers():
+def test_cost_needs_one_label_per_text():
     with pytest.raises(ValueError, match=r"test: 2 texts and 1 labels; pass one label"):
         cost(["a", "b"], [0, 1], ["a", "b"], [0])

@@ -52,7 +52,7 @@ def test_cpu_features_respect_what_torch_may_use(monkeypatch, level, found):
     assert environment.cpu_features() == found
 
 
-def test_a_seed_repeats_torch_and_numpy():
+def test_the_same_seed_gives_the_same_random_numbers():
     def draw():
         environment.set_seed(3)
         return torch.rand(2).tolist(), np.random.rand(2).tolist()

@@ -1,0 +1,72 @@
+"""Load corpora for text classification as `datasets.DatasetDict`. Errors in the data are reported with file and row.
+
+The name says where the data comes from:
+
+    load("dialogues")          dialogues written for this course, with the emotion of each turn
+    load("reviews")            product reviews written for this course: negative, neutral, positive
+    load("meld")               MELD, downloaded once and verified, or from a local copy
+    load("reviews.csv")        your own file (.csv, .tsv, .jsonl), or a folder with train, dev and test files
+    load("dair-ai/emotion")    a data set of the Hugging Face Hub
+
+Row numbers in error messages are those of a spreadsheet: the header is row 1, and a record is one row, even if a quoted
+text in it has several lines. In a file without a header, the first record is row 1. JSON Lines files are counted by
+line. Rows of the Hub are counted from 0.
+
+Every text is normalized (see `normalize`). `describe` counts the changes, and `loading_report` shows examples of them.
+
+The files: `loading` turns a name into data. `tables`, `dialogues` and `hub` each load one kind of source. `readers`
+reads one file with the help of `encodings` and `parsing`. `validation` checks the cells, `normalizing` contains the
+rules for texts, and `building` creates the data sets. `meld` downloads MELD, and `describing` shows what was loaded.
+
+Load a file of your own and look at what was changed:
+
+>>> import tempfile
+>>> from pathlib import Path
+>>> with tempfile.TemporaryDirectory() as folder:
+...     path = Path(folder, "reviews.csv")
+...     _ = path.write_text('text,label\\n"Well,  fine",pos\\nAwful,neg\\n')
+...     data = load(path)
+>>> data["train"][0]
+{'text': 'Well, fine', 'label': 1}
+>>> loading_report(data["train"])["normalized"]
+{'surplus spaces': {'texts': 1, 'before': 'Well,  fine', 'after': 'Well, fine'}}
+>>> describe(data).loc[["rows", "label: neg", "label: pos"], "train"].tolist()
+[2, 1, 1]
+"""
+
+from .describing import describe, loading_report
+from .dialogues import DIALOGUE_COLUMNS, EMOTIONS, SENTIMENTS, load_dialogues, load_meld
+from .errors import CorpusError
+from .hub import load_hub
+from .loading import DATA, OWN, load
+from .meld import MELD_SHA256, MELD_SOURCES, PAUSE_LIMIT, meld_folder
+from .normalizing import RULES, normalize
+from .parsing import DELIMITERS
+from .readers import SPLITS
+from .tables import load_table
+from .validation import MAX_CHARS
+
+__all__ = [
+    "DATA",
+    "DELIMITERS",
+    "DIALOGUE_COLUMNS",
+    "EMOTIONS",
+    "MAX_CHARS",
+    "MELD_SHA256",
+    "MELD_SOURCES",
+    "OWN",
+    "PAUSE_LIMIT",
+    "RULES",
+    "SENTIMENTS",
+    "SPLITS",
+    "CorpusError",
+    "describe",
+    "load",
+    "load_dialogues",
+    "load_hub",
+    "load_meld",
+    "load_table",
+    "loading_report",
+    "meld_folder",
+    "normalize",
+]

@@ -1,0 +1,43 @@
+"""From checked columns to a `datasets.Dataset`, and from tables with texts and labels to a `DatasetDict`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo, Features, Value
+
+from .errors import TWO_CLASSES, CorpusError
+from .readers import Table
+from .validation import class_id, class_names, convert_cells, normalized_texts
+
+
+def classification_data(
+    tables: dict[str, Table], text: str, label: str, labels: Sequence[str | int] | None, max_chars: int
+) -> DatasetDict:
+    """Return the columns text and label of each table; the train split defines the classes."""
+    if "train" not in tables:
+        raise CorpusError(f"there is no train split, only {', '.join(tables)}; name one split train")
+    # A label that only dev or test has cannot be learned, so the other splits must use the names of train
+    names, ids = class_names(tables["train"], label, labels)
+    splits = {}
+    for split, table in tables.items():
+        texts, changes = normalized_texts(table, text, max_chars)
+        found = convert_cells(table, label, class_id, ids, "correct the row or pass labels=...")
+        if split == "train" and len(set(found)) == 1:
+            raise CorpusError(f"{table.file}: every {label} is the same; {TWO_CLASSES}")
+        splits[split] = to_dataset({"text": texts, "label": found}, {"label": names}, table, changes)
+    return DatasetDict(splits)
+
+
+def to_dataset(
+    data: dict[str, list[Any]], classes: dict[str, Sequence[str]], table: Table, changes: dict[str, Any]
+) -> Dataset:
+    """Return a split in memory. What was noted while loading is in its description, which `datasets` passes on."""
+    # ClassLabel cannot be inferred from the values, so all types are given
+    types = {name: Value("string" if isinstance(values[0], str) else "int64") for name, values in data.items()}
+    features = Features(types | {name: ClassLabel(names=list(names)) for name, names in classes.items()})
+    report = {"file": table.file, "notes": table.notes, "normalized": changes}
+    info = DatasetInfo(description=json.dumps(report, ensure_ascii=False), features=features)
+    return Dataset.from_dict(data, features=features, info=info)

@@ -1,0 +1,88 @@
+"""Look at what was loaded: the facts of a corpus as a table, and what loading changed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+from datasets import ClassLabel, Dataset, DatasetDict
+
+from .normalizing import RULES
+
+MAX_CLASSES = 12  # more would make the table of `describe` too long to read
+
+
+def loading_report(dataset: Dataset) -> dict[str, Any]:
+    """Return a dict with the "file" of a split, "notes" about it, and for each rule the texts that were "normalized".
+
+    The report is stored as JSON in `dataset.info.description`, so `map`, `select` and `save_to_disk` keep it. A data
+    set that was not loaded by this unit has no report, and the result is {}.
+
+    >>> loading_report(Dataset.from_dict({"text": ["made by hand"]}))
+    {}
+    """
+    try:
+        return dict(json.loads(dataset.info.description))
+    except ValueError:
+        return {}
+
+
+def describe(data: DatasetDict) -> pd.DataFrame:
+    """Return a table of facts about a corpus, with one column for each split.
+
+    The rows are the number of rows, dialogues, speakers, rows of each class, empty and repeated texts, and so on. With
+    more than 12 classes, only the largest and the smallest are listed. "also in train" counts the rows whose text is
+    also in the train split. "normalized" counts the texts that a rule changed; `loading_report` shows examples.
+
+    >>> from datasets import Features, Value
+    >>> labels = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
+    >>> train = Dataset.from_dict({"text": ["a", "b", "b"], "label": [0, 1, 1]}, features=labels)
+    >>> describe(DatasetDict(train=train)).loc[["rows", "label: pos", "repeated texts"], "train"].tolist()
+    [3, 2, 1]
+    """
+    facts: dict[str, dict[str, Any]] = {}
+    reports = {split: loading_report(part) for split, part in data.items()}
+    # A rule that changed nothing in any split would only make the table longer
+    changed = [rule for rule in RULES if any(rule in report.get("normalized", {}) for report in reports.values())]
+    known = set(data["train"]["text"]) if "train" in data else set()
+    for split, part in data.items():
+        texts, report = part["text"][:], reports[split]
+        facts[split] = {"rows": len(part), **counts_of_columns(part)}
+        facts[split]["empty texts"] = sum(not text.strip() for text in texts)
+        facts[split]["repeated texts"] = len(texts) - len(set(texts))
+        facts[split]["also in train"] = "-" if split == "train" else sum(text in known for text in texts)
+        for rule in changed:
+            facts[split][f"normalized: {rule}"] = report.get("normalized", {}).get(rule, {"texts": 0})["texts"]
+        facts[split] |= {"file": report.get("file", "-"), "notes": "; ".join(report.get("notes", [])) or "-"}
+    return pd.DataFrame(facts, dtype=object)
+
+
+def counts_of_columns(part: Dataset) -> dict[str, Any]:
+    """Return the number of dialogues and speakers, and the number of rows of each class."""
+    counts: dict[str, Any] = {}
+    for column, name in (("dialogue_id", "dialogues"), ("speaker", "speakers")):
+        if column in part.features:
+            counts[name] = len(set(part[column]))
+    for column, feature in part.features.items():
+        if isinstance(feature, ClassLabel):
+            found = Counter(part[column][:])
+            counts |= counts_of_classes(column, {name: found[i] for i, name in enumerate(feature.names)})
+    return counts
+
+
+def counts_of_classes(column: str, counts: dict[str, int]) -> dict[str, Any]:
+    """Return a line for each class, or the largest and the smallest where there are many.
+
+    >>> counts_of_classes("label", {"neg": 1, "pos": 2})
+    {'label: neg': 1, 'label: pos': 2}
+    """
+    if len(counts) <= MAX_CLASSES:
+        return {f"{column}: {name}": count for name, count in counts.items()}
+    (largest, most), *_, (smallest, least) = sorted(counts.items(), key=lambda item: -item[1])
+    return {
+        f"{column}: classes": len(counts),
+        f"{column}: largest": f"{largest} ({most})",
+        f"{column}: smallest": f"{smallest} ({least})",
+    }

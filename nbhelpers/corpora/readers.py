@@ -1,0 +1,83 @@
+"""From a path to a table: find the files of the splits, and read one file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .encodings import decode
+from .errors import CorpusError, missing, place, require_distinct
+from .meld import compare_with_official
+from .parsing import DELIMITERS, csv_records, json_lines
+
+SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "val": "dev", "test": "test"}  # outside -> here
+
+
+class Table(NamedTuple):
+    """The content of one file, not checked yet."""
+
+    file: str
+    rows: Sequence[int]  # the row number of each record
+    columns: dict[str, list[Any]]
+    notes: list[str]
+
+
+def split_files(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder by split; train must be there."""
+    if folder.is_file():
+        raise CorpusError(f"{folder} is a file, but a folder is needed; pass the folder that contains it")
+    if not folder.is_dir():
+        raise missing(folder)
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):  # sorted, so that a message is the same on all file systems
+        if match := re.fullmatch(rf"({'|'.join(SPLITS)})(_sent_emo)?\.(csv|tsv|jsonl)", path.name):
+            other = files.setdefault(SPLITS[match[1]], path)
+            if other != path:
+                raise CorpusError(f"{folder} has both {other.name} and {path.name} for one split; keep one of them")
+    if "train" not in files:
+        names = "train.csv, train.tsv, train.jsonl or train_sent_emo.csv"
+        raise CorpusError(f"{folder} has no {names}; give one file such a name")
+    return {split: files[split] for split in ("train", "dev", "test") if split in files}
+
+
+def read(path: Path, encoding: str, quotes: bool = True, columns: Sequence[str] | None = None) -> Table:
+    """Read one file. `columns` are the names of the columns where the file has no header."""
+    file, suffix = path.name, path.suffix.lower()
+    if path.is_dir():
+        raise CorpusError(f"{path} is a folder, but a file is needed; pass a .csv, .tsv or .jsonl file in it")
+    if not path.is_file():
+        raise missing(path)
+    if suffix not in DELIMITERS:
+        hint = " (if tabs separate the columns, rename it to .tsv)" if suffix == ".txt" else ""
+        raise CorpusError(f"{file}: suffix {suffix!r} is not supported{hint}; save the table as .csv, .tsv or .jsonl")
+    content = path.read_bytes()
+    text, notes = decode(file, content, encoding, quotes), compare_with_official(file, content)
+    if text.startswith("\ufeff"):  # as a part of the first column's name it would be invisible
+        text = text[1:]
+        notes.append("byte order mark removed")
+    if not text.strip():
+        raise CorpusError(f"{file} is empty; check that it was saved and copied completely")
+    if suffix == ".jsonl":
+        return Table(file, *json_lines(file, text), notes)
+    return table_from_records(file, csv_records(file, text, quotes), columns, notes)
+
+
+def table_from_records(file: str, records: list[list[str]], columns: Sequence[str] | None, notes: list[str]) -> Table:
+    """Turn records into columns; each must have as many fields as the header."""
+    numbered = [(row, record) for row, record in enumerate(records, start=1) if record]
+    header = list(columns) if columns else [name.strip() for name in numbered.pop(0)[1]]
+    require_distinct(header, f"{file}, header")
+    if not numbered:
+        raise CorpusError(f"{file} has a header but no rows; check that it was saved and copied completely")
+    for row, record in numbered:
+        if len(record) != len(header):
+            fault = f"the number of fields is {len(record)} instead of {len(header)}"
+            advice = "put quotation marks around a text that contains the separator"
+            raise CorpusError(f"{place(file, row)}: {fault}; {advice}")
+    # Blank rows are skipped, but they keep their row numbers, so that a message points to the right row
+    rows, kept = zip(*numbered, strict=True)
+    if blank := rows[-1] - len(rows) - (0 if columns else 1):
+        notes.append(f"{blank} blank rows skipped")
+    return Table(file, rows, dict(zip(header, map(list, zip(*kept, strict=True)), strict=True)), notes)

@@ -1,0 +1,61 @@
+"""Load a table of texts and labels: one file, a file for each split, or a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from datasets import DatasetDict
+
+from .building import classification_data
+from .readers import SPLITS, read, split_files
+from .validation import MAX_CHARS, require_columns
+
+
+def load_table(
+    path: str | Path | Mapping[str, str | Path],
+    text_column: str = "text",
+    label_column: str = "label",
+    labels: Sequence[str | int] | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    quotes: bool = True,
+    encoding: str = "utf-8",
+    max_chars: int = MAX_CHARS,
+) -> DatasetDict:
+    """Load texts and labels from CSV, TSV or JSON Lines files.
+
+    The result has the columns text (string) and label (ClassLabel). The train split defines the classes. A single file
+    becomes the train split; `data["train"].train_test_split(0.2, seed=0, stratify_by_column="label")` splits it.
+
+    Args:
+        path: a file, a folder with train, dev and test files, or a dict from the name of a split to its file.
+        text_column: the column with the texts.
+        label_column: the column with the labels, which are names, or ids from 0 on.
+        labels: the names of the classes in the order of their ids; by default, the names in the file, sorted.
+        columns: the names of the columns, for a CSV or TSV file without a header row.
+        quotes: False if quotation marks are plain characters, as in most TSV files of shared tasks.
+        encoding: the encoding of the files.
+        max_chars: the longest text that is accepted.
+
+    Raises CorpusError if something is wrong with a file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "phrases.tsv")
+    ...     _ = path.write_text('1\\tfine\\n0\\t"bad" is no word for it\\n')
+    ...     data = load_table(path, labels=["neg", "pos"], columns=["label", "text"], quotes=False)
+    >>> data["train"][1], data["train"].features["label"].names
+    ({'text': '"bad" is no word for it', 'label': 0}, ['neg', 'pos'])
+    """
+    # A dict is for files whose names say nothing about the split
+    if isinstance(path, Mapping):
+        files = {SPLITS.get(split, split): Path(file) for split, file in path.items()}
+    else:
+        files = split_files(Path(path)) if Path(path).is_dir() else {"train": Path(path)}
+    tables = {split: read(file, encoding, quotes, columns) for split, file in files.items()}
+    for table in tables.values():
+        require_columns(
+            table, (text_column, label_column), "pass text_column= and label_column=, or columns= if there is no header"
+        )
+    return classification_data(tables, text_column, label_column, labels, max_chars)

@@ -1,0 +1,104 @@
+"""Check the cells of a table: texts, labels, whole numbers and the names of the classes."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .errors import CorpusError, place, require_distinct
+from .normalizing import RULES, normalize
+from .readers import Table
+
+MAX_CHARS = 100_000  # a longer "text" nearly always comes from a missing quotation mark
+
+
+def require_columns(table: Table, columns: Sequence[str], advice: str) -> None:
+    """Raise CorpusError if a table lacks one of the columns."""
+    for column in columns:
+        if column not in table.columns:
+            listing = ", ".join(" ".join(name.split())[:40] for name in table.columns)
+            raise CorpusError(f"{table.file}: no column {column!r}; the columns are {listing:.300}; {advice}")
+
+
+def convert_cells(table: Table, column: str, convert: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Convert every cell of a column; a ValueError of `convert` becomes a CorpusError with file and row."""
+    values = []
+    # The functions that check a cell do not know where it is, so the place is added here
+    for row, cell in zip(table.rows, table.columns[column], strict=True):
+        try:
+            values.append(convert(cell, *arguments))
+        except ValueError as error:
+            raise CorpusError(f"{place(table.file, row)}: {column} {error}") from error
+    return values
+
+
+def whole_number(cell: Any) -> int:
+    """Return the number in a cell. More than 18 digits would not fit into int64."""
+    if not re.fullmatch("[0-9]{1,18}", str(cell).strip()):
+        raise ValueError(f"{cell!r:.60} is not a whole number such as 0 or 12; correct the row")
+    return int(cell)
+
+
+def text_of_cell(cell: Any, max_chars: int) -> str:
+    """Return the text in a cell unchanged. A text that is empty after normalizing is an error."""
+    if not isinstance(cell, str | None):
+        raise ValueError(f"{cell!r:.60} is not text; put quotation marks around it")
+    if cell and len(cell) > max_chars:
+        advice = "look for a missing quotation mark, shorten it or pass max_chars=..."
+        raise ValueError(f"has {len(cell):,} characters, more than max_chars={max_chars:,}; {advice}")
+    if not (cell and (re.search(r"\w", cell) or normalize(cell))):  # a word is never lost in normalizing
+        raise ValueError("is empty after normalizing; fill it in or delete the row")
+    return cell
+
+
+def label_of_cell(cell: Any) -> str:
+    """Return the label in a cell, a name or a number, as a string."""
+    if isinstance(cell, float | list | dict):  # only JSON Lines and the Hub have cells that are not strings
+        raise ValueError(f"{cell!r:.60} is neither a name nor a whole number; correct the row")
+    label = "" if cell is None else " ".join(str(cell).split())
+    if not label:
+        raise ValueError("is missing; fill it in or delete the row")
+    return label
+
+
+def class_id(cell: Any, ids: Mapping[str, int], advice: str) -> int:
+    """Return the id of the label in a cell; with many classes, the message lists only similar ones."""
+    label = label_of_cell(cell)
+    if label not in ids:
+        near = ", ".join(difflib.get_close_matches(label, ids, n=5)) or "none"
+        listing = ", ".join(ids) if len(ids) <= 12 else f"the {len(ids)} classes (similar: {near})"
+        raise ValueError(f"{label!r:.60} is not one of {listing}; {advice}")
+    return ids[label]
+
+
+def normalized_texts(table: Table, column: str, max_chars: int) -> tuple[list[str], dict[str, Any]]:
+    """Return the normalized texts, and for each rule how many it changed, with the shortest example."""
+    texts, changes = convert_cells(table, column, text_of_cell, max_chars), {}
+    for name, rule in RULES.items():
+        before, texts = texts, [rule(text) for text in texts]
+        pairs = [(old, new) for old, new in zip(before, texts, strict=True) if old != new]
+        if pairs:
+            old, new = min(pairs, key=lambda pair: len(pair[0]))
+            changes[name] = {"texts": len(pairs), "before": old[:200], "after": new[:200]}
+    return texts, changes
+
+
+def class_names(table: Table, column: str, labels: Sequence[str | int] | None) -> tuple[list[str], dict[str, int]]:
+    """Return the names of the classes, and the id of each label, as the labels are written in the file."""
+    found = sorted(set(convert_cells(table, column, label_of_cell)))
+    numbers = all(re.fullmatch("[0-9]{1,9}", label) for label in found)
+    names = found if labels is None else [str(label) for label in labels]
+    if labels is None and numbers:
+        names = [str(i) for i in range(len(found))]  # "10" comes after "9", not after "1" as in `found`
+        if set(found) != set(names):
+            listing = ", ".join(sorted(found, key=int))
+            advice = "pass labels=[...] with a name for each id from 0 on, or with these numbers in the order you want"
+            raise CorpusError(
+                f"{table.file}: {column} ids {listing:.100} do not run from 0 to {len(found) - 1}; {advice}"
+            )
+    require_distinct(names, "labels")
+    # Numbers in the file that are not among `labels` are ids, and `labels` gives their names
+    positions = numbers and not set(found) <= set(names)
+    return names, {str(i) if positions else name: i for i, name in enumerate(names)}
