@@ -73,7 +73,7 @@ def counts_of_columns(part: Dataset) -> dict[str, Any]:
 
 
 def counts_of_classes(column: str, counts: dict[str, int]) -> dict[str, Any]:
-    """Return a line for each class, or the largest and the smallest where there are many.
+    """Return the number of rows of each class, or only the largest and the smallest class if there are many.
 
     >>> counts_of_classes("label", {"neg": 1, "pos": 2})
     {'label: neg': 1, 'label: pos': 2}

@@ -17,7 +17,7 @@ from .parsing import csv_records
 # One encoding for each language or group of languages, the largest of its family: text in gb2312 or gbk is also gb18030
 LATIN = ("cp1252", "cp1250")  # western and central European
 OTHERS = ("gb18030", "big5", "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874")
-# encoding -> its own script, and how much of a text is in it at least (Japanese has Chinese characters as well)
+# encoding -> its script, and the smallest share of it in a text (Japanese also has Chinese characters)
 JAPANESE = {"cp932": ("[\u3041-\u30ff]", 0.25), "euc_jp": ("[\u3041-\u30ff]", 0.25)}  # cp932: Shift-JIS of Windows
 KOREAN = {"cp949": ("[\uac00-\ud7a3]", 0.85)}
 SAMPLE = 100_000  # bytes: enough to tell the encoding, and a large file takes no longer than a small one
@@ -105,7 +105,7 @@ def lines_beyond_ascii(content: bytes) -> bytes:
 
 
 def fits(content: bytes, encoding: str) -> bool:
-    """Whether a file can be decoded, and has no NUL characters then."""
+    """Return whether a file can be decoded, and has no NUL characters after that."""
     try:
         return "\0" not in content.decode(encoding)
     except UnicodeDecodeError:
@@ -113,9 +113,9 @@ def fits(content: bytes, encoding: str) -> bool:
 
 
 def looks_latin(sample: bytes) -> bool:
-    """Whether letters beyond ASCII mostly stand alone, as in "café". In other scripts, they follow each other.
+    """Return whether letters beyond ASCII are mostly single, as in "café". In other scripts, they follow each other.
 
-    charset-normalizer alone takes short western texts for Chinese or Korean.
+    Without this check, charset-normalizer takes some short western texts for Chinese or Korean.
     """
     runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", sample)]
     return sum(length for length in runs if length > 1) < 0.7 * sum(runs)
@@ -133,9 +133,9 @@ def latin(sample: bytes) -> list[str]:
 
 
 def in_own_script(sample: bytes, scripts: Mapping[str, tuple[str, float]]) -> list[str]:
-    """Return the encodings in which enough of the characters beyond ASCII are kana, or Hangul.
+    """Return the encodings in which enough of the characters beyond ASCII belong to the script, kana or Hangul.
 
-    charset-normalizer takes Shift-JIS for Korean, and short Chinese texts as well.
+    Without this check, charset-normalizer takes Shift-JIS and short Chinese texts for Korean.
     """
     named = []
     for name, (script, share) in scripts.items():

@@ -1,4 +1,4 @@
-"""The error of this unit, and the helpers that phrase where something is wrong."""
+"""The error of this unit, and helpers for its messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CorpusError(ValueError):
 
 
 def place(file: str, row: int) -> str:
-    """Return where something is wrong, in the words of all messages.
+    """Return the place of an error, as all messages name it.
 
     >>> place("train.csv", 7), place("train.jsonl", 7)
     ('train.csv, row 7', 'train.jsonl, line 7')

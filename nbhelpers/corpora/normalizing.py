@@ -1,4 +1,4 @@
-"""One spelling for texts that look the same: quotes, spaces, line breaks, invisible characters."""
+"""Normalize texts: one spelling for quotes, spaces and line breaks, and no invisible characters."""
 
 from __future__ import annotations
 

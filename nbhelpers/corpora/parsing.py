@@ -16,7 +16,7 @@ CSV_LOCK = threading.Lock()  # the csv module has one field size limit for all t
 
 
 def csv_records(file: str, text: str, quotes: bool, strict: bool = True) -> list[list[str]]:
-    """Return the records of a CSV or TSV text. A blank line is an empty record, so that the position gives the row.
+    """Return the records of a CSV or TSV text. A blank line gives an empty record, so positions are row numbers.
 
     >>> csv_records("a.csv", 'text,label\\n\\n"one, two",x\\n', quotes=True)
     [['text', 'label'], [], ['one, two', 'x']]
@@ -42,7 +42,7 @@ def csv_records(file: str, text: str, quotes: bool, strict: bool = True) -> list
 
 
 def json_lines(file: str, text: str) -> tuple[list[int], dict[str, list[Any]]]:
-    """Return the line numbers of the objects, and the columns; None where an object lacks a column.
+    """Return the line numbers of the objects, and the columns. A value that an object lacks is None.
 
     >>> json_lines("a.jsonl", '{"text": "fine", "label": 1}\\n\\n{"text": "bad"}')
     ([1, 3], {'text': ['fine', 'bad'], 'label': [1, None]})

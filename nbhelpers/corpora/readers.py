@@ -12,11 +12,12 @@ from .errors import CorpusError, missing, place, require_distinct
 from .meld import compare_with_official
 from .parsing import DELIMITERS, csv_records, json_lines
 
-SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "val": "dev", "test": "test"}  # outside -> here
+# The names of the splits in files and on the Hub, and ours
+SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "val": "dev", "test": "test"}
 
 
 class Table(NamedTuple):
-    """The content of one file, not checked yet."""
+    """The content of one file, before its cells are checked."""
 
     file: str
     rows: Sequence[int]  # the row number of each record
@@ -25,7 +26,7 @@ class Table(NamedTuple):
 
 
 def split_files(folder: Path) -> dict[str, Path]:
-    """Return the files of a folder by split; train must be there."""
+    """Return a dict from split to file. A folder without a train file is an error."""
     if folder.is_file():
         raise CorpusError(f"{folder} is a file, but a folder is needed; pass the folder that contains it")
     if not folder.is_dir():
@@ -43,7 +44,7 @@ def split_files(folder: Path) -> dict[str, Path]:
 
 
 def read(path: Path, encoding: str, quotes: bool = True, columns: Sequence[str] | None = None) -> Table:
-    """Read one file. `columns` are the names of the columns where the file has no header."""
+    """Read one file. If it has no header, `columns` are the names of its columns."""
     file, suffix = path.name, path.suffix.lower()
     if path.is_dir():
         raise CorpusError(f"{path} is a folder, but a file is needed; pass a .csv, .tsv or .jsonl file in it")
@@ -54,7 +55,7 @@ def read(path: Path, encoding: str, quotes: bool = True, columns: Sequence[str] 
         raise CorpusError(f"{file}: suffix {suffix!r} is not supported{hint}; save the table as .csv, .tsv or .jsonl")
     content = path.read_bytes()
     text, notes = decode(file, content, encoding, quotes), compare_with_official(file, content)
-    if text.startswith("\ufeff"):  # as a part of the first column's name it would be invisible
+    if text.startswith("\ufeff"):  # it would become an invisible part of the first column's name
         text = text[1:]
         notes.append("byte order mark removed")
     if not text.strip():
