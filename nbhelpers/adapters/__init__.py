@@ -3,16 +3,17 @@
 The library peft does the work. This unit chooses the right layers for BERT, RoBERTa and their relatives, trains and
 saves the head as well, and refuses a saved adapter that does not fit, where peft would leave random weights.
 
-    model = adapters.lora(model)                 # now only the adapter and the head are trainable
-    ...                                          # train with any loop
+    model = adapters.lora(model)                 # now only the adapter and the head have requires_grad=True
+    ...                                          # train with any loop and any optimizer of these parameters
     adapters.save(model, "my_adapter")           # a few hundred kilobytes, with the head
 
-    # later: a newly loaded model of the same encoder and labels
+    # later: a newly loaded model of the same encoder, with a head for the same labels
     model = adapters.load_adapter(new_model, "my_adapter")
     model = adapters.merge(model)                # a model as before, without peft
 
-The model is a classifier of transformers, or one of the unit encoders. The files: `methods` adds an adapter, `layers`
-knows the names of the layers, `saving` saves, loads and merges.
+The model is a classifier of transformers, such as AutoModelForSequenceClassification.from_pretrained(...) returns. To
+use the unit, copy this folder into your project; it needs torch, transformers and peft. The files: `methods` adds an
+adapter, `layers` knows the names of the layers, `saving` saves, loads and merges.
 
 A small BERT with random weights. LoRA of rank 2 trains two matrices of 8 x 2 for each query and each value layer:
 

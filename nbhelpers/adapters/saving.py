@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 import peft
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import safe_open
 from torch import nn
 
@@ -21,8 +23,9 @@ def save(model: peft.PeftModel, folder: str | Path, *, encoder: str | None = Non
     Args:
         model: from `lora`, `ia3` or `prefix`.
         folder: it is created when missing.
-        encoder: the name to write down for the encoder, such as "roberta-base". Default: where the encoder was loaded
-            from, which may be a path that only exists on this machine.
+        encoder: the name of the encoder to write into adapter_config.json, such as "roberta-base", so that a reader
+            knows what to load. Default: where the encoder was loaded from, which may be a path that only exists on this
+            machine.
     """
     model.save_pretrained(str(folder))
     if encoder is not None:
@@ -38,22 +41,30 @@ def save(model: peft.PeftModel, folder: str | Path, *, encoder: str | None = Non
 def load_adapter(model: nn.Module, folder: str | Path) -> peft.PeftModel:
     """Put a saved adapter, with its head, on a newly loaded model of the same encoder, labels and pooling.
 
+    The number and sizes of the weights are compared with those of the adapter, and the names of the classes, where both
+    have names. Whether the encoder has the same weights cannot be seen from the adapter.
+
     Args:
-        model: the classifier before an adapter was added, with any head.
+        model: the classifier before an adapter was added, with any head. If its classes have no names (LABEL_0, ...),
+            it gets those that were saved.
         folder: where `save` or `save_pretrained` wrote the adapter.
 
     Returns:
-        The model with its adapter.
+        The model with its adapter, in evaluation mode and with all weights frozen.
 
     Raises:
-        ValueError: the folder has no adapter, an adapter without its head, or an adapter of another model. (peft loads
-            the last two with at most a warning and leaves random weights in place of those that are missing.)
+        ValueError: the folder has no adapter, an adapter without its head, or an adapter of another model, or the model
+            already has an adapter. (peft loads an adapter of another model or without a head with at most a warning,
+            and leaves random weights in place of those that are missing.)
     """
+    if any(isinstance(module, BaseTunerLayer | peft.PeftModel) for module in model.modules()):
+        raise ValueError("this model already has an adapter; merge it, or load the classifier once more")
     weights = Path(folder) / "adapter_model.safetensors"
     if not weights.is_file():
         raise ValueError(f"{folder} holds no adapter ({weights.name}); pass a folder that save_pretrained wrote")
     with safe_open(weights, framework="pt") as file:
         saved = set(file.keys())
+    restore_label_names(model, Path(folder))
     head = heads(model)
     mismatch = f"{folder} was trained on another model; load the same encoder with the same labels and pooling"
     with warnings.catch_warnings():
@@ -73,10 +84,28 @@ def load_adapter(model: nn.Module, folder: str | Path) -> peft.PeftModel:
     return adapted
 
 
-def merge(model: peft.PeftModel) -> Any:
-    """Add the adapter to the encoder's weights. The result needs no peft and is as fast as before; save it as usual.
+def restore_label_names(model: Any, folder: Path) -> None:
+    """Give the model the class names that were saved with an adapter; raise ValueError if it has other names."""
+    file = folder / "config.json"
+    if not file.is_file():  # the adapter was saved without `save`
+        return
+    saved = {int(i): name for i, name in json.loads(file.read_text(encoding="utf-8")).get("id2label", {}).items()}
+    # transformers leaves names of its own out of the file
+    if not saved or len(saved) != model.config.num_labels:
+        return
+    default = {i: f"LABEL_{i}" for i in range(model.config.num_labels)}
+    if model.config.id2label == default:
+        model.config.id2label, model.config.label2id = saved, {name: i for i, name in saved.items()}
+    elif saved not in (default, model.config.id2label):
+        names = ", ".join(saved[i] for i in sorted(saved))
+        raise ValueError(f"{folder} was trained for the labels {names}, in this order; load the encoder with them")
 
-    The model is changed in place, and its encoder stays frozen. Merge in fp32: bf16 would round small updates away.
+
+def merge(model: peft.PeftModel) -> Any:
+    """Add the adapter to the encoder's weights. The result needs no peft and is as fast as a model without an adapter.
+
+    Save it as usual. The model is changed in place, and weights that are frozen stay so. Merge in fp32: bf16 would
+    round small updates away.
 
     Args:
         model: from `lora`, `ia3` or `load_adapter`.

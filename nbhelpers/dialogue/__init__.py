@@ -7,9 +7,23 @@ What a model reads beside a turn is its `context`:
 - "whole_dialogues": one example per dialogue, in which every turn is classified. That takes one pass instead of one per
   turn.
 
-With a context, an example also has "starts" and "ends": where the tokens of each turn to classify begin and end. The
-model then averages a turn's own token vectors, as `MeanPoolingClassifier` of the unit encoders does. No example has
-turns of two dialogues, and none has a future turn unless you ask for it.
+With a context, an example also has "starts" and "ends": the position of the first token of each turn to classify, and
+of the one after its last. Your model averages the vectors of these tokens and classifies the mean:
+
+    hidden = encoder(input_ids, attention_mask).last_hidden_state                # [batch, tokens, size]
+    position = torch.arange(hidden.shape[1])
+    own = (position >= starts[..., None]) & (position < ends[..., None])         # [batch, turns, tokens]
+    mean = own.float() @ hidden / own.sum(-1, keepdim=True).clamp(min=1)         # [batch, turns, size]
+    logits = head(mean)                                                          # [batch, turns, classes]
+
+(`encoders.MeanPoolingClassifier` of nbhelpers is such a model.) Examples are lists of numbers without padding. A
+collator pads input_ids with the pad token and makes the attention mask; it pads starts and ends with 0, which marks no
+turn, and labels with -100.
+
+No example has turns of two dialogues. A window has later turns only if you ask for them with `future`. A whole dialogue
+has all its turns, and an ordinary encoder lets each token see all of them. If a turn must not see later ones, the model
+needs an attention mask [batch, 1, tokens, tokens] in which a token sees its own turn and earlier ones.
+(`encoders.causal_turn_mask` makes it; a model with `config.causal_turns` uses it.)
 
 Training, evaluation and a service must make their inputs in the same way. So keep the settings with the model:
 

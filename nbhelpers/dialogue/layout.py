@@ -66,6 +66,8 @@ def whole_dialogues(
 ) -> list[dict[str, list[int]]]:
     """One example per dialogue, in which every turn is classified.
 
+    The model sees later turns as well, unless its attention mask hides them: see the start of this unit.
+
     A dialogue of more than `max_length` tokens is divided into several examples. Every turn is classified once. An
     example starts with turns of the one before, so that its first classified turn has a past as well. They fill up to
     half of the length; the turn just before is there whenever both fit.

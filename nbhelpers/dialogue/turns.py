@@ -81,7 +81,12 @@ def speaker_token_ids(tokenizer: Any) -> list[int]:
 def add_speaker_tokens(tokenizer: Any, model: Any) -> None:
     """Add `speaker_tokens` to the tokenizer, and rows for them to the model's embedding.
 
-    Both are changed in place and saved by their `save_pretrained`. A second call changes nothing.
+    Call it before you encode turns with `speaker_format="id"`. Both are changed in place and saved by their
+    `save_pretrained`. A second call changes nothing.
+
+    Args:
+        tokenizer: of the model.
+        model: of transformers; it must have `resize_token_embeddings`.
     """
     # as special tokens they are never split into pieces
     tokenizer.add_special_tokens({"extra_special_tokens": speaker_tokens()})

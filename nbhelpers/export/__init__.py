@@ -1,7 +1,9 @@
 """Export: from a trained model to a folder for production, as ONNX, with 8-bit weights if you like.
 
 How to use it: copy this folder into your project. It needs torch, transformers, onnx, onnxruntime, onnxscript and
-pandas. Bring a transformers classifier, its tokenizer, and DataLoaders of dicts of tensors:
+pandas. Bring a transformers classifier of single texts (or of dialogues), its tokenizer, and DataLoaders whose batches
+are dicts of tensors, padded to one length: "input_ids" and "attention_mask", for instance with the `collate_fn`
+transformers.DataCollatorWithPadding(tokenizer).
 
     export(model, tokenizer, "onnx", settings={"lower_case": True}, scores={"dev weighted F1": 0.61})
     quantize(model, tokenizer, "int8", train_dataloader, scores={"dev weighted F1": 0.61})
@@ -10,12 +12,15 @@ A folder contains everything that a service needs: the graph with its weights (m
 settings, versions and scores (config.json) and a model card (README.md). Load it on any machine with onnxruntime:
 
     tokenizer, onnx_model = load_exported("int8")
-    batch = tokenizer(["Sold it."], return_tensors="pt")
-    label = onnx_model.labels[onnx_model(batch).argmax()]
+    batch = tokenizer(["Sold it.", "What do you want?"], padding=True, truncation=True, return_tensors="pt")
+    logits = onnx_model(batch)                                              # [texts, classes]
+    labels = [onnx_model.labels[i] for i in logits.argmax(-1)]
+    probabilities = logits.softmax(-1)
 
 Before you use a variant, compare it with the original on dev. `compare` measures size, speed, equal labels and your
 score, and refuses a variant that predicts too many other labels:
 
+    model.save_pretrained("my_model")  # so that the original has a size to compare with
     variants = {"torch": (make_logits_fn(model), "my_model"), "int8": (onnx_model, "int8")}
     table = compare(variants, dev_dataloader, score=lambda logits: weighted_f1(dev_labels, logits.argmax(-1)))
 

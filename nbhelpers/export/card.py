@@ -20,7 +20,9 @@ This model gives {item} one of these labels: {labels}.
 
 ## How to use it
 
-    tokenizer, model = nbhelpers.export.load_exported(folder)
+    from nbhelpers import export  # or from where you copied this unit to
+
+    tokenizer, model = export.load_exported(folder)
     logits = model(batch)  # {shape}
 
 `batch` is a dict of tensors with the inputs named above.

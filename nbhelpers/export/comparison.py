@@ -31,9 +31,10 @@ def compare(
     """Compare variants of a model: what each costs in size and time, and how far its predictions change.
 
     Args:
-        variants: name -> (logits_fn, folder of its weights). The first one is the original, which the others are
-            compared with. A logits_fn is an `OnnxModel` or `make_logits_fn(model)`.
-        dataloader: the dev set.
+        variants: name -> (logits_fn, folder of its weights, for their size). The first one is the original, which the
+            others are compared with. A logits_fn is an `OnnxModel` or `make_logits_fn(model)`; the folder of a torch
+            model is where `model.save_pretrained` wrote it.
+        dataloader: the dev set, in batches padded to one length, with "input_ids" and "attention_mask".
         score: a function from logits [items, classes], in the order of the data set, to a number, for instance weighted
             F1.
         force: keep a variant that predicts the original's label for less than 98 % of the items, instead of refusing.

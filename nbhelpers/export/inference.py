@@ -21,7 +21,8 @@ def make_logits_fn(model: nn.Module) -> LogitsFn:
     """Make a function from a torch model that is called like an exported model.
 
     Args:
-        model: a transformers classifier, on any device and in any precision. It is put into evaluation mode.
+        model: a transformers classifier, on any device and in any precision. It is put into evaluation mode now; after
+            further training, make a new function, or call `model.eval()` yourself.
 
     Returns:
         A function from a batch, a dict of tensors, to logits in fp32 on the CPU.

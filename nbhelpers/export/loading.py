@@ -38,7 +38,8 @@ class OnnxModel:
         """Compute logits on the CPU.
 
         Args:
-            batch: the tensors that `metadata["inputs"]` names; others are ignored.
+            batch: the tensors that `metadata["inputs"]` names, all of int64, as tokenizers give them. Others are
+                ignored, also "token_type_ids".
 
         Returns:
             [batch, classes]; for a dialogue model [batch, turns, classes]. The logits of a turn whose end is 0, which

@@ -51,13 +51,15 @@ def export(
     operation of ONNX (opset 23) where transformers lets it be replaced, as in BERT and RoBERTa. In other architectures,
     such as DeBERTa, it is transformers' "eager" attention.
 
+    The graph takes "input_ids" and "attention_mask" [batch, tokens] and returns logits [batch, classes]. It has no
+    input for "token_type_ids", so do not export a model that was trained on pairs of texts, which these tell apart.
+
     Args:
         model: a transformers classifier. Adapters must be merged first.
         tokenizer: its tokenizer. `tokenizer.model_max_length` becomes the largest number of tokens of a batch.
-        folder: is created if it does not exist.
+        folder: is created if it does not exist. If it does, files of the same names are replaced.
         dialogue: whether the model classifies turns. The graph then also takes "starts" and "ends" [batch, turns], the
-            first token of each turn and the one after its last, and returns logits [batch, turns, classes] instead of
-            [batch, classes].
+            first token of each turn and the one after its last, and returns logits [batch, turns, classes].
         settings: how inputs are made, for instance {"speaker_format": "name", "past": 5}. Any values that JSON can
             hold. `load_exported` returns them with the model.
         scores: what was measured, for instance {"dev weighted F1": 0.61}.
@@ -66,10 +68,10 @@ def export(
         The folder.
 
     Raises:
-        ExportError: an adapter is not merged, `dialogue=True` with a model that cannot read turns, or torch cannot
-            trace the model.
+        ExportError: an adapter is not merged, `dialogue=True` with a model that cannot read turns, the tokenizer allows
+            more tokens than the model has positions, or torch cannot trace the model.
     """
-    check_exportable(model, dialogue)
+    check_exportable(model, tokenizer, dialogue)
     cpu_model: Any = copy.deepcopy(model).eval().float().cpu()
     program = trace(cpu_model, dialogue, opset=OPSET if replace_attention(cpu_model) else None)
     num_bytes = sum(weight.numel() * weight.element_size() for weight in cpu_model.state_dict().values())
@@ -83,12 +85,19 @@ def export(
     return folder
 
 
-def check_exportable(model: nn.Module, dialogue: bool) -> None:
-    """Raise ExportError for a model that still has an adapter, or that cannot read turns although it should."""
+def check_exportable(model: Any, tokenizer: Any, dialogue: bool) -> None:
+    """Raise ExportError for a model that still has an adapter, or that cannot read what it will be given."""
     if any(type(module).__module__.startswith("peft.") for module in model.modules()):
         raise ExportError("the model still has an adapter; merge it first: export(adapters.merge(model), ...)")
     if dialogue and "starts" not in inspect.signature(model.forward).parameters:
         raise ExportError(f"a {type(model).__name__} cannot read turns; load the model with pooling='mean'")
+    num_positions = getattr(model.config, "max_position_embeddings", None) or 0
+    # transformers gives a tokenizer that was saved without a limit one of 10**30
+    if 0 < num_positions < tokenizer.model_max_length:
+        raise ExportError(
+            f"the tokenizer allows {tokenizer.model_max_length:.4g} tokens, the model has {num_positions} positions; "
+            "set tokenizer.model_max_length to the largest number of tokens that the model reads"
+        )
 
 
 def trace(model: nn.Module, dialogue: bool, opset: int | None) -> Any:

@@ -49,7 +49,7 @@ def quantize(
     Raises:
         ExportError: as in `export`.
     """
-    check_exportable(model, bool(options.get("dialogue")))  # before the calibration, which takes a while
+    check_exportable(model, tokenizer, bool(options.get("dialogue")))  # before the calibration, which takes a while
     folder = export(smooth_quant(model, dataloader), tokenizer, folder, **options)
     metadata = read_metadata(folder)
     full_range = adds_8_bit_exactly() if full_range is None else full_range

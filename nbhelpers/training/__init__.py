@@ -1,11 +1,14 @@
 """Training: a loop that can be read in one go (`fit`), and transformers' Trainer for long runs (`Trainer`).
 
 Both minimize any function `objective(model, batch) -> loss` whose loss is the mean over the labeled items of the batch,
-and both keep the weights with the best dev score. With the same batches, optimizer and seed they give the same weights.
+and both keep the weights with the best dev score. With the same batches in the same order, and the same optimizer and
+seed, they give the same weights. (A DataLoader with shuffle=True has another order in each of them; a batch sampler
+with `set_epoch` has the same.)
 
 How to use it: copy this folder into your project (it needs torch and transformers; `Trainer` also needs accelerate),
-import `fit`, `make_optimizer`, `make_scheduler` and `predict` from it, and bring a transformers model with a head and a
-DataLoader of dicts of tensors:
+and bring a transformers model with a head and a DataLoader whose batches are dicts of tensors, padded to one length,
+for
+instance with collate_fn=transformers.DataCollatorWithPadding(tokenizer):
 
 >>> import torch, transformers
 >>> from torch.utils.data import DataLoader
@@ -25,7 +28,19 @@ DataLoader of dicts of tensors:
 >>> predict(model, dataloader).shape  # logits [items, classes]
 torch.Size([8, 2])
 
-Pass `evaluate=` (a function that computes a dev score) to keep the best epoch, and `patience=` to stop early.
+Pass `evaluate=` (a function that computes a dev score) to keep the best epoch, and `patience=` to stop early:
+
+>>> def accuracy(model):
+...     labels = torch.tensor([row["labels"] for row in rows])  # of the dev set, in your project
+...     return (predict(model, dataloader).argmax(-1) == labels).float().mean().item()
+>>> history = fit(model, dataloader, cross_entropy, optimizer, scheduler, num_epochs=3, evaluate=accuracy, patience=2)
+
+With gradient accumulation, `fit` and `updates_per_epoch` need the same `gradient_accumulation_steps`. `fit` itself sets
+no seed: call `transformers.set_seed(0)` before you create the model, because its new head is random.
+
+The files: `loop` has `fit` and `predict`; `optimizer` makes the optimizer and the learning-rate schedule; `trainer` has
+`Trainer`, `make_training_arguments` and `last_checkpoint`; `batches` groups batches to updates and counts their labels;
+`precision` scales the loss in fp16; `progress` keeps the history and the best weights.
 """
 
 from .batches import Batch, Objective, group_batches, num_labeled, set_epoch, to_device, updates_per_epoch

@@ -34,6 +34,8 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train the model in place and leave it with the weights of the epoch that scored best on dev.
 
+    It ends in evaluation mode. `evaluate` may change the mode; `fit` sets it back.
+
     Args:
         model: Any module that the objective accepts, on the device to train on.
         dataloader: Gives dicts of tensors, among them "labels". If its batch sampler has `set_epoch`, that is called.

@@ -19,8 +19,8 @@ from .precision import check_precision
 class Trainer(transformers.Trainer):
     """transformers' Trainer (5.x) that minimizes an objective and takes DataLoaders as they are.
 
-    Use it instead of `fit` for what long runs need: checkpoints, resuming, TensorBoard. With the same batches,
-    optimizer and seed it gives the same weights as `fit`.
+    Use it instead of `fit` for what long runs need: checkpoints, resuming, TensorBoard. With the same batches in the
+    same order, and the same optimizer and seed, it gives the same weights as `fit`.
 
     Training uses the objective; evaluation reports the model's own cross-entropy, so that runs with different
     objectives can be compared. Under gradient accumulation every batch counts by its labeled items. The stock Trainer
@@ -36,19 +36,26 @@ class Trainer(transformers.Trainer):
         objective: `objective(model, batch) -> loss`, the mean over the labeled items of the batch.
         train_dataloader: Gives dicts of tensors, among them "labels".
         dev_dataloader: Read in its own order by `evaluate()`; needed for a score after each epoch.
-        optimizer: From `make_optimizer`. Its learning rates are used, and the one in `args` is not.
+        optimizer: From `make_optimizer`. Its learning rates are used, and the one in `args` is not. The schedule and
+            the warm-up come from `args`.
         tokenizer: Saved with every checkpoint, so that a checkpoint can be loaded as a model.
-        compute_metrics: As in transformers.
+        compute_metrics: As in transformers: (logits, labels) -> {name: value}. One of the names must be
+            `args.metric_for_best_model`.
         callbacks: As in transformers.
         patience: Stop after this many evaluations in a row without a better score.
         threshold: For patience, a score must exceed the best one so far by more than this, as in `fit`.
-        log: Called with each row of `trainer.state.log_history` as soon as there is one.
+        log: Called with each row of `trainer.state.log_history` as soon as there is one. Its names are those of
+            transformers ("loss", "eval_loss", ...).
 
     Raises:
         ValueError: The settings could not train the model, or a score is asked for that nothing computes.
 
     Example:
-        args = make_training_arguments("checkpoints", num_epochs=3)
+        def compute_metrics(prediction):
+            predicted = prediction.predictions.argmax(-1)
+            return {"weighted_f1": sklearn.metrics.f1_score(prediction.label_ids, predicted, average="weighted")}
+
+        args = make_training_arguments("checkpoints", num_epochs=3, metric_for_best_model="weighted_f1")
         trainer = Trainer(model, args, objective, train_dataloader, dev_dataloader, optimizer=optimizer,
                           tokenizer=tokenizer, compute_metrics=compute_metrics)
         trainer.train(resume_from_checkpoint=last_checkpoint("checkpoints"))
@@ -122,9 +129,9 @@ class Trainer(transformers.Trainer):
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def prediction_step(self, model: nn.Module, inputs: Batch, *args: Any, **kwargs: Any) -> Any:
-        """Repeat the batch's mean loss for each of its labeled items."""
+        """Return the batch's mean loss once for each of its labeled items, so that every item counts the same."""
         loss, logits, labels = super().prediction_step(model, inputs, *args, **kwargs)
-        # transformers averages over all losses it gets: one per batch would count small batches too much.
+        # transformers averages over all losses it gets. With one loss per batch, small batches would count too much.
         return None if loss is None else loss.expand(num_labeled(inputs)), logits, labels
 
 
@@ -135,6 +142,10 @@ def check_score(args: transformers.TrainingArguments, patience: Any, dev_dataloa
     metric = args.metric_for_best_model
     if metric not in (None, "loss", "eval_loss") and compute_metrics is None:  # the Trainer computes these itself
         raise ValueError(f"metric_for_best_model={metric!r} is not computed; pass compute_metrics, or set it to None")
+    if args.eval_strategy != "no" and dev_dataloader is None:
+        raise ValueError(
+            "these arguments ask for a score after each epoch; pass a dev_dataloader, or set metric_for_best_model=None"
+        )
 
 
 def make_training_arguments(

@@ -68,8 +68,8 @@ def test_a_killed_worker_loses_only_its_own_requests():
         assert max(broken) <= 1  # what was in flight there, if anything; the next try of each went to another worker
         counts = httpx.get(f"{address}/metrics").text
         counted = re.search(r'requests_total\{handler="/classify",method="POST",status="200"\} (\S+)', counts)
-        # Of all workers, also of the dead one. A request is counted after its response has been sent, so the dead worker
-        # may have sent one response to each client that it did not live to count.
+        # Of all workers, also of the dead one. A request is counted after its response has been sent, so the dead
+        # worker may have sent one response to each client that it did not live to count.
         assert float(counted[1]) >= sum(answered) - len(found)
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=10) == 0

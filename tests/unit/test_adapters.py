@@ -64,6 +64,7 @@ def logits(model, batch):
         return model.eval()(batch["input_ids"], batch["attention_mask"]).logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", encoders.POOLINGS)
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("method", METHODS)
@@ -192,6 +193,25 @@ def test_an_adapter_of_another_model_is_refused(tmp_path, folder, name, pooling,
     adapters.lora(fresh(folder, "bert", "mean")[1]).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="trained on another model"):
         adapters.load_adapter(model, tmp_path)
+
+
+def test_the_names_of_the_classes_are_restored_or_compared(tmp_path, folder):
+    adapters.save(adapters.lora(fresh(folder, "bert", "mean")[1]), tmp_path)
+    for swapped in (("angry", "calm", "sad"), ("calm", "angry", "glad")):
+        with pytest.raises(ValueError, match="trained for the labels calm, angry, sad, in this order"):
+            adapters.load_adapter(encoders.load(folder / "bert", swapped)[1], tmp_path)
+    unnamed = encoders.load(folder / "bert", ("LABEL_0", "LABEL_1", "LABEL_2"))[1]
+    loaded = adapters.load_adapter(unnamed, tmp_path)
+    assert loaded.config.id2label == dict(enumerate(LABELS))
+    assert loaded.config.label2id == {name: i for i, name in enumerate(LABELS)}
+
+
+def test_a_second_adapter_is_refused(tmp_path, folder):
+    adapted = adapters.lora(fresh(folder, "bert", "mean")[1])
+    adapters.save(adapted, tmp_path)
+    for model in (adapted, adapted.get_base_model()):
+        with pytest.raises(ValueError, match="already has an adapter"):
+            adapters.load_adapter(model, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "electra", "distilbert"])

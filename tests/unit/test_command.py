@@ -56,6 +56,7 @@ def test_a_wrong_request_gets_one_sentence_and_exit_code_2(command, tmp_path, ar
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_wrong_request_ends_without_a_traceback_in_a_process_of_its_own(command, tmp_path):
     code, _, err = run_command(tmp_path / "notebooks", "run", "07")
     assert code == 2
@@ -92,6 +93,7 @@ def test_a_results_table_fits_into_80_columns():
     assert re.search(r"^ +LoRA: [+-]\d\.\d \(.*\), p 0\.\d+, against utterance only$", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_doctor_and_list_show_the_course():
     for arguments, words in ((["doctor"], ["precision", "smoke", "gpu", "torch"]), (["list"], ["03", "num_epochs=3"])):
         done = subprocess.run([TOOL, *arguments], capture_output=True, text=True, timeout=120, check=True)

@@ -8,6 +8,8 @@ from exported_models import DIALOGUES, LABELS, make_dataloader
 
 from nbhelpers import encoders, export, training
 
+pytestmark = pytest.mark.slow
+
 
 def test_predict_keeps_the_order_of_the_data_set(exported):
     tokenizer, model, folder = exported("bert", "causal_turns")

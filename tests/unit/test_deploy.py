@@ -12,6 +12,8 @@ from nbhelpers import adapters, corpora, encoders, export
 from nbhelpers.course import cli, deploy, paths
 from nbhelpers.course.errors import CourseError
 
+pytestmark = pytest.mark.slow
+
 TEXTS, SPEAKERS = ["The bus left.", "Again?", "Again. I could scream."], ["Ann", "Bo", "Ann"]
 
 

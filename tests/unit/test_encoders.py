@@ -261,11 +261,13 @@ def load_from_hub(endpoint, home, name="team/tiny"):
     )
 
 
+@pytest.mark.slow
 def test_hub_names_are_loaded_from_the_endpoint(hub, tmp_path):
     done = load_from_hub(hub[0], tmp_path / "home")
     assert done.stdout.split() == ["BertModel", "30522"], done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_a_hub_model_without_safetensors_is_refused(hub, tmp_path):
     (hub[1] / "model.safetensors").rename(hub[1] / "pytorch_model.bin")
     done = load_from_hub(hub[0], tmp_path / "home")
@@ -273,6 +275,7 @@ def test_a_hub_model_without_safetensors_is_refused(hub, tmp_path):
     assert "only safetensors are loaded" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_error_for_an_unknown_hub_name_is_readable(hub, tmp_path):
     done = load_from_hub(hub[0], tmp_path / "home", "team/nothing")
     assert "EncoderError: cannot load team/nothing" in done.stderr

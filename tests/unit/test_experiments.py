@@ -8,6 +8,8 @@ from transformers import AutoTokenizer
 from nbhelpers import corpora, encoders, objectives
 from nbhelpers.course import experiments, results
 
+pytestmark = pytest.mark.slow
+
 PLAIN = {
     "corpus": "dialogues",
     "method": "fine-tuning",

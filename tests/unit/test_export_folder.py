@@ -10,6 +10,8 @@ from huggingface_hub import ModelCard
 
 from nbhelpers import batching, encoders, export
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_folder_contains_everything(exported, tmp_path):
     tokenizer, _, source = exported("roberta", "causal_turns")

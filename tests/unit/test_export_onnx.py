@@ -1,5 +1,7 @@
 """Exported graphs compute the same logits as torch for every batch shape; what cannot be exported is refused."""
 
+import functools
+
 import onnxruntime
 import pytest
 import torch
@@ -7,6 +9,8 @@ from exported_models import DIALOGUES, LABELS, MODES, check_same_logits, make_da
 from torch import nn
 
 from nbhelpers import adapters, batching, encoders, export, pruning
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -90,6 +94,16 @@ def test_a_model_that_cannot_read_turns_is_refused(encoder_folders, tmp_path):
     tokenizer, model = encoders.load(encoder_folders / "bert", LABELS, pooling="cls")
     with pytest.raises(export.ExportError, match="BertForSequenceClassification cannot read turns"):
         export.export(model, tokenizer, tmp_path, dialogue=True)
+
+
+@pytest.mark.parametrize("write", [export.export, functools.partial(export.quantize, dataloader=[])])
+def test_a_tokenizer_without_a_limit_is_refused(encoder_folders, tmp_path, write):
+    tokenizer, model = encoders.load(encoder_folders / "bert", LABELS)
+    tokenizer.model_max_length = 10**30  # what transformers gives a tokenizer that was saved without a limit
+    sentence = r"allows 1e\+30 tokens, the model has \d+ positions; set tokenizer.model_max_length"
+    with pytest.raises(export.ExportError, match=sentence):
+        write(model, tokenizer, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_that_torch_cannot_trace_is_a_readable_error(encoder_folders, tmp_path):

@@ -20,6 +20,8 @@ from PIL import Image
 
 from nbhelpers import plots
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"]
 LONG = [f"an emotion with a long name {i}" for i in range(20)]
 

@@ -11,6 +11,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from nbhelpers import batching, encoders, export
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def quantized_in_training(encoder_folders, tmp_path_factory):

@@ -12,6 +12,8 @@ from course_lessons import run_command, start_command, write_course, write_lesso
 
 from nbhelpers.course import lessons, runner
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def course(tmp_path):

@@ -235,6 +235,7 @@ def trainer_with(**options):
         (lambda: training.make_training_arguments("x", num_epochs=1, precision="int8"), "'int8' is not one of"),
         (lambda: training.make_training_arguments("x", num_epochs=1, schedule="step"), "'step' is not one of"),
         (lambda: trainer_with(patience=2), "patience=2 needs a score after each epoch; pass a dev_dataloader"),
+        (lambda: trainer_with(metric="loss"), "a score after each epoch; pass a dev_dataloader"),
         (lambda: trainer_with(metric="accuracy"), "metric_for_best_model='accuracy' is not computed"),
         (lambda: trainer_with(optimized=tiny_model()), "the optimizer has no parameter of this model"),
     ],
