@@ -9,9 +9,24 @@ An exported model needs no torch: `onnx_logits_fn(onnxruntime.InferenceSession("
 pass `dialogue=nbhelpers.dialogue` and how it saw context in training. `create_app` returns the application without
 starting it, for a server of your own.
 
-The service computes requests that arrive together in batches of similar length, lets short requests overtake long
-ones, refuses in one clear sentence what exceeds its `Limits`, and counts what it does at /metrics. Each response
-carries an id in X-Request-ID that its log line carries as well; a client or proxy may send one of its own.
+A request and its response, here with the optional `top_k`:
+
+    POST /classify            {"texts": ["What a day!"], "top_k": 2}
+    POST /classify/dialogue   {"turns": [{"speaker": "Ann", "text": "What a day!"}], "future": false}
+    200                       {"model": "my_model", "future": false, "results": [{"label": "joy", "scores":
+                               [{"label": "joy", "score": 0.81}, {"label": "surprise", "score": 0.1}]}]}
+
+What the service refuses, it refuses in one sentence: {"error": "texts.0: the text is empty", "request_id": "..."}. The
+status is 401 without the key, 408 or 413 for a body that is too slow or too large, 422 for a value that is wrong or
+exceeds a limit, 500 for an error inside, and 503, with the header Retry-After, when the service is overloaded.
+
+GET /health says that the process lives, GET /ready that the model answers, GET /metrics has counts for Prometheus (see
+`Metrics`). With a key, the two paths that classify and /metrics need "Authorization: Bearer KEY". The key of `serve` is
+the environment variable NBHELPERS_API_KEY; `create_app` takes it as an argument.
+
+Requests that arrive together are computed in batches of similar length, and short requests overtake long ones. Each
+response carries an id in X-Request-ID that its log line carries as well. A proxy may send an id of its own: 32 hex
+digits or a UUID.
 
 It needs fastapi, uvicorn, prometheus-fastapi-instrumentator, asgi-correlation-id and numpy; torch only in
 `torch_logits_fn`. The files: `run` and `workers` start it, `app` puts it together from `routes`, `pages` and

@@ -21,10 +21,14 @@ API_KEY = "NBHELPERS_API_KEY"
 def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None = None) -> FastAPI:
     """The service as an ASGI application.
 
+    A server of your own has to run its lifespan, as uvicorn does, because the queue runs in it. So it cannot be mounted
+    in another application. Call `probe(model)` first to learn at once what is wrong with a model, as `serve` does.
+
     Args:
         model: see `Model`; `make_model` makes one.
         limits: what the service accepts.
-        api_key: what clients must send as "Authorization: Bearer KEY"; None asks for no key.
+        api_key: what clients must send as "Authorization: Bearer KEY" for /classify, /classify/dialogue and /metrics.
+            The other paths are open. None asks for no key.
 
     Raises:
         ValueError: the key is blank.
@@ -34,6 +38,7 @@ def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None =
     """
     if api_key is not None and not api_key.strip():
         raise ValueError(f"the API key is blank; give {API_KEY} a value, or remove it")
+    api_key = api_key and api_key.strip()  # a key that comes from a file ends with a line break
     engine = Engine(model, limits)
 
     @asynccontextmanager

@@ -39,6 +39,10 @@ class ModelThread:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(function(*args))
+                except (
+                    StopIteration
+                ) as error:  # asyncio refuses to pass it on, and the one who waits would wait forever
+                    future.set_exception(RuntimeError(f"the model raised {error!r}"))
                 except BaseException as error:  # whatever it is, the one who waits has to know
                     future.set_exception(error)
 
@@ -103,6 +107,8 @@ class Batcher:
         finally:
             for item in queued:
                 item.logits.cancel()  # without effect on those that are done
+            if any(item.logits.cancelled() for item in queued):
+                self.drop_cancelled()
 
     async def run(self) -> None:
         """Compute batches until cancelled."""
@@ -112,13 +118,14 @@ class Batcher:
             while batch := self.take():
                 start = time.monotonic()
                 await self.compute(batch)
-                pace = (time.monotonic() - start) / sum(item.num_tokens for item in batch)
+                # A tokenizer without special tokens gives a text of invisible characters no token at all.
+                pace = (time.monotonic() - start) / max(1, sum(item.num_tokens for item in batch))
                 self.seconds_per_token += 0.1 * (pace - self.seconds_per_token)  # a running mean
             self.arrived.clear()
 
     def take(self) -> list[QueuedExample]:
         """Remove the next batch from the queue and return it; it is empty when nothing waits."""
-        self.queue = [item for item in self.queue if not item.logits.done()]  # done before a batch means cancelled
+        self.drop_cancelled()
         batch: list[QueuedExample] = []
         if self.queue:
             leader = min(self.queue, key=lambda item: item.turn)
@@ -126,8 +133,13 @@ class Batcher:
             batch = self.similar_to(leader)
             in_batch = set(map(id, batch))
             self.queue = [item for item in self.queue if id(item) not in in_batch]
-        self.queued_tokens = sum(item.num_tokens for item in self.queue)
+            self.queued_tokens = sum(item.num_tokens for item in self.queue)
         return batch
+
+    def drop_cancelled(self) -> None:
+        """Remove examples from the queue whose request was cancelled, so that they take no room there."""
+        self.queue = [item for item in self.queue if not item.logits.done()]
+        self.queued_tokens = sum(item.num_tokens for item in self.queue)
 
     def similar_to(self, leader: QueuedExample) -> list[QueuedExample]:
         """The leader, and queued examples nearest to it in length, as many as fit into a batch."""

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """What the service accepts. The defaults suit an encoder of 20 to 130 million parameters on a few CPU cores.
+    """What one process of the service accepts; with several workers, each accepts as much.
+
+    The defaults suit an encoder of 20 to 130 million parameters on a few CPU cores.
 
     Args:
         max_texts: texts or turns in one request.
@@ -29,6 +31,12 @@ class Limits:
     max_tokens: int = 1024
     batch_size: int = 32
     batching_delay: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a limit that would let nothing through."""
+        for name, value in vars(self).items():
+            if value < 0 or (value == 0 and name != "batching_delay"):
+                raise ValueError(f"{name}={value} would let nothing through; pass a positive number")
 
 
 DEFAULTS = Limits()

@@ -11,9 +11,10 @@ from .batcher import Batcher
 
 
 class Metrics:
-    """Counts for Prometheus: requests under their usual names (http_requests_total, ...), and those of the model.
+    """Counts for Prometheus: of requests (http_requests_total, http_request_duration_seconds, ...), and of the model.
 
-    Predictions and their confidence are counted so that one can watch for drift against the training data.
+    `nbhelpers_predictions_total` by label and the histogram `nbhelpers_confidence` are there so that one can watch for
+    drift against the training data; `nbhelpers_batch_size` and `nbhelpers_queued_tokens` show the load.
     """
 
     def __init__(self, batcher: Batcher) -> None:

@@ -61,17 +61,18 @@ class Guard:
 
     def __init__(self, app: Any, limits: Limits, api_key: str | None) -> None:
         self.app, self.limits, self.num_active = app, limits, 0
-        self.authorization = f"Bearer {api_key}".encode() if api_key else None
+        self.api_key = api_key.encode() if api_key else None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         respond = Responder(send)
         start = time.perf_counter()
-        self.num_active += 1
+        is_post = scope["method"] == "POST"  # only these use the model; a probe must not take their room
+        self.num_active += is_post
         try:
             self.check(scope)
-            if scope["method"] == "POST":
+            if is_post:
                 body = await self.read_body(scope, receive)
                 await self.run_while_client_waits(scope, body, receive, respond)
             else:
@@ -85,7 +86,7 @@ class Guard:
             sentence = "an error inside the service; its log has more under this request_id"
             await problem(HTTPException(500, sentence))(scope, receive, respond)
         finally:
-            self.num_active -= 1
+            self.num_active -= is_post
             # Escaped and cut, because the path is the client's text: it must not forge a line of the log.
             path = scope["path"][:100].encode("unicode_escape").decode()
             milliseconds = 1000 * (time.perf_counter() - start)
@@ -93,10 +94,10 @@ class Guard:
 
     def check(self, scope: Any) -> None:
         """Raise HTTPException for a request without the key, or for one too many."""
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        needs_key = self.authorization is not None and scope["path"] not in OPEN_PATHS
+        scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
         # compare_digest takes equally long for any wrong key, so its time gives nothing away
-        if needs_key and not hmac.compare_digest(given, self.authorization):
+        has_key = self.api_key is None or (scheme.lower() == b"bearer" and hmac.compare_digest(given, self.api_key))
+        if not has_key and scope["path"] not in OPEN_PATHS:
             sentence = "this needs the header 'Authorization: Bearer KEY'"
             raise HTTPException(401, sentence, {"WWW-Authenticate": "Bearer"})
         if scope["method"] == "POST" and self.num_active > self.limits.max_concurrent_requests:

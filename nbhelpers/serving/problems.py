@@ -19,11 +19,11 @@ class Problem(BaseModel):
 
 
 DESCRIPTIONS = {
-    400: "the body is not JSON",
+    400: "the body cannot be read, for instance because it is not UTF-8",
     401: "the key is missing or wrong",
     408: "the body was not sent in time",
     413: "the body is too large",
-    422: "a value has the wrong type or exceeds a limit; the sentence names it",
+    422: "the body is not JSON, or a value has the wrong type or exceeds a limit; the sentence names it",
     500: "an error inside the service",
     503: "the service is overloaded or not ready",
 }

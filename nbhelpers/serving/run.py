@@ -37,7 +37,8 @@ def serve(
         limits: of each worker.
         workers: how many processes share the address. One that dies is replaced, and /metrics counts for all of them.
             Each is a new process: with more than one, `load` must be picklable, such as
-            functools.partial(function_of_a_module, folder), and the main module must do nothing when it is imported.
+            functools.partial(function_of_a_module, folder), and in a script the call of `serve` must be under
+            `if __name__ == "__main__":`. "Ready" is printed when the first one serves; the others follow.
     """
     set_up_logging()
     start, several = time.perf_counter(), workers > 1

@@ -15,7 +15,6 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from .app import API_KEY, create_app
@@ -55,7 +54,7 @@ def serve_with_workers(
         announce: called when the first worker serves.
     """
     factory = partial(worker_app, pickled_load, limits)
-    config = uvicorn.Config(factory, factory=True, workers=workers, **uvicorn_options(), timeout_worker_healthcheck=10)
+    config = uvicorn.Config(factory, factory=True, workers=workers, **uvicorn_options(), timeout_worker_healthcheck=60)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers count together
         try:
@@ -92,19 +91,20 @@ def worker_app(pickled_load: bytes, limits: Limits) -> FastAPI:
     try:
         app = load_app(pickle.loads(pickled_load), limits)
     except Exception as error:
-        print(not_started(error), file=sys.stderr)
-        sys.exit(STARTUP_FAILURE)
+        # The exit code is 1. With uvicorn's STARTUP_FAILURE its supervisor would stop the healthy workers as well.
+        sys.exit(not_started(error))
     for handler in handlers:
         signal.signal(*handler)
     return app
 
 
 class Workers(Multiprocess):
-    """uvicorn's supervisor, with two differences that users notice.
+    """uvicorn's supervisor, with three differences that users notice.
 
     `uvicorn.run(..., workers=2)` starts all workers at once: when the model cannot be loaded, each of them says so, and
-    nothing says when the service is ready. Here the first worker starts alone, and then `announce` is called. And
-    uvicorn leaves the socket open while it stops, so a client that connects then waits in vain; here it is refused.
+    nothing says when the service is ready. Here the first worker starts alone, and then `announce` is called. A worker
+    that dies while it starts is noticed at once, and not after the time that a model may take to load. And uvicorn
+    leaves the socket open while it stops, so that a client that connects then waits in vain; here it is refused.
     """
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], announce: Callable[[], None]) -> None:
@@ -116,16 +116,22 @@ class Workers(Multiprocess):
         self.processes.append(first)
         first.start()
         while not first.wait_until_ready(0.5):
+            # The other signals add, remove and replace workers, which has to wait until one serves.
+            self.signal_queue[:] = [number for number in self.signal_queue if number in (signal.SIGINT, signal.SIGTERM)]
             self.handle_signals()
             if self.should_exit.is_set():
                 return
-            if first.exitcode is not None:
-                said = first.exitcode == STARTUP_FAILURE  # by the worker
-                sys.exit(1 if said else f"The service did not start: exit code {first.exitcode}")
+            if first.exitcode is not None:  # 1: the worker has said why
+                sys.exit(1 if first.exitcode == 1 else f"The service did not start: exit code {first.exitcode}")
         self.announce()
         for _ in range(self.processes_num - 1):
             self.processes.append(Process(self.config, self.sockets))
             self.processes[-1].start()
+
+    def keep_subprocess_alive(self) -> None:
+        for process in self.processes:
+            process.child_conn.close()  # the worker has its own; with this one open, its end would not be noticed
+        super().keep_subprocess_alive()
 
     def terminate_all(self) -> None:
         for listener in self.sockets:

@@ -190,6 +190,31 @@ def test_an_internal_error_is_logged_but_not_shown(caplog):
         assert ask(client, "/classify", {"texts": ["good"]}).status_code == 200
 
 
+def test_a_text_without_tokens_does_not_stop_the_queue():
+    def encode(texts):
+        return [{"input_ids": [ord(character) for character in text if character != "\u200b"]} for text in texts]
+
+    model = serving.Model(standins.LABELS, encode, encode, standins.answers)
+    with TestClient(serving.create_app(model)) as client:
+        for text in ("\u200b", "Hello.", "\u200b"):
+            answer = ask(client, "/classify", {"texts": [text]})
+            assert answer.status_code == 200
+            assert standins.right(answer.json()["results"][0], text.strip("\u200b"))
+
+
+def test_a_model_that_raises_stop_iteration_is_an_error_like_any_other():
+    with TestClient(serving.create_app(standins.model(lambda examples: [next(iter(()))]))) as client:
+        assert ask(client, "/classify", {"texts": ["a"]}).status_code == 500
+        assert client.get("/health").status_code == 200
+
+
+def test_limits_that_let_nothing_through_are_refused():
+    for options in ({"batch_size": 0}, {"max_texts": 0}, {"body_timeout": -1.0}, {"batching_delay": -0.1}):
+        with pytest.raises(ValueError, match="would let nothing through"):
+            serving.Limits(**options)
+    assert serving.Limits(batching_delay=0).batching_delay == 0
+
+
 @pytest.mark.parametrize(
     "rows", [np.zeros((2, 7)), np.zeros((1, 6)), np.full((1, 7), np.nan)], ids=["too many", "classes", "not finite"]
 )
@@ -226,6 +251,12 @@ def test_metrics_count_requests_predictions_and_confidence():
 def locked():
     with TestClient(serving.create_app(standins.model(), api_key=KEY)) as client:
         yield client
+
+
+def test_the_scheme_of_the_key_may_be_lower_case_and_the_key_may_come_with_a_line_break():
+    with TestClient(serving.create_app(standins.model(), api_key="sesame\n")) as client:
+        for scheme in ("Bearer", "bearer"):
+            assert ask(client, "/classify", {"texts": ["a"]}, Authorization=f"{scheme} sesame").status_code == 200
 
 
 @pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer wrong", f"Basic {KEY}", KEY])

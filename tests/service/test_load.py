@@ -186,6 +186,18 @@ def test_too_many_concurrent_requests_get_503_before_their_bodies_are_read(run_s
         until(lambda: httpx.post(f"{address}/classify", json={"texts": ["a"]}).status_code == 200)
 
 
+def test_a_probe_does_not_take_the_room_of_a_request(run_service, gate):
+    with run_service(standins.model(gate), serving.Limits(max_concurrent_requests=1)) as address:
+        probes = [connect(address) for _ in range(3)]
+        for connection in probes:
+            connection.sendall(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        until(lambda: gate.asked)
+        gate.open.set()
+        assert httpx.post(f"{address}/classify", json={"texts": ["a"]}).status_code == 200
+        for connection in probes:
+            connection.close()
+
+
 def test_work_for_a_client_that_hangs_up_is_cancelled(run_service, gate):
     with run_service(standins.model(gate)) as address:
         first, gone, last = connect(address), connect(address), connect(address)
@@ -195,6 +207,7 @@ def test_work_for_a_client_that_hangs_up_is_cancelled(run_service, gate):
         until(lambda: metric(address, "nbhelpers_queued_tokens") == 32)
         gone.close()
         until(lambda: metric(address, 'http_requests_total{handler="/classify",method="POST",status="499"}') == 1)
+        assert metric(address, "nbhelpers_queued_tokens") == 0  # although the model is still busy with "first"
         last.sendall(request(["last one"]))
         until(lambda: metric(address, "nbhelpers_queued_tokens") >= 8)
         gate.open.set()

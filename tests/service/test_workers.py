@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import httpx
 import psutil
@@ -113,6 +114,18 @@ def test_a_worker_that_dies_while_starting_is_replaced():
         asyncio.run(scene(running, log))
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=10) == 0
+
+
+def test_a_reload_while_the_first_worker_loads_is_ignored():
+    command = [sys.executable, standins.__file__, "0", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
+        assert running.stdout.readline() == "Loading the model ...\n"
+        while not workers(running):
+            time.sleep(0.05)
+        running.send_signal(signal.SIGHUP)
+        assert running.stdout.readline().startswith("Ready after ")
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=20) == 0
 
 
 def test_workers_end_when_their_supervisor_is_killed():
