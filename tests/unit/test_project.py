@@ -101,6 +101,7 @@ def test_no_unit_imports_another_or_the_course(unit):
         assert "import_module" not in path.read_text(encoding="utf-8"), path.name
 
 
+@pytest.mark.slow
 @each_unit
 def test_a_unit_works_alone_under_another_name(unit, tmp_path):
     """Copied into an empty folder, with the examples of its docstrings."""
@@ -132,6 +133,7 @@ def test_a_unit_says_how_to_use_it(unit):
     assert len((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split()) >= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIGHT)
 def test_these_units_do_not_import_torch(name):
     code = (

@@ -90,6 +90,7 @@ def test_every_configuration_of_the_course_is_right(table):
     results.check_rows(table)
 
 
+@pytest.mark.slow
 def test_a_failing_run_does_not_keep_others_from_being_measured(folder, monkeypatch):
     monkeypatch.setenv("NBHELPERS_DATA", "nowhere")  # the folder in which the first row looks for its corpus
     rows = "{bad: {method: tf-idf, C: 1, corpus: imdb}, good: {method: majority}}"
@@ -101,6 +102,7 @@ def test_a_failing_run_does_not_keep_others_from_being_measured(folder, monkeypa
     assert row["commit"] == provenance.commit()
 
 
+@pytest.mark.slow
 def test_runs_are_measured_side_by_side_and_stored(folder):
     """Quick rows for real, each in a process of its own. An average shares the training of another row."""
     (folder / "t.yml").write_text(

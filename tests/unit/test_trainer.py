@@ -32,6 +32,7 @@ class Interrupt(transformers.TrainerCallback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient_accumulation_steps", [1, 3])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_loop_and_trainer_give_the_same_curve_and_weights(tmp_path, gradient_accumulation_steps, precision):
@@ -82,6 +83,7 @@ def copy_gradients(model):
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 @pytest.mark.parametrize("config_class", [BertConfig, RobertaConfig])
@@ -158,6 +160,7 @@ def test_trainer_keeps_the_best_checkpoint_stops_early_and_writes_tensorboard(tm
     assert list(tmp_path.glob("**/events.out.tfevents*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("threshold", "num_epochs"), [(0.0, 6), (0.05, 4), (0.3, 3)])
 def test_gains_below_the_threshold_use_up_patience_but_the_best_weights_are_kept(tmp_path, threshold, num_epochs):
     scores = [0.30, 0.42, 0.44, 0.45, 0.46, 0.47]
