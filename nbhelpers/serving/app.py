@@ -31,22 +31,26 @@ def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None =
             The other paths are open. None asks for no key.
 
     Raises:
-        ValueError: the key is blank.
+        ValueError: the key is blank or has characters beyond ASCII.
 
     >>> create_app(Model(("no", "yes"), list, list, list)).title
     'nbhelpers: model'
     """
     if api_key is not None and not api_key.strip():
         raise ValueError(f"the API key is blank; give {API_KEY} a value, or remove it")
+    if api_key is not None and not api_key.isascii():
+        raise ValueError(
+            "the API key has characters beyond ASCII, which browsers cannot send in a header; choose another"
+        )
     api_key = api_key and api_key.strip()  # a key that comes from a file ends with a line break
     engine = Engine(model, limits)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        batching = asyncio.create_task(engine.batcher.run())
+        running = asyncio.create_task(engine.run())
+        await asyncio.sleep(0)  # lets it begin
         yield
-        batching.cancel()
-        engine.stop()
+        running.cancel()
 
     title = f"nbhelpers: {model.name}"
     # FastAPI's own /docs would load scripts from another host; `add_pages` has one that does not.

@@ -15,26 +15,50 @@ from .limits import Limits
 from .model import Example, Logits
 from .problems import overloaded
 
+NUM_CANDIDATES = 1024  # of a longer queue only these can join the next batch, so that choosing takes no time
+Job = tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]
+
 
 class ModelThread:
-    """One thread that calls one function after the other.
+    """One thread that calls one function after the other, between `start` and `stop`.
 
     It is a daemon thread, unlike those of a ThreadPoolExecutor: a model that hangs must not keep the process alive.
+    Calls that wait share the thread by their cost, as requests share a model in `Batcher`: a cheap call overtakes an
+    expensive one, and none waits forever.
     """
 
     def __init__(self) -> None:
-        self.jobs: queue.SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = (
-            queue.SimpleQueue()
-        )
-        threading.Thread(target=self.work, daemon=True).start()
+        self.jobs: queue.PriorityQueue[tuple[float, int, Job | None]] = queue.PriorityQueue()
+        self.order = itertools.count()  # decides between calls of the same turn
+        self.clock = 0.0  # the turn of the call that runs
+        self.running = False
 
-    def __call__(self, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def __call__(self, function: Callable[..., Any], *args: Any, cost: float = 0) -> asyncio.Future[Any]:
+        """Let the thread call `function(*args)`; the future gives its result.
+
+        Raises:
+            RuntimeError: the thread does not run, so nothing would ever come.
+        """
+        if not self.running:
+            raise RuntimeError("the application was not started: its server has to run its lifespan")
         future: Future[Any] = Future()
-        self.jobs.put((future, function, args))
+        self.jobs.put((self.clock + cost, next(self.order), (future, function, args)))
         return asyncio.wrap_future(future)
 
-    def work(self) -> None:
-        while job := self.jobs.get():  # `stop` puts None
+    def start(self) -> None:
+        self.jobs, self.running = queue.PriorityQueue(), True
+        threading.Thread(target=self.work, args=[self.jobs], daemon=True).start()
+
+    def stop(self) -> None:
+        """End the thread after the call that runs."""
+        self.running = False
+        self.jobs.put((-1.0, next(self.order), None))
+
+    def work(self, jobs: queue.PriorityQueue[tuple[float, int, Job | None]]) -> None:
+        while True:
+            self.clock, _, job = jobs.get()
+            if job is None:
+                return
             future, function, args = job
             if future.set_running_or_notify_cancel():
                 try:
@@ -45,10 +69,6 @@ class ModelThread:
                     future.set_exception(RuntimeError(f"the model raised {error!r}"))
                 except BaseException as error:  # whatever it is, the one who waits has to know
                     future.set_exception(error)
-
-    def stop(self) -> None:
-        """End the thread after what it has been given so far."""
-        self.jobs.put(None)
 
 
 @dataclass(eq=False, slots=True)
@@ -79,7 +99,7 @@ class Batcher:
         self.predict, self.limits, self.thread = predict, limits, ModelThread()
         self.queue: list[QueuedExample] = []
         self.queued_tokens = self.clock = 0
-        self.seconds_per_token = 1e-4  # a first guess, measured from then on; used for the header Retry-After
+        self.seconds = self.tokens = 0.0  # of the last batches, for the header Retry-After
         self.arrived = asyncio.Event()
         self.on_batch: Callable[[int], None] = lambda batch_size: None
 
@@ -92,7 +112,7 @@ class Batcher:
         lengths = [len(example["input_ids"]) for example in examples]
         # A request larger than the whole queue is accepted when nothing waits; it would never be otherwise.
         if self.queued_tokens and self.queued_tokens + sum(lengths) > self.limits.max_queued_tokens:
-            raise overloaded(self.queued_tokens * self.seconds_per_token)
+            raise overloaded(self.seconds_to_wait())
         loop = asyncio.get_running_loop()
         turns = itertools.islice(itertools.accumulate(lengths, initial=self.clock), 1, None)
         queued = [
@@ -100,6 +120,7 @@ class Batcher:
             for example, length, turn in zip(examples, lengths, turns, strict=True)
         ]
         self.queue += queued
+        self.queue.sort(key=lambda item: item.turn)
         self.queued_tokens += sum(lengths)
         self.arrived.set()
         try:
@@ -112,48 +133,43 @@ class Batcher:
 
     async def run(self) -> None:
         """Compute batches until cancelled."""
-        while True:
-            await self.arrived.wait()
-            await asyncio.sleep(self.limits.batching_delay)
-            while batch := self.take():
-                start = time.monotonic()
-                await self.compute(batch)
-                # A tokenizer without special tokens gives a text of invisible characters no token at all.
-                pace = (time.monotonic() - start) / max(1, sum(item.num_tokens for item in batch))
-                self.seconds_per_token += 0.1 * (pace - self.seconds_per_token)  # a running mean
-            self.arrived.clear()
+        # All that belongs to an event loop is made here, so that an application can be started more than once.
+        self.queue, self.queued_tokens, self.clock, self.arrived = [], 0, 0, asyncio.Event()
+        self.thread.start()
+        try:
+            while True:
+                await self.arrived.wait()
+                await asyncio.sleep(self.limits.batching_delay)
+                while batch := self.take():
+                    start = time.monotonic()
+                    await self.compute(batch)
+                    # Sums that forget: a batch of many tokens counts as much as many small ones.
+                    self.seconds = 0.9 * self.seconds + time.monotonic() - start
+                    self.tokens = 0.9 * self.tokens + sum(item.num_tokens for item in batch)
+                self.arrived.clear()
+        finally:
+            self.thread.stop()
+
+    def seconds_to_wait(self) -> float:
+        """How long the model will take for what is queued, as far as the last batches tell."""
+        return self.queued_tokens * self.seconds / self.tokens if self.tokens else 1.0
 
     def take(self) -> list[QueuedExample]:
         """Remove the next batch from the queue and return it; it is empty when nothing waits."""
-        self.drop_cancelled()
-        batch: list[QueuedExample] = []
-        if self.queue:
-            leader = min(self.queue, key=lambda item: item.turn)
-            self.clock = leader.turn
-            batch = self.similar_to(leader)
-            in_batch = set(map(id, batch))
-            self.queue = [item for item in self.queue if id(item) not in in_batch]
-            self.queued_tokens = sum(item.num_tokens for item in self.queue)
+        if not self.queue:
+            return []
+        candidates, rest = self.queue[:NUM_CANDIDATES], self.queue[NUM_CANDIDATES:]
+        self.clock = candidates[0].turn
+        batch = similar(candidates, self.limits)
+        in_batch = set(map(id, batch))
+        self.queue = [item for item in candidates if id(item) not in in_batch] + rest
+        self.queued_tokens -= sum(item.num_tokens for item in batch)
         return batch
 
     def drop_cancelled(self) -> None:
         """Remove examples from the queue whose request was cancelled, so that they take no room there."""
         self.queue = [item for item in self.queue if not item.logits.done()]
         self.queued_tokens = sum(item.num_tokens for item in self.queue)
-
-    def similar_to(self, leader: QueuedExample) -> list[QueuedExample]:
-        """The leader, and queued examples nearest to it in length, as many as fit into a batch."""
-        batch: list[QueuedExample] = []
-        longest = 0
-        by_distance = lambda item: (item is not leader, abs(item.num_tokens - leader.num_tokens), item.turn)  # noqa: E731
-        for item in nsmallest(self.limits.batch_size, self.queue, by_distance):
-            longest = max(longest, item.num_tokens)
-            # Padding costs as much as tokens, so a batch takes only lengths within a quarter of the leader's.
-            similar = abs(item.num_tokens - leader.num_tokens) <= 4 + leader.num_tokens // 4
-            if batch and (not similar or (len(batch) + 1) * longest > self.limits.max_tokens):
-                break
-            batch.append(item)
-        return batch
 
     async def compute(self, batch: list[QueuedExample]) -> None:
         """Give each example its logits. If a batch fails, each example is tried alone: one must not fail the others."""
@@ -169,3 +185,19 @@ class Batcher:
                     await self.compute([item])
             elif not batch[0].logits.done():
                 batch[0].logits.set_exception(error)
+
+
+def similar(candidates: list[QueuedExample], limits: Limits) -> list[QueuedExample]:
+    """The first candidate, and those nearest to it in length, as many as fit into a batch."""
+    leader = candidates[0]
+    by_distance = lambda item: (item is not leader, abs(item.num_tokens - leader.num_tokens), item.turn)  # noqa: E731
+    batch: list[QueuedExample] = []
+    longest = 0
+    for item in nsmallest(limits.batch_size, candidates, by_distance):
+        longest = max(longest, item.num_tokens)
+        # Padding costs as much as tokens, so a batch takes only lengths within a quarter of the leader's.
+        near = abs(item.num_tokens - leader.num_tokens) <= 4 + leader.num_tokens // 4
+        if batch and (not near or (len(batch) + 1) * longest > limits.max_tokens):
+            break
+        batch.append(item)
+    return batch

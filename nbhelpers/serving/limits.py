@@ -13,8 +13,12 @@ class Limits:
         max_texts: texts or turns in one request.
         max_characters: characters of one text.
         max_body_bytes: bytes of the body of one request.
+        head_timeout: seconds within which a client must have sent the head of its next request.
         body_timeout: seconds within which a client must have sent the body.
+        max_connections: open connections; further ones are closed at once. There are never more than the operating
+            system allows (`ulimit -n`), less a reserve.
         max_concurrent_requests: POST requests that are handled at the same time; further ones get status 503.
+        max_queued_characters: characters that may wait for the tokenizer; what does not fit gets status 503.
         max_queued_tokens: tokens that may wait for the model; what does not fit gets status 503.
         max_tokens: the token budget of a batch, padding included. It bounds how long a short text waits for a batch
             that has already started.
@@ -25,8 +29,11 @@ class Limits:
     max_texts: int = 64
     max_characters: int = 2000
     max_body_bytes: int = 512 * 1024
+    head_timeout: float = 10.0
     body_timeout: float = 5.0
+    max_connections: int = 10_000
     max_concurrent_requests: int = 512
+    max_queued_characters: int = 262_144
     max_queued_tokens: int = 65_536
     max_tokens: int = 1024
     batch_size: int = 32

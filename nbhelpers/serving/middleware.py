@@ -69,6 +69,9 @@ class Guard:
         respond = Responder(send)
         start = time.perf_counter()
         is_post = scope["method"] == "POST"  # only these use the model; a probe must not take their room
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server leaves the body out
+        body = None
         self.num_active += is_post
         try:
             self.check(scope)
@@ -79,7 +82,12 @@ class Guard:
                 await self.app(scope, receive, respond)
         except ClientDisconnect:
             await respond.client_left()
+        except asyncio.CancelledError:  # the server stops, and has waited as long as it may
+            await problem(overloaded(1, "the service is stopping"))(scope, receive, respond)
         except HTTPException as error:
+            if is_post and body is None and not await body_ends_soon(receive):
+                # Otherwise the server would read the refused body to its end, however long it is.
+                error.headers = {**(error.headers or {}), "Connection": "close"}
             await problem(error)(scope, receive, respond)
         except Exception:
             log.exception("request %s failed", correlation_id.get())
@@ -102,6 +110,8 @@ class Guard:
             raise HTTPException(401, sentence, {"WWW-Authenticate": "Bearer"})
         if scope["method"] == "POST" and self.num_active > self.limits.max_concurrent_requests:
             raise overloaded(1)
+        if Headers(scope=scope).get("content-encoding", "identity") != "identity":
+            raise HTTPException(415, "the body is compressed, which this service does not read; send it as it is")
 
     async def read_body(self, scope: Any, receive: Any) -> bytes:
         """The whole body. Raises HTTPException 413 or 408 when it is too large or too slow, ClientDisconnect."""
@@ -122,7 +132,7 @@ class Guard:
                         return bytes(body)
         except TimeoutError:
             sentence = f"the body was not complete after {self.limits.body_timeout:g} s"
-            raise HTTPException(408, sentence, {"Connection": "close"}) from None
+            raise HTTPException(408, sentence) from None
 
     async def run_while_client_waits(self, scope: Any, body: bytes, receive: Any, respond: Responder) -> None:
         """Call the application with this body. Raises ClientDisconnect when the client hangs up before the response."""
@@ -145,3 +155,18 @@ class Guard:
         finally:
             work.cancel()
             hang_up.cancel()
+
+
+async def body_ends_soon(receive: Any) -> bool:
+    """Whether the rest of a refused body is short and comes at once, so that the connection can be kept."""
+    num_bytes = 0
+    try:
+        async with asyncio.timeout(0.1):
+            while num_bytes < 2**16:
+                message = await receive()
+                num_bytes += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return bool(message["type"] == "http.request")
+    except TimeoutError:
+        pass
+    return False

@@ -37,6 +37,14 @@ class Model:
     name: str = "model"
     future: bool = False
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for labels that no client could tell apart."""
+        names = list(self.labels)
+        if not names or not all(isinstance(name, str) and name.strip() for name in names):
+            raise ValueError(f"the labels {names} are not names; pass one text for each class")
+        if len(set(names)) < len(names):
+            raise ValueError(f"the labels {', '.join(names)} contain a name twice; give each class its own")
+
 
 def make_model(
     logits_fn: LogitsFn,

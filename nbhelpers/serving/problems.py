@@ -23,6 +23,7 @@ DESCRIPTIONS = {
     401: "the key is missing or wrong",
     408: "the body was not sent in time",
     413: "the body is too large",
+    415: "the body is compressed",
     422: "the body is not JSON, or a value has the wrong type or exceeds a limit; the sentence names it",
     500: "an error inside the service",
     503: "the service is overloaded or not ready",
@@ -40,10 +41,10 @@ def problem(error: HTTPException) -> JSONResponse:
     return JSONResponse(content, error.status_code, error.headers)
 
 
-def overloaded(seconds: float) -> HTTPException:
+def overloaded(seconds: float, reason: str = "the service is overloaded") -> HTTPException:
     """The error for a request that does not fit, with the seconds after which it may."""
-    wait = max(1, math.ceil(seconds))
-    return HTTPException(503, f"the service is overloaded; try again in {wait} s", {"Retry-After": str(wait)})
+    wait = min(max(1, math.ceil(seconds)), 60)
+    return HTTPException(503, f"{reason}; try again in {wait} s", {"Retry-After": str(wait)})
 
 
 def handle_problems(app: FastAPI) -> None:

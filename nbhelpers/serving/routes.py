@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,12 +18,13 @@ from .batcher import Batcher, ModelThread
 from .limits import Limits
 from .metrics import Metrics
 from .model import Example, Model, probabilities
-from .problems import problem_responses
+from .problems import overloaded, problem_responses
 from .schemas import Answer, Query, Result, Score, check_text, text_field, whole_number
 
 log = logging.getLogger(__name__)
 
 TEXTS_AT_ONCE = 8  # that are tokenized without a break, so that a long request does not hold up the others
+READY_SECONDS = 1.0  # how long an answer about readiness is good for
 
 
 class Engine:
@@ -33,16 +37,49 @@ class Engine:
         self.model, self.limits, self.labels = model, limits, list(model.labels)
         self.tokenizer_thread, self.batcher = ModelThread(), Batcher(model.predict, limits)
         self.metrics = Metrics(self.batcher)
+        self.queued_characters = 0
+        self.trial: asyncio.Task[None] | None = None
+        self.trial_ended = 0.0
+
+    async def run(self) -> None:
+        """Compute what is asked for until cancelled."""
+        self.queued_characters, self.trial = 0, None
+        self.tokenizer_thread.start()
+        try:
+            await self.batcher.run()
+        finally:
+            self.tokenizer_thread.stop()
 
     async def encode(self, texts: list[str]) -> list[Example]:
         examples: list[Example] = []
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            examples += await self.tokenizer_thread(self.model.encode, texts[start : start + TEXTS_AT_ONCE])
+        with self.room_for(texts):
+            for start in range(0, len(texts), TEXTS_AT_ONCE):
+                some = texts[start : start + TEXTS_AT_ONCE]
+                examples += await self.tokenizer_thread(self.model.encode, some, cost=sum(map(len, some)))
         return examples
 
     async def encode_dialogue(self, texts: list[str], speakers: list[str], future: bool) -> list[Example]:
-        examples: list[Example] = await self.tokenizer_thread(self.model.encode_dialogue, texts, speakers, future)
+        with self.room_for(texts):
+            examples: list[Example] = await self.tokenizer_thread(
+                self.model.encode_dialogue, texts, speakers, future, cost=sum(map(len, texts))
+            )
         return examples
+
+    @contextmanager
+    def room_for(self, texts: list[str]) -> Iterator[None]:
+        """Count the characters that wait for the tokenizer. Raises HTTPException 503 when there are too many.
+
+        Without this, requests that the queue of the model has no room for would learn it only after they have waited
+        for the tokenizer.
+        """
+        num_characters = sum(map(len, texts))
+        if self.queued_characters and self.queued_characters + num_characters > self.limits.max_queued_characters:
+            raise overloaded(self.batcher.seconds_to_wait())
+        self.queued_characters += num_characters
+        try:
+            yield
+        finally:
+            self.queued_characters -= num_characters
 
     async def classify(self, examples: list[Example], num_rows: int, top_k: int, future: bool) -> Answer:
         """Compute and count the predictions for examples that hold `num_rows` texts or turns."""
@@ -54,14 +91,24 @@ class Engine:
             self.metrics.confidence.observe(best[0].score)
         return Answer(model=self.model.name, future=future, results=results)
 
-    async def probe(self) -> None:
-        """Raise what is wrong, if the model does not answer within two seconds."""
+    async def check_ready(self) -> None:
+        """Raise what is wrong, if the model does not answer within two seconds.
+
+        All who ask within a second share one trial, so that asking often costs no more than asking once.
+        """
+        if self.trial is None or (self.trial.done() and time.monotonic() > self.trial_ended + READY_SECONDS):
+            self.trial = asyncio.create_task(self.try_model())
+            self.trial.add_done_callback(self.end_trial)
+        await asyncio.shield(self.trial)
+
+    async def try_model(self) -> None:
         async with asyncio.timeout(2):
             probabilities(await self.batcher(await self.encode(["Hello."])), 1, len(self.labels))
 
-    def stop(self) -> None:
-        self.tokenizer_thread.stop()
-        self.batcher.thread.stop()
+    def end_trial(self, trial: asyncio.Task[None]) -> None:
+        self.trial_ended = time.monotonic()
+        if not trial.cancelled():
+            trial.exception()  # asyncio would complain if all who asked were gone and nobody looked at it
 
 
 def make_router(engine: Engine, with_key: bool) -> APIRouter:
@@ -74,7 +121,9 @@ def make_router(engine: Engine, with_key: bool) -> APIRouter:
     router = APIRouter()
     locked: dict[str, Any] = {"dependencies": [Depends(HTTPBearer(auto_error=False))] if with_key else []}
     unauthorized = (401,) if with_key else ()
-    add_classify(router, engine, **locked, responses=problem_responses(400, *unauthorized, 408, 413, 422, 500, 503))
+    add_classify(
+        router, engine, **locked, responses=problem_responses(400, *unauthorized, 408, 413, 415, 422, 500, 503)
+    )
 
     @router.get("/health")
     async def health() -> dict[str, bool]:
@@ -85,7 +134,9 @@ def make_router(engine: Engine, with_key: bool) -> APIRouter:
     async def ready() -> dict[str, Any]:
         """The model answers now; and what kind of model it is."""
         try:
-            await engine.probe()
+            await engine.check_ready()
+        except HTTPException:
+            raise  # overloaded, which is not the same as broken
         except Exception as error:
             log.warning("not ready: %r", error)
             raise HTTPException(503, "the model does not answer", {"Retry-After": "1"}) from None

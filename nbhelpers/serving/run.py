@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import socket
 import sys
 import time
@@ -49,7 +50,8 @@ def serve(
     except Exception as error:
         sys.exit(not_started(error))
     warn_if_open(host)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+    shown = "localhost" if host in ("", "0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listener.getsockname()[1]}"
 
     def announce() -> None:
         seconds = time.perf_counter() - start
@@ -58,15 +60,21 @@ def serve(
     if several:
         return serve_with_workers(loaded, limits, workers, listener, announce)
     announce()
+    if hasattr(
+        signal, "SIGHUP"
+    ):  # with one process there is nothing to reload, and a closed terminal must lose nothing
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
-        uvicorn.Server(uvicorn.Config(loaded, **uvicorn_options())).run(sockets=[listener])
+        uvicorn.Server(uvicorn.Config(loaded, **uvicorn_options(limits))).run(sockets=[listener])
     except KeyboardInterrupt:
         print("Stopped.")
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there. Raises OSError when that is not possible."""
-    listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()  # all addresses, those of IPv4 as well
+    listener = socket.create_server((host, port), family=family, dualstack_ipv6=both)
     # Connections inherit this option. asyncio sets it only on sockets that name their protocol, and without it the
     # second part of a small response waits 40 ms until the client has confirmed the first part.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)

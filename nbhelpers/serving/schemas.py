@@ -1,10 +1,12 @@
 """Requests and responses of the service. The requests that depend on limits are in `routes`."""
 
+import unicodedata
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # In words for a program that reads the OpenAPI schema: no NUL, and at least one character that is not a space.
+VISIBLE = "LNPS"  # letters, numbers, punctuation and symbols; accents alone and spaces of no width are not
 NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
 
 
@@ -15,7 +17,7 @@ def check_text(text: Any) -> Any:
     'Hello!'
     """
     if isinstance(text, str):
-        if not text.strip():
+        if not any(unicodedata.category(character)[0] in VISIBLE for character in text):
             raise ValueError("the text is empty")
         if "\x00" in text:
             raise ValueError("the text contains a NUL character; remove it")
@@ -38,6 +40,17 @@ class Query(BaseModel):
     """A request: no value is converted to another type, and an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def check_names(cls, data: Any) -> Any:
+        """Stop at the first unknown field. pydantic alone collects all, which takes seconds for a hostile body."""
+        if isinstance(data, dict):
+            for name in data:
+                if name not in cls.model_fields:
+                    shown = name.encode("utf-8", "replace").decode()[:60]
+                    raise ValueError(f"unknown field {shown!r}; it has {', '.join(cls.model_fields)}")
+        return data
 
 
 class Score(BaseModel):

@@ -18,10 +18,13 @@ from fastapi import FastAPI
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from .app import API_KEY, create_app
+from .connections import connection_class
 from .limits import Limits
 from .model import Model, probe
 
 log = logging.getLogger(__name__)
+
+MAX_FAILED_STARTS = 3
 
 
 def set_up_logging() -> None:
@@ -54,18 +57,24 @@ def serve_with_workers(
         announce: called when the first worker serves.
     """
     factory = partial(worker_app, pickled_load, limits)
-    config = uvicorn.Config(factory, factory=True, workers=workers, **uvicorn_options(), timeout_worker_healthcheck=60)
+    config = uvicorn.Config(
+        factory, factory=True, workers=workers, **uvicorn_options(limits), timeout_worker_healthcheck=60
+    )
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers count together
         try:
-            Workers(config, [listener], announce).run()
+            supervisor = Workers(config, [listener], announce)
+            supervisor.run()
         finally:
             del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+    if supervisor.failed_starts >= MAX_FAILED_STARTS:
+        sys.exit(1)
 
 
-def uvicorn_options() -> dict[str, Any]:
+def uvicorn_options(limits: Limits) -> dict[str, Any]:
     """What one process and several workers have in common."""
     return {
+        "http": connection_class(limits),
         "log_config": None, "access_log": False,  # the middleware logs, with the id and the time of each request
         "server_header": False, "proxy_headers": False, "ws": "none", "lifespan": "on", "timeout_graceful_shutdown": 8,
     }  # fmt: skip
@@ -110,6 +119,7 @@ class Workers(Multiprocess):
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], announce: Callable[[], None]) -> None:
         super().__init__(config, sockets)
         self.announce = announce
+        self.failed_starts = 0  # since a worker was last seen to serve
 
     def init_processes(self) -> None:
         first = Process(self.config, self.sockets)
@@ -131,6 +141,13 @@ class Workers(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         for process in self.processes:
             process.child_conn.close()  # the worker has its own; with this one open, its end would not be noticed
+        self.failed_starts += sum(process.exitcode == 1 for process in self.processes)
+        if self.failed_starts and any(process.is_ready(timeout=1) for process in self.processes):
+            self.failed_starts = 0
+        if self.failed_starts >= MAX_FAILED_STARTS:
+            log.error("no worker serves, and %d could not start; the service ends", self.failed_starts)
+            self.should_exit.set()
+            return
         super().keep_subprocess_alive()
 
     def terminate_all(self) -> None:

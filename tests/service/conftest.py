@@ -8,13 +8,14 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from nbhelpers import serving
+from nbhelpers.serving.workers import uvicorn_options
 
 
 @contextmanager
 def running(model, limits=serving.DEFAULTS, api_key=None):
     """The service on a free port in a thread; gives its address."""
     app = serving.create_app(model, limits, api_key=api_key)
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=3)
+    config = uvicorn.Config(app, port=0, **{**uvicorn_options(limits), "timeout_graceful_shutdown": 3})
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

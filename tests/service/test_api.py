@@ -1,12 +1,15 @@
 """What the service promises, one request at a time."""
 
 import asyncio
+import gzip
 import json
 import logging
 import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from starlette.testclient import TestClient
 
 from nbhelpers import serving
 
-KEY = "a key with ünïcode"
+KEY = "sesame, open"
 
 
 def ask(client, path, content, **headers):
@@ -78,7 +81,7 @@ BAD = {
     "null": ({"texts": None}, "texts: Input should be a valid list"),
     "string for a list": ({"texts": "abc"}, "texts: Input should be a valid list"),
     "missing": ({}, "texts: Field required"),
-    "unknown field": ({"texts": ["a"], "topk": 2}, "topk: Extra inputs"),
+    "unknown field": ({"texts": ["a"], "topk": 2}, "body: unknown field 'topk'; it has texts, top_k"),
     "unknown field, not a name": (b'{"texts": ["a"], "\\udc00": 1}', ": "),
     "top_k zero": ({"texts": ["a"], "top_k": 0}, "top_k: "),
     "top_k too large": ({"texts": ["a"], "top_k": 8}, "top_k: "),
@@ -115,7 +118,10 @@ BAD_TURNS = {
     "no speaker": ([{"text": "Hi."}], "turns.0.speaker: Field required"),
     "blank speaker": ([{"speaker": " ", "text": "Hi."}], "turns.0.speaker: the text is empty"),
     "speaker too long": ([{"speaker": "A" * 101, "text": "Hi."}], "at most 100 characters"),
-    "unknown field": ([{"speaker": "A", "text": "Hi.", "mood": "joy"}], "turns.0.mood: Extra inputs"),
+    "unknown field": (
+        [{"speaker": "A", "text": "Hi.", "mood": "joy"}],
+        "turns.0: unknown field 'mood'; it has speaker, text",
+    ),
     "a string": (["A: Hi."], "turns.0: "),
     "too many": (turns(*["a"] * 65), "at most 64"),
     "none": ([], "turns: "),
@@ -206,6 +212,75 @@ def test_a_model_that_raises_stop_iteration_is_an_error_like_any_other():
     with TestClient(serving.create_app(standins.model(lambda examples: [next(iter(()))]))) as client:
         assert ask(client, "/classify", {"texts": ["a"]}).status_code == 500
         assert client.get("/health").status_code == 200
+
+
+def test_an_application_can_be_started_again():
+    app = serving.create_app(standins.model())
+    for _ in range(3):
+        with TestClient(app) as client:
+            assert ask(client, "/classify", {"texts": ["Hello."]}).status_code == 200
+            assert client.get("/ready").status_code == 200
+
+
+def test_an_application_that_was_not_started_refuses_and_has_no_threads(caplog):
+    before = threading.active_count()
+    apps = [serving.create_app(standins.model()) for _ in range(20)]
+    assert threading.active_count() == before
+    assert ask(TestClient(apps[0]), "/classify", {"texts": ["Hello."]}).status_code == 500
+    assert "its server has to run its lifespan" in caplog.text
+
+
+def test_a_body_of_many_unknown_fields_is_refused_at_the_first(client):
+    unknown = {f"field {i}": i for i in range(30_000)}
+    for path, content in (
+        ("/classify", {"texts": ["a"], **unknown}),
+        ("/classify/dialogue", {"turns": [{"speaker": "A", "text": "a", **unknown}]}),
+    ):
+        start = time.perf_counter()
+        answer = ask(client, path, content)
+        assert time.perf_counter() - start < 0.5
+        assert answer.status_code == 422
+        assert "unknown field 'field 0'; it has " in answer.json()["error"]
+
+
+@pytest.mark.parametrize("text", ["\u200b\u200d", "\u0301\u0300", "\ufeff \u00ad"])
+def test_a_text_without_a_visible_character_is_empty(client, text):
+    answer = ask(client, "/classify", {"texts": [text]})
+    assert (answer.status_code, answer.json()["error"]) == (422, "texts.0: the text is empty")
+
+
+@pytest.mark.parametrize("text", ["!", "7", "é", "e\u0301", "😀", "नमस्ते"])
+def test_a_text_with_a_visible_character_is_not_empty(client, text):
+    assert ask(client, "/classify", {"texts": [text]}).status_code == 200
+
+
+def test_a_compressed_body_is_refused(client):
+    answer = ask(client, "/classify", gzip.compress(b'{"texts": ["a"]}'), **{"Content-Encoding": "gzip"})
+    assert answer.status_code == 415
+    assert "compressed" in answer.json()["error"]
+
+
+def test_head_is_answered_where_get_is(client):
+    for path in ("/", "/docs", "/health", "/ready", "/metrics"):
+        assert client.head(path).status_code == 200
+    assert client.head("/classify").status_code == 405
+
+
+@pytest.mark.parametrize("labels", [(), (0, 1), ("joy", ""), ("joy", "anger", "joy")])
+def test_labels_must_be_distinct_names(labels):
+    with pytest.raises(ValueError, match="the labels"):
+        serving.Model(labels, standins.encode, standins.encode, standins.answers)
+
+
+def test_a_key_that_browsers_cannot_send_is_refused():
+    with pytest.raises(ValueError, match="beyond ASCII"):
+        serving.create_app(standins.model(), api_key="schlüssel")
+
+
+def test_the_time_to_wait_weighs_batches_by_their_tokens():
+    batcher = serving.Batcher(standins.answers, serving.DEFAULTS)
+    batcher.queued_tokens, batcher.seconds, batcher.tokens = 1000, 0.5, 250
+    assert batcher.seconds_to_wait() == 2
 
 
 def test_limits_that_let_nothing_through_are_refused():

@@ -186,6 +186,116 @@ def test_too_many_concurrent_requests_get_503_before_their_bodies_are_read(run_s
         until(lambda: httpx.post(f"{address}/classify", json={"texts": ["a"]}).status_code == 200)
 
 
+def test_many_probes_share_one_trial_of_the_model(run_service):
+    asked = []
+
+    def predict(examples):
+        asked.extend(standins.texts_of(examples))
+        return standins.answers(examples)
+
+    async def probe(address):
+        async with httpx.AsyncClient(base_url=address, limits=httpx.Limits(max_connections=None)) as client:
+            return await asyncio.gather(*(client.get("/ready") for _ in range(200)))
+
+    with run_service(standins.model(predict)) as address:
+        answers = asyncio.run(probe(address))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(asked) <= 5  # at most one a second
+
+
+def test_requests_too_large_for_the_tokenizers_queue_are_refused_at_once(run_service):
+    """The tokenizer is slow here; a request that does not fit must not wait for it to learn that."""
+
+    def encode(texts):
+        time.sleep(0.2 * len(texts))
+        return standins.encode(texts)
+
+    model = serving.Model(standins.LABELS, encode, encode, standins.answers)
+    with run_service(model, serving.Limits(max_queued_characters=1000)) as address:
+        ask = lambda: httpx.post(f"{address}/classify", json={"texts": ["a" * 100] * 9}, timeout=20)  # noqa: E731
+        first = threading.Thread(target=ask)
+        first.start()
+        time.sleep(0.3)
+        start = time.monotonic()
+        refused = ask()
+        assert time.monotonic() - start < 0.2
+        assert refused.status_code == 503
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
+        short = httpx.post(f"{address}/classify", json={"texts": ["short"]}, timeout=20)  # overtakes what is left
+        assert short.status_code == 200
+        assert first.is_alive()
+        first.join()
+
+
+def test_silent_clients_are_disconnected(run_service):
+    with run_service(standins.model(), serving.Limits(head_timeout=0.5)) as address:
+        silent, half, kept = (connect(address) for _ in range(3))
+        half.sendall(b"POST /classify HTTP/1.1\r\nHost:")
+        kept.sendall(request(["kept"]))
+        assert b"200 OK" in kept.recv(65536)
+        kept.sendall(b"POST /classify")
+        for connection in (silent, half, kept):
+            assert connection.recv(100) == b""  # ended by the service, within the timeout of `connect`
+        assert httpx.post(f"{address}/classify", json={"texts": ["a"]}).status_code == 200
+
+
+def test_more_connections_than_the_limit_are_closed_at_once(run_service, caplog):
+    with run_service(standins.model(), serving.Limits(max_connections=20)) as address:
+        held = [connect(address) for _ in range(20)]
+        for _ in range(30):
+            with pytest.raises(httpx.TransportError):
+                httpx.get(f"{address}/health")
+        for connection in held:
+            connection.close()
+        until(lambda: get_health(address) == 200)
+    assert len(caplog.records) < 20
+
+
+def get_health(address):
+    try:
+        return httpx.get(f"{address}/health").status_code
+    except httpx.TransportError:
+        return None
+
+
+def test_a_refused_body_is_not_read_to_its_end(run_service):
+    with run_service(standins.model(), api_key="sesame") as address:
+        connection = connect(address)
+        connection.sendall(request(["a"], length=10**9))
+        answer = connection.recv(65536)
+        assert b"401 Unauthorized" in answer
+        assert b"connection: close" in answer.lower()
+        short = connect(address)
+        short.sendall(request(["a"]))
+        answer = short.recv(65536)
+        assert b"401 Unauthorized" in answer
+        assert b"connection: close" not in answer.lower()  # the body was complete, so the connection is kept
+
+
+def test_what_is_not_http_gets_a_refusal_like_all_others(service):
+    connection = connect(service)
+    connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+    head, _, content = read_all(connection).partition(b"\r\n\r\n")
+    assert b"400 Bad Request" in head
+    assert set(json.loads(content)) == {"error", "request_id"}
+
+
+def test_a_batch_is_chosen_quickly_from_a_long_queue():
+    async def scene():
+        batcher = serving.Batcher(standins.answers, serving.Limits(max_queued_tokens=1_000_000))
+        waiting = [asyncio.ensure_future(batcher([{"input_ids": [1] * (1 + i % 7)}])) for i in range(20_000)]
+        await asyncio.sleep(0)
+        start = time.perf_counter()
+        for _ in range(50):
+            assert len(batcher.take()) == 32
+        seconds = (time.perf_counter() - start) / 50
+        for task in waiting:
+            task.cancel()
+        return seconds
+
+    assert asyncio.run(scene()) < 0.005
+
+
 def test_a_probe_does_not_take_the_room_of_a_request(run_service, gate):
     with run_service(standins.model(gate), serving.Limits(max_concurrent_requests=1)) as address:
         probes = [connect(address) for _ in range(3)]

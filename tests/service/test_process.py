@@ -4,6 +4,7 @@ import asyncio
 import re
 import signal
 import socket
+import threading
 import time
 
 import httpx
@@ -54,6 +55,48 @@ def test_sigterm_finishes_open_requests_and_accepts_no_new_ones():
         assert running.wait(timeout=10) == -signal.SIGTERM
         assert time.monotonic() - began < 10
         assert "Traceback" not in log()
+
+
+def test_responses_while_the_service_stops_close_their_connection():
+    with standins.process(0.002) as (running, address, _):
+        connection = socket.create_connection(address.removeprefix("http://").split(":"))
+        body = b'{"texts": ["' + b"a" * 500 + b'"]}'
+        head = "POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length:"
+        head += f" {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+        time.sleep(0.3)
+        running.send_signal(signal.SIGTERM)
+        answer = connection.recv(65536)
+        assert b"200 OK" in answer
+        assert b"connection: close" in answer.lower()
+        running.wait(timeout=10)
+
+
+def test_what_takes_longer_than_the_end_of_the_service_gets_503():
+    with standins.process("hang") as (running, address, log):
+        with httpx.Client(base_url=address, timeout=20) as client:
+            timer = threading.Timer(0.5, running.terminate)
+            timer.start()
+            answer = client.post("/classify", json={"texts": ["hang"]})
+        assert answer.status_code == 503
+        assert "the service is stopping" in answer.json()["error"]
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert running.wait(timeout=10) == -signal.SIGTERM
+        assert "Traceback" not in log()
+
+
+def test_a_hangup_ends_one_process_as_sigterm_does():
+    with standins.process(0.001) as (running, address, _), httpx.Client(base_url=address) as client:
+        timer = threading.Timer(0.1, running.send_signal, [signal.SIGHUP])
+        timer.start()
+        assert client.post("/classify", json={"texts": ["a" * 300]}).status_code == 200
+        assert running.wait(timeout=10) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "::"])
+def test_hosts_that_mean_all_addresses_can_be_reached_as_localhost(host):
+    with serving.run.listen(host, 0) as listener:
+        socket.create_connection(("127.0.0.1", listener.getsockname()[1])).close()
 
 
 def test_a_model_that_hangs_does_not_keep_the_process_alive():

@@ -128,6 +128,18 @@ def test_a_reload_while_the_first_worker_loads_is_ignored():
         assert running.wait(timeout=20) == 0
 
 
+def test_a_service_whose_workers_cannot_start_any_more_ends_with_an_error(tmp_path):
+    model = tmp_path / "model"
+    model.write_text("")
+    with standins.process(model, workers=2) as (running, _, log):
+        asyncio.run(both(running, log))
+        model.unlink()
+        for worker in workers(running):
+            worker.kill()
+        assert running.wait(timeout=60) == 1
+        assert "no worker serves" in log()
+
+
 def test_workers_end_when_their_supervisor_is_killed():
     with standins.process(0, workers=2) as (running, address, _):
         assert httpx.get(f"{address}/health").status_code == 200
