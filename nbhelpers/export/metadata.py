@@ -15,6 +15,9 @@ from .errors import ExportError
 
 MODEL = "model.onnx"  # the name of the graph's file
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime")  # their versions are recorded
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+FILES = (f"{MODEL}*", "tokenizer*.json", "merges.txt", *VOCABULARIES[1:])
+DIGESTS = ("files", "sha256")
 # earlier versions wrote these names and values
 RENAMED = {"live": "causal_turns", "form": "context", "speakers": "speaker_format"}
 RENAMED_CONTEXTS = {"turn": "none", "window": "windows", "dialogue": "whole_dialogues"}
@@ -52,18 +55,23 @@ def make_metadata(
 
 
 def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:
-    """Add the metadata to a folder's config.json, with the digest of the graph, and write the model card."""
+    """Add the metadata to a folder's config.json, with the digests of its files, and write the model card."""
     path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) | {"export": {**metadata, "sha256": digest(folder)}}
+    metadata = {name: value for name, value in metadata.items() if name not in DIGESTS} | {"files": digests(folder)}
+    entry = metadata | {"sha256": digest(metadata)}
+    config = json.loads(path.read_text(encoding="utf-8")) | {"export": entry}
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
     model_card(config["model_type"], metadata).save(folder / "README.md")
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """Read what `write_metadata` wrote, under today's names, and check that the graph is still the same file.
+    """Read what `write_metadata` wrote, under today's names, and check that all files are still the same.
+
+    Graph, tokenizer, labels and settings belong together: with one of another model, a service would give wrong
+    predictions without an error.
 
     Raises:
-        ExportError: a file is missing, config.json is not from an export, or the graph is not the one that was written.
+        ExportError: a file is missing, config.json is not from an export, or something is not what was written.
     """
     for name in ("config.json", MODEL):
         if not (folder / name).is_file():
@@ -72,12 +80,24 @@ def read_metadata(folder: Path) -> dict[str, Any]:
         metadata: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))["export"]
     except (ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{folder / 'config.json'} is not one that export() wrote; export the model again") from error
-    # onnxruntime may run a damaged graph without an error, and give wrong logits
-    if digest(folder) != metadata.get("sha256"):
-        raise ExportError(
-            f"{folder / MODEL} is not the file that was written; copy it again, or export the model again"
-        )
+    check_files(folder, metadata)
     return upgrade_metadata(metadata)
+
+
+def check_files(folder: Path, metadata: Mapping[str, Any]) -> None:
+    """Raise ExportError unless a folder's files and its entry in config.json are those that were written."""
+    found = digests(folder)
+    # Earlier versions wrote one digest, of the graph alone.
+    written = metadata.get("files") or {MODEL: metadata.get("sha256")}
+    for name, sha256 in written.items():
+        if name not in found:
+            raise ExportError(f"{folder} has no {name}; copy the whole folder again, or export the model again")
+        if found[name] != sha256:  # onnxruntime may run a damaged graph without an error, and give wrong logits
+            raise ExportError(f"{folder / name} is not the file that was written; copy it, or export the model, again")
+    if "files" in metadata and metadata["sha256"] != digest({k: v for k, v in metadata.items() if k != "sha256"}):
+        raise ExportError(f"{folder / 'config.json'} was changed by hand; export the model again")
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise ExportError(f"{folder} has no tokenizer.json; copy the whole folder again, or export the model again")
 
 
 def upgrade_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -110,11 +130,19 @@ def add_scores(folder: str | Path, scores: Mapping[str, float]) -> None:
     write_metadata(Path(folder), metadata | {"scores": metadata["scores"] | dict(scores)})
 
 
-def digest(folder: Path) -> str:
-    """Compute the SHA-256 digest of model.onnx and, if there is one, of model.onnx.data."""
-    sha256 = hashlib.sha256()
-    # sorted, because the order in which a folder lists its files differs between file systems
-    for path in sorted(folder.glob(f"{MODEL}*")):
+def digests(folder: Path) -> dict[str, str]:
+    """Name -> SHA-256 digest of the graph and of the files of the tokenizer.
+
+    A graph of more than 2 GB has its weights in model.onnx.data.
+    """
+    paths = {path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}
+    found = {}
+    for path in sorted(paths):
         with path.open("rb") as file:
-            hashlib.file_digest(file, lambda: sha256)
-    return sha256.hexdigest()
+            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def digest(metadata: Mapping[str, Any]) -> str:
+    """The SHA-256 digest of all that a folder says about its model, with the digests of its files."""
+    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()

@@ -68,8 +68,9 @@ def export(
         The folder.
 
     Raises:
-        ExportError: an adapter is not merged, `dialogue=True` with a model that cannot read turns, the tokenizer allows
-            more tokens than the model has positions, or torch cannot trace the model.
+        ExportError: an adapter is not merged, `dialogue=True` with a model that cannot read turns, a model that does
+            not choose one of several classes, a weight that is not finite, a tokenizer that allows more tokens than
+            the model has positions, or torch cannot trace the model.
     """
     check_exportable(model, tokenizer, dialogue)
     cpu_model: Any = copy.deepcopy(model).eval().float().cpu()
@@ -77,12 +78,22 @@ def export(
     num_bytes = sum(weight.numel() * weight.element_size() for weight in cpu_model.state_dict().values())
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob(f"{MODEL}*"):  # an earlier export may have left model.onnx.data, which this one lacks
+        path.unlink()
     program.save(folder / MODEL, external_data=num_bytes > PROTOBUF_LIMIT)
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
     cpu_model.config.save_pretrained(folder)
     metadata = make_metadata(cpu_model.config, tokenizer, dialogue=dialogue, settings=settings, scores=scores)
     write_metadata(folder, metadata)
     return folder
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Save a tokenizer without the truncation and padding of its last call, which it would do in every program."""
+    if hasattr(tokenizer, "backend_tokenizer"):
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+    tokenizer.save_pretrained(folder)
 
 
 def check_exportable(model: Any, tokenizer: Any, dialogue: bool) -> None:
@@ -91,6 +102,13 @@ def check_exportable(model: Any, tokenizer: Any, dialogue: bool) -> None:
         raise ExportError("the model still has an adapter; merge it first: export(adapters.merge(model), ...)")
     if dialogue and "starts" not in inspect.signature(model.forward).parameters:
         raise ExportError(f"a {type(model).__name__} cannot read turns; load the model with pooling='mean'")
+    if getattr(model.config, "problem_type", None) == "multi_label_classification" or model.config.num_labels < 2:
+        raise ExportError(
+            "the model does not choose one of several classes, and no other kind of model can be exported"
+        )
+    for name, weight in model.state_dict().items():
+        if weight.is_floating_point() and not weight.isfinite().all():
+            raise ExportError(f"the weight {name} has values that are infinite or NaN; train the model again")
     num_positions = getattr(model.config, "max_position_embeddings", None) or 0
     # transformers gives a tokenizer that was saved without a limit one of 10**30
     if 0 < num_positions < tokenizer.model_max_length:
