@@ -40,22 +40,27 @@ def tokenize(
         max_length: Cut longer texts to this many tokens; by default `tokenizer.model_max_length`.
 
     Raises:
-        ValueError: The numbers of texts and labels differ, or a text is not a string.
+        ValueError: Texts and labels differ in number, a text is not a string, or the model reads fewer tokens.
 
     >>> def tokenizer(texts, truncation, max_length):  # a stand-in: each word becomes its length
     ...     return {"input_ids": [[0, *map(len, text.split()), 2] for text in texts]}
     >>> tokenize(["I love it."], tokenizer, labels=[1])
     [{'input_ids': [0, 1, 4, 3, 2], 'labels': 1}]
     """
+    texts, labels = list(texts), None if labels is None else list(labels)  # by position, whatever index they have
     if labels is not None and len(labels) != len(texts):
         raise ValueError(f"there are {len(texts)} texts, but {len(labels)} labels; each text needs exactly one")
     for row, text in enumerate(texts):
-        # A tokenizer would fail on None or NaN as well, but without the row.
         if not isinstance(text, str):
             raise ValueError(f"text {row} is {type(text).__name__}, not a string; drop or fill missing texts first")
+    if max_length and max_length > getattr(tokenizer, "model_max_length", max_length):
+        raise ValueError(f"max_length={max_length}, but the model reads at most {tokenizer.model_max_length} tokens")
     if len(texts) == 0:  # tokenizers raise an IndexError for an empty list
         return []
-    input_ids = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
+    input_ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+    if hasattr(tokenizer, "backend_tokenizer"):
+        # Otherwise `save_pretrained` would write this truncation into tokenizer.json, for every program.
+        tokenizer.backend_tokenizer.no_truncation()
     if labels is None:
         return [{"input_ids": ids} for ids in input_ids]
     return [{"input_ids": ids, "labels": int(label)} for ids, label in zip(input_ids, labels, strict=True)]
@@ -74,10 +79,7 @@ class Collator:
     Returns (when called):
         "input_ids" and "attention_mask" [batch, tokens], and "labels" [batch]. Labels that are lists (one label per
         token, or one per turn of a dialogue) become [batch, longest list], filled with -100. Any other column is
-        handled like the labels and filled with 0.
-
-    Raises (when called):
-        ValueError: A column holds strings.
+        handled like the labels and filled with 0. A column of strings raises a ValueError.
 
     >>> batch = Collator(pad_token_id=1)([{"input_ids": [0, 7, 2], "labels": 4}, {"input_ids": [0, 2], "labels": 5}])
     >>> batch["input_ids"].tolist(), batch["attention_mask"].tolist(), batch["labels"].tolist()
@@ -230,18 +232,15 @@ def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]] | Non
     """Compute the share of padding among all tokens that the model would process, from 0 (no padding) to below 1.
 
     Args:
-        lengths: The number of tokens of each item.
+        lengths: The number of tokens of each item; without items, a ValueError is raised.
         batches: The indices of the items in each batch, which is padded to its longest item; by default all items are
             in one batch.
         padded_to: Pad every item to at least this length, as `padding="max_length"` does in many tutorials.
 
-    Raises:
-        ValueError: `lengths` is empty.
-
     >>> padding_share([3, 9], padded_to=128), padding_share([3, 9]), padding_share([3, 9], batches=[[0], [1]])
     (0.953125, 0.33333333333333337, 0.0)
     """
-    if len(lengths) == 0:
+    if not len(lengths):
         raise ValueError("lengths is empty, so there is no padding to measure; pass at least one length")
     batches = [range(len(lengths))] if batches is None else batches
     num_tokens = sum(lengths[item] for batch in batches for item in batch)

@@ -4,7 +4,7 @@ An objective is a function `objective(model, batch) -> loss`. `batch` is a dict 
 "labels". `loss` is a scalar, the mean over the items whose label is not -100. Because every objective is such a mean,
 a training loop can weigh batches of different sizes correctly.
 
-How to use it: copy this file into your project (it needs only torch), and set the options with `functools.partial`.
+Copy this file into your project (it needs only torch), and set the options with `functools.partial`:
 
     objective = partial(r_drop, alpha=1.0)
     loss = objective(model, batch)  # model: a transformers classifier in train() mode
@@ -74,8 +74,9 @@ def mean_loss(
     if (((labels >= num_classes) | (labels < 0)) & (labels != NO_LABEL)).any():
         label_range = f"labels run from {labels[labels != NO_LABEL].min()} to {labels.max()}"
         raise ValueError(f"{label_range}, but the model has {num_classes} classes; load it with the data's labels")
-    weight = None if class_weights is None else class_weights.to(logits)
-    losses = F.cross_entropy(logits, labels, weight, reduction="none", label_smoothing=label_smoothing)
+    losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
+    if class_weights is not None:  # torch would weigh each smoothed share by the share's own class (issue 104776)
+        losses = losses * class_weights.to(logits)[labels.clamp(min=0)]
     # Not torch's own mean: it divides by the sum of the weights, and is NaN if there is no label.
     return losses.sum() / (labels != NO_LABEL).sum().clamp(min=1)
 
@@ -238,7 +239,7 @@ def class_weights(labels: Sequence[int] | Tensor, num_classes: int, *, power: fl
     >>> class_weights([0, 0, 0, 1], num_classes=2)
     tensor([0.6667, 2.0000])
     """
-    labels = torch.as_tensor(labels).flatten()
+    labels = torch.tensor(getattr(labels, "tolist", lambda: list(labels))()).flatten()
     counts = torch.bincount(labels[labels != NO_LABEL], minlength=num_classes)  # [classes]
     if len(counts) > num_classes:
         raise ValueError(f"label {len(counts) - 1} is outside the {num_classes} classes; pass a larger num_classes")

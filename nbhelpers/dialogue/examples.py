@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .layout import whole_dialogues, windows
-from .turns import encode_turns
+from .turns import as_list, encode_turns
 
 CONTEXTS = ("none", "windows", "whole_dialogues")
 INPUT_SETTINGS = ("context", "speaker_format", "past", "future", "max_length")  # what `make_examples` takes of settings
@@ -55,6 +55,7 @@ def make_examples(
     >>> make_examples(["You did what?", "Sold it."], tokenizer, labels=[1, 0])
     [{'input_ids': [101, 3, 3, 5, 102], 'labels': 1}, {'input_ids': [101, 4, 3, 102], 'labels': 0}]
     """
+    texts, labels = as_list(texts), None if labels is None else as_list(labels)
     check_texts(texts, labels)
     check_settings(context, dialogue_ids, speaker_format, past, future)
     if context == "none" or dialogue_ids is None:  # the second is refused above with a context; mypy cannot know
@@ -71,6 +72,8 @@ def single_texts(
     texts: Sequence[str], tokenizer: Any, labels: Sequence[int] | None, max_length: int | None
 ) -> list[dict[str, Any]]:
     """Examples of texts that each stand alone. Arguments and return value as in `make_examples`."""
+    if max_length and max_length > getattr(tokenizer, "model_max_length", max_length):
+        raise ValueError(f"max_length={max_length}, but the model reads at most {tokenizer.model_max_length} tokens")
     # a tokenizer of transformers fails on an empty list
     encoded = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if len(texts) else []
     if labels is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .turns import spans
+from .turns import as_list, spans
 
 
 def windows(
@@ -35,7 +35,8 @@ def windows(
         A dict per turn with "input_ids", and with "starts", "ends" and (when given) "labels" that have one entry each.
 
     Raises:
-        ValueError: `past` or `future` is negative, or `max_length` too small.
+        ValueError: `past` or `future` is negative, the columns differ in length, or `max_length` is too small or more
+            than the model reads.
 
     >>> from transformers import AutoTokenizer
     >>> tokenizer = AutoTokenizer.from_pretrained("roberta-base")  # doctest: +SKIP
@@ -45,6 +46,7 @@ def windows(
     """
     if past < 0 or future < 0:
         raise ValueError(f"past={past}, future={future}: both are numbers of turns, 0 or more")
+    labels = check_lengths(turns, dialogue_ids, labels)
     layout, examples = Layout(tokenizer, max_length), []
     for dialogue in spans(dialogue_ids):
         for i in dialogue:
@@ -80,8 +82,9 @@ def whole_dialogues(
         each turn to classify.
 
     Raises:
-        ValueError: `max_length` is too small.
+        ValueError: the columns differ in length, or `max_length` is too small or more than the model reads.
     """
+    labels = check_lengths(turns, dialogue_ids, labels)
     layout, examples = Layout(tokenizer, max_length), []
     for dialogue in spans(dialogue_ids):
         first = dialogue.start  # the first turn that is not classified yet
@@ -96,6 +99,15 @@ def whole_dialogues(
     return examples
 
 
+def check_lengths(turns: Sequence[Any], dialogue_ids: Sequence[int], labels: Any) -> list[int] | None:
+    """The labels as a list. Raises ValueError unless each turn has one dialogue id and, when given, one label."""
+    labels = None if labels is None else as_list(labels)
+    for name, column in (("dialogue_ids", dialogue_ids), ("labels", turns if labels is None else labels)):
+        if len(column) != len(turns):
+            raise ValueError(f"{len(turns)} turns, but {len(column)} {name}; each turn needs one of each")
+    return labels
+
+
 class Layout:
     """The special tokens of a tokenizer before, between and after turns, and how many tokens they leave for turns.
 
@@ -104,10 +116,14 @@ class Layout:
         max_length: in tokens; default `tokenizer.model_max_length`.
 
     Raises:
-        ValueError: `max_length` leaves no room for a turn.
+        ValueError: `max_length` leaves no room for a turn, or is more than the tokenizer says the model reads.
     """
 
     def __init__(self, tokenizer: Any, max_length: int | None) -> None:
+        if max_length and max_length > tokenizer.model_max_length:
+            raise ValueError(
+                f"max_length={max_length}, but the model reads at most {tokenizer.model_max_length} tokens"
+            )
         # A tokenizer does not tell its layout, but shows it: "a" alone and "a" with "a" differ in what is between them
         text = tokenizer("a", add_special_tokens=False)["input_ids"]
         single, pair = tokenizer("a")["input_ids"], tokenizer("a", "a")["input_ids"]

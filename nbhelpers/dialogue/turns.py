@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 SPEAKER_FORMATS = ("name", "id", "none")
 NUM_SPEAKER_TOKENS = 8  # nearly all dialogues have fewer speakers; those who appear later share the last token
 
@@ -35,6 +37,8 @@ def encode_turns(
     >>> encode_turns(["Hi."], [0], lambda texts, **_: {"input_ids": [[len(t)] for t in texts]})
     [[3]]
     """
+    texts, dialogue_ids = as_list(texts), as_list(dialogue_ids)
+    speakers = None if speakers is None else as_list(speakers)
     check_turns(texts, dialogue_ids, speakers, speaker_format)
     if speaker_format == "name":  # as in EmoBERTa (Kim and Vossen 2021, arXiv 2108.12009)
         texts = [f"{speaker}: {text}" for speaker, text in zip(speakers or (), texts, strict=True)]
@@ -45,6 +49,16 @@ def encode_turns(
         numbers = speaker_numbers(speakers or (), dialogue_ids)
         encoded = [[tokens[min(i, len(tokens) - 1)], *ids] for i, ids in zip(numbers, encoded, strict=True)]
     return encoded
+
+
+def as_list(column: Any) -> list[Any]:
+    """A column by position: a pandas Series with an index of its own would give `column[0]` by its index.
+
+    >>> import pandas as pd
+    >>> as_list(pd.Series([5, 6], index=[1, 0])), as_list((5, 6))
+    ([5, 6], [5, 6])
+    """
+    return list(column.tolist() if hasattr(column, "tolist") else column)
 
 
 def check_turns(
@@ -82,17 +96,27 @@ def add_speaker_tokens(tokenizer: Any, model: Any) -> None:
     """Add `speaker_tokens` to the tokenizer, and rows for them to the model's embedding.
 
     Call it before you encode turns with `speaker_format="id"`. Both are changed in place and saved by their
-    `save_pretrained`. A second call changes nothing.
+    `save_pretrained`. A second call changes nothing. The new rows are drawn with the mean and the spread of the
+    vocabulary, by torch's random number generator.
 
     Args:
         tokenizer: of the model.
         model: of transformers; it must have `resize_token_embeddings`.
     """
     # as special tokens they are never split into pieces
+    num_known = len(tokenizer)
     tokenizer.add_special_tokens({"extra_special_tokens": speaker_tokens()})
+    if len(tokenizer) == num_known:
+        return
     # some models have more rows than tokens from the start; resizing would make the embedding smaller
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer))
+    # transformers starts new rows at the mean of all rows, nearly equal, and fine-tuning would not tell them apart
+    with torch.no_grad():
+        rows = model.get_input_embeddings().weight  # [tokens, size]
+        known = rows[:num_known]
+        new = rows[num_known : len(tokenizer)]
+        new.copy_(known.mean(0) + known.std(0) * torch.randn_like(new))
 
 
 def speaker_numbers(speakers: Sequence[str], dialogue_ids: Sequence[int]) -> list[int]:
@@ -107,7 +131,7 @@ def speaker_numbers(speakers: Sequence[str], dialogue_ids: Sequence[int]) -> lis
     >>> speaker_numbers(["Ann", "Bo", "Ann", "Cy"], [0, 0, 0, 1])
     [0, 1, 0, 0]
     """
-    numbers = []
+    numbers, speakers = [], as_list(speakers)
     for span in spans(dialogue_ids):
         seen: dict[str, int] = {}
         numbers += [seen.setdefault(speakers[i], len(seen)) for i in span]
@@ -123,8 +147,9 @@ def spans(dialogue_ids: Sequence[int]) -> list[range]:
     >>> spans([7, 7, 7, 9])
     [range(0, 3), range(3, 4)]
     """
+    dialogue_ids = as_list(dialogue_ids)
     starts = [i for i, dialogue in enumerate(dialogue_ids) if i == 0 or dialogue != dialogue_ids[i - 1]]
     # an id that starts twice: a shuffled table would give windows of unrelated turns
     if len({dialogue_ids[i] for i in starts}) < len(starts):
-        raise ValueError("the turns of a dialogue do not stand together; sort by dialogue, then by utterance")
+        raise ValueError("the turns of a dialogue are not together; sort by dialogue, then by utterance")
     return [range(start, end) for start, end in zip(starts, [*starts[1:], len(dialogue_ids)], strict=True)]
