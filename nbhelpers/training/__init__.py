@@ -39,16 +39,17 @@ With gradient accumulation, `fit` and `updates_per_epoch` need the same `gradien
 no seed: call `transformers.set_seed(0)` before you create the model, because its new head is random.
 
 The files: `loop` has `fit` and `predict`; `optimizer` makes the optimizer and the learning-rate schedule; `trainer` has
-`Trainer`, `make_training_arguments` and `last_checkpoint`; `batches` groups batches to updates and counts their labels;
-`precision` scales the loss in fp16; `progress` keeps the history and the best weights.
+`Trainer`, and `arguments` has `make_training_arguments` and `last_checkpoint`; `batches` groups batches to updates and
+counts their labels; `precision` scales the loss in fp16; `progress` keeps the history and the best weights.
 """
 
+from .arguments import last_checkpoint, make_training_arguments
 from .batches import Batch, Objective, group_batches, num_labeled, set_epoch, to_device, updates_per_epoch
 from .loop import fit, predict
 from .optimizer import SCHEDULES, freeze_encoder, is_encoder, make_optimizer, make_scheduler
 from .precision import DTYPES, LossScaler, autocast
 from .progress import BestWeights, History
-from .trainer import Trainer, last_checkpoint, make_training_arguments
+from .trainer import Trainer
 
 __all__ = [
     "DTYPES",

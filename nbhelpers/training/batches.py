@@ -32,6 +32,8 @@ def num_labeled(batch: Batch) -> int:
     >>> num_labeled({"labels": torch.tensor([[2, 0, -100], [1, -100, -100]])})
     3
     """
+    if "labels" not in batch:
+        raise ValueError(f"the batch has no 'labels', only {', '.join(batch)}; add 'labels' to the examples")
     return int((batch["labels"] != NO_LABEL).sum())
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from .batches import NO_LABEL, Objective, group_batches, num_labeled, set_epoch, to_device, updates_per_epoch
+from .batches import NO_LABEL, Batch, Objective, group_batches, num_labeled, set_epoch, to_device, updates_per_epoch
 from .optimizer import check_settings, current_lr
 from .precision import LossScaler, autocast
 from .progress import BestWeights, History
@@ -110,10 +110,11 @@ def predict(model: nn.Module, dataloader: DataLoader[Any], *, precision: str = "
 
     Returns:
         Logits [items, classes] in fp32 on the CPU. An example is one item; where an example has a label per token or
-        per turn, its items are the positions with a label (those that are not -100).
+        per turn, its items are the positions with a label (those that are not -100). Turns without labels are items if
+        the batch has their "ends".
 
     Raises:
-        ValueError: The precision is not "fp32", "bf16" or "fp16".
+        ValueError: The precision is not "fp32", "bf16" or "fp16", or nothing tells which positions are items.
 
     >>> from types import SimpleNamespace
     >>> class Identity(nn.Linear):  # its logits are its inputs
@@ -136,6 +137,15 @@ def predict(model: nn.Module, dataloader: DataLoader[Any], *, precision: str = "
             logits = logits.unsqueeze(1)  # [batch, 1, classes]
             is_item = torch.ones(logits.shape[:2], dtype=torch.bool)
         else:
-            is_item = batch["labels"] != NO_LABEL
+            is_item = find_items(batch)
         logits_of_example |= {index: row[mask] for index, row, mask in zip(indices, logits, is_item, strict=True)}
     return torch.cat([logits_of_example[index] for index in range(len(logits_of_example))])
+
+
+def find_items(batch: Batch) -> Tensor:
+    """Mark the positions [batch, tokens or turns] of a batch whose logits are wanted; the others are padding."""
+    if "labels" in batch:
+        return batch["labels"] != NO_LABEL
+    if "ends" in batch:
+        return batch["ends"] > 0
+    raise ValueError(f"the batch has only {', '.join(batch)}; add 'labels', so that padding can be told from items")

@@ -55,7 +55,7 @@ def make_optimizer(
     layer_decay: float = 1.0,
     weight_decay: float = 0.01,
 ) -> torch.optim.AdamW:
-    """Make a fused AdamW over the trainable parameters. Biases and LayerNorm weights get no weight decay.
+    """Make a fused AdamW over the trainable parameters. Biases, LayerNorm weights and IA3 factors get no weight decay.
 
     Args:
         model: A transformers model with a head.
@@ -88,8 +88,10 @@ def make_optimizer(
             parameter_lr = lr * layer_decay ** (last_layer - layer)
         else:
             parameter_lr = lr  # a pooler or a final norm, which come after the last layer
-        # Weights have two dimensions or more; biases and LayerNorm weights have one.
-        parameters[parameter_lr, weight_decay if parameter.ndim > 1 else 0.0].append(parameter)
+        # Weights have two dimensions or more; biases and LayerNorm weights have one. The factors of IA3 have a second
+        # dimension of size 1, and without effect they are 1, so that decay towards 0 would not be neutral.
+        decays = parameter.ndim > 1 and ".ia3_l." not in name
+        parameters[parameter_lr, weight_decay if decays else 0.0].append(parameter)
     if not parameters:
         raise ValueError("no parameter of the model is trainable; set requires_grad on some of them before training")
     groups = [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in parameters.items()]

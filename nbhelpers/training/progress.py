@@ -66,7 +66,13 @@ class BestWeights:
         self.epochs_without_gain = 0
 
     def update(self, model: nn.Module, dev_score: float) -> None:
-        """Take in the dev score of an epoch, and copy the model's weights if it is the best so far."""
+        """Take in the dev score of an epoch, and copy the model's weights if it is the best so far.
+
+        Raises:
+            ValueError: The score is NaN, which is neither better nor worse than another one.
+        """
+        if math.isnan(dev_score):
+            raise ValueError("the dev score is NaN, so no epoch can be the best; look at what `evaluate` computes")
         gained = dev_score - self.score > self.threshold
         self.epochs_without_gain = 0 if gained else self.epochs_without_gain + 1
         if dev_score > self.score:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,9 +10,10 @@ import transformers
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .batches import NO_LABEL, Batch, Objective, num_labeled
-from .optimizer import SCHEDULES, check_schedule, check_settings
-from .precision import check_precision
+from .arguments import check_resumable
+from .batches import NO_LABEL, Batch, Objective, num_labeled, updates_per_epoch
+from .optimizer import check_settings
+from .precision import LossScaler
 
 
 class Trainer(transformers.Trainer):
@@ -101,6 +101,26 @@ class Trainer(transformers.Trainer):
         self.on_log = log
         # transformers then counts the labeled items of each update and passes them as `num_items_in_batch`.
         self.model_accepts_loss_kwargs = True
+        precision = "fp16" if args.fp16 else "fp32"
+        self.scaler = LossScaler(args.device, precision)  # only its `check_loss` is used; accelerate scales the loss
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        """Train as transformers does, after checking that a checkpoint belongs to a run like this one.
+
+        Raises:
+            FloatingPointError: The loss is infinite or NaN (in fp16: eleven times in a row).
+            ValueError: The checkpoint was saved with another number of updates per epoch.
+        """
+        if isinstance(resume_from_checkpoint, str):
+            steps = self.args.gradient_accumulation_steps
+            check_resumable(resume_from_checkpoint, updates_per_epoch(self.train_dataloader, steps))
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Stop when the loss is not finite; transformers would go on and save weights of NaN as the best ones."""
+        loss = super().training_step(*args, **kwargs)
+        self.scaler.check_loss(loss.item(), update=self.state.global_step + 1)
+        return loss
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the DataLoader that was passed in, on the right device; transformers would make its own."""
@@ -146,95 +166,3 @@ def check_score(args: transformers.TrainingArguments, patience: Any, dev_dataloa
         raise ValueError(
             "these arguments ask for a score after each epoch; pass a dev_dataloader, or set metric_for_best_model=None"
         )
-
-
-def make_training_arguments(
-    output_dir: str | Path,
-    *,
-    num_epochs: float,
-    precision: str = "fp32",
-    gradient_accumulation_steps: int = 1,
-    max_grad_norm: float = 1.0,
-    schedule: str = "linear",
-    warmup_ratio: float = 0.1,
-    gradient_checkpointing: bool = False,
-    metric_for_best_model: str | None = "weighted_f1",
-    tensorboard: bool = False,
-    seed: int = 0,
-    **others: Any,
-) -> transformers.TrainingArguments:
-    """Make TrainingArguments with the parameter names of `fit` and defaults that suit most fine-tuning runs.
-
-    The run is evaluated and saved after each epoch. It keeps two checkpoints: the best one, which is loaded at the
-    end, and the last one, from which a run can be resumed.
-
-    Args:
-        output_dir: Where checkpoints (and, with `tensorboard`, event files) go.
-        num_epochs: Passes over the data.
-        precision: "fp32", "bf16" or "fp16".
-        gradient_accumulation_steps: Batches per update.
-        max_grad_norm: Clip the norm of the gradient to this value; 0 turns clipping off.
-        schedule: "linear", "cosine" or "constant", after the warm-up.
-        warmup_ratio: The share of all steps, from 0 to below 1, in which the learning rate rises.
-        gradient_checkpointing: Recompute activations in the backward pass instead of storing them. This saves memory
-            and takes more time.
-        metric_for_best_model: The name of the score in what `compute_metrics` returns; higher is better. With None
-            the run is neither evaluated nor saved, and ends with its last weights.
-        tensorboard: Write event files for TensorBoard.
-        seed: Set by the Trainer before training.
-        **others: Any other argument of TrainingArguments.
-
-    Raises:
-        ValueError: The precision, the schedule or the warm-up ratio is not one of those above.
-
-    >>> args = make_training_arguments("checkpoints", num_epochs=3, metric_for_best_model=None)
-    >>> args.num_train_epochs, str(args.save_strategy.value)
-    (3, 'no')
-    """
-    check_precision(precision)
-    check_schedule(schedule, warmup_ratio)
-    has_metric = metric_for_best_model is not None
-    defaults = {
-        "eval_strategy": "epoch" if has_metric else "no",
-        "save_strategy": "epoch" if has_metric else "no",
-        "save_total_limit": 2,
-        "load_best_model_at_end": has_metric,
-        # Early stopping continues its count after a resume instead of starting at 0.
-        "restore_callback_states_from_checkpoint": True,
-        "metric_for_best_model": metric_for_best_model,
-        "greater_is_better": True if has_metric else None,
-        "logging_steps": 10,
-        "disable_tqdm": True,
-        "use_cpu": not (torch.cuda.is_available() or torch.backends.mps.is_available()),
-    }
-    return transformers.TrainingArguments(
-        output_dir=str(output_dir),
-        num_train_epochs=num_epochs,
-        bf16=precision == "bf16",
-        fp16=precision == "fp16",
-        gradient_accumulation_steps=gradient_accumulation_steps,
-        max_grad_norm=max_grad_norm,
-        lr_scheduler_type=SCHEDULES[schedule],
-        warmup_steps=warmup_ratio,  # transformers 5 reads a number below 1 as a share of all steps
-        activation_checkpointing=gradient_checkpointing,
-        report_to="tensorboard" if tensorboard else "none",
-        seed=seed,
-        **{**defaults, **others},
-    )
-
-
-def last_checkpoint(output_dir: str | Path) -> str | None:
-    """Find the newest complete checkpoint, to resume from with `trainer.train(resume_from_checkpoint=...)`.
-
-    A run that was killed while it saved leaves an incomplete checkpoint. `resume_from_checkpoint=True` would take
-    that one and fail.
-
-    Returns:
-        The checkpoint's path, or None if there is none: the Trainer then starts from the beginning.
-
-    >>> last_checkpoint("no_such_folder") is None
-    True
-    """
-    # transformers writes trainer_state.json last, so a checkpoint that has it is complete.
-    complete = [path.parent for path in Path(output_dir).glob("checkpoint-*/trainer_state.json")]
-    return str(max(complete, key=lambda path: int(path.name.split("-")[1]))) if complete else None

@@ -2,6 +2,9 @@
 
 import functools
 
+import datasets
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import transformers
@@ -9,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from nbhelpers import batching, dialogue, encoders, training
+from nbhelpers import batching, dialogue, encoders, objectives, training
 
 EVERYTHING = 10_000
+COLUMNS = {"dialogue_ids": [0, 0, 0, 1], "speakers": ["Ann", "Bo", "Ann", "Cy"], "labels": [3, 0, 2, 1]}
+FOUR = ["w1 w2", "w3", "w4 w5 w6", "w7"]
 
 
 @functools.cache
@@ -174,10 +179,52 @@ def test_speaker_tokens_are_saved_with_the_model(tmp_path):
     assert torch.equal(loaded.eval()(**batch).logits, model.eval()(**batch).logits)
 
 
+def test_speaker_tokens_start_as_far_apart_as_words():
+    torch.manual_seed(0)
+    tokenizer, model = encoders.load("embedded", ("a", "b"))
+    dialogue.add_speaker_tokens(tokenizer, model)
+    rows = model.get_input_embeddings().weight.detach()
+    new = rows[tokenizer.convert_tokens_to_ids(dialogue.speaker_tokens())]
+    words = rows[1000 : 1000 + len(new)]
+    apart = torch.pdist(new).min() / torch.pdist(words).mean()
+    assert 0.5 < apart < 2  # those that transformers draws are 30,000 times nearer to each other
+
+
+@pytest.mark.parametrize("kind_of_column", ["list", "tuple", "array", "tensor", "Series", "shuffled index", "Column"])
+def test_columns_of_any_type_are_taken_by_position(kind_of_column):
+    def column(values):
+        frame = pd.Series(values, index=range(len(values), 0, -1))
+        kinds = {
+            "list": list,
+            "tuple": tuple,
+            "array": np.array,
+            "Series": pd.Series,
+            "shuffled index": lambda _: frame,
+        }
+        kinds["tensor"] = lambda values: values if isinstance(values[0], str) else torch.tensor(values)
+        kinds["Column"] = lambda values: datasets.Dataset.from_dict({"x": values})["x"]
+        return kinds[kind_of_column](values)
+
+    tokenizer = tokenizer_of("bert")
+    texts, options = FOUR, {"speaker_format": "name", "context": "windows", "past": 2}
+    expected = dialogue.make_examples(texts, tokenizer, **COLUMNS, **options)
+    columns = {name: column(values) for name, values in COLUMNS.items()}
+    assert dialogue.make_examples(column(texts), tokenizer, **columns, **options) == expected
+    turns = dialogue.encode_turns(column(texts), columns["dialogue_ids"], tokenizer)
+    ids, labels = columns["dialogue_ids"], columns["labels"]
+    whole = dialogue.whole_dialogues(turns, ids, tokenizer, labels=labels)
+    assert [label for example in whole for label in example["labels"]] == COLUMNS["labels"]
+    assert dialogue.speaker_numbers(columns["speakers"], ids) == [0, 1, 0, 0]
+    single = batching.tokenize(column(texts), tokenizer, labels=labels)
+    assert [example["labels"] for example in single] == COLUMNS["labels"]
+    weights = objectives.class_weights(labels, 4)
+    assert torch.equal(weights, objectives.class_weights(COLUMNS["labels"], 4))
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda t: dialogue.encode_turns(["a", "b", "c"], [0, 1, 0], t), "do not stand together"),
+        (lambda t: dialogue.encode_turns(["a", "b", "c"], [0, 1, 0], t), "are not together"),
         (lambda t: dialogue.encode_turns(["a", "b"], [0], t), "2 texts, but 1 dialogue_ids"),
         (
             lambda t: dialogue.encode_turns(["a"], [0], t, speaker_format="names"),
@@ -186,6 +233,10 @@ def test_speaker_tokens_are_saved_with_the_model(tmp_path):
         (lambda t: dialogue.encode_turns(["a"], [0], t, speaker_format="name"), "needs speakers="),
         (lambda t: dialogue.windows([[4]], [0], t, past=-1), "0 or more"),
         (lambda t: dialogue.windows([[4]], [0], t, past=1, max_length=2), "leaves no room"),
+        (lambda t: dialogue.windows([[4]], [0], t, past=1, max_length=513), "the model reads at most 512 tokens"),
+        (lambda t: dialogue.make_examples(["a"], t, max_length=513), "the model reads at most 512 tokens"),
+        (lambda t: dialogue.windows([[4], [5]], [0], t, past=1), "2 turns, but 1 dialogue_ids"),
+        (lambda t: dialogue.whole_dialogues([[4]], [0], t, labels=[0, 1]), "1 turns, but 2 labels"),
     ],
 )
 def test_errors_are_readable(call, words):
@@ -194,9 +245,6 @@ def test_errors_are_readable(call, words):
 
 
 # --- examples from settings -------------------------------------------------------------------------------------------
-
-COLUMNS = {"dialogue_ids": [0, 0, 0, 1], "speakers": ["Ann", "Bo", "Ann", "Cy"], "labels": [3, 0, 2, 1]}
-FOUR = ["w1 w2", "w3", "w4 w5 w6", "w7"]
 
 
 @pytest.mark.parametrize("max_length", [None, 3])

@@ -52,6 +52,23 @@ def test_class_weights_are_those_of_scikit_learn(draws):
     assert objectives.class_weights(labels.tolist(), 5).tolist() == pytest.approx(expected.tolist())
 
 
+def test_class_weights_and_smoothing_together_prefer_the_gold_class(draws):
+    """torch's own way (issue 104776) lets a frequent class win: its smoothed share has the small weight of that class."""
+    weights = torch.tensor([0.2, 5.0, 5.0])
+    logits = torch.zeros(1, 3, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], max_iter=200)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = objectives.mean_loss(logits, torch.tensor([0]), class_weights=weights, label_smoothing=0.1)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    expected = [0.9 + 0.1 / 3, 0.1 / 3, 0.1 / 3]  # the smoothed target itself
+    assert logits.softmax(-1)[0].tolist() == pytest.approx(expected, abs=1e-3)
+
+
 @pytest.mark.parametrize("power", [0, 0.5, 1, 2])
 def test_class_weights_have_mean_1_over_the_items(power):
     labels = torch.tensor([0] * 9 + [1] * 3 + [2])
@@ -125,8 +142,9 @@ class KnownDropout(torch.nn.Module):
 
 def r_drop_of_the_paper(first, second, labels, alpha, weights=None, smoothing=0.0):
     """The paper's formula with torch's functions. KL(p || q) is F.kl_div(log q, log p)."""
-    options = {"reduction": "none", "weight": weights, "label_smoothing": smoothing}
+    options = {"reduction": "none", "label_smoothing": smoothing}
     both = F.cross_entropy(first, labels, **options) + F.cross_entropy(second, labels, **options)
+    both = both if weights is None else both * weights[labels]
     p, q = first.log_softmax(-1), second.log_softmax(-1)
     kl = F.kl_div(q, p, log_target=True, reduction="none") + F.kl_div(p, q, log_target=True, reduction="none")
     return (both + alpha * kl.sum(-1) / 2).mean()

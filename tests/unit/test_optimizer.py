@@ -6,7 +6,7 @@ import transformers
 from training_runs import tiny_model, train
 from transformers import BertConfig, RobertaConfig
 
-from nbhelpers import training
+from nbhelpers import adapters, training
 
 
 def settings_by_name(model, optimizer):
@@ -94,3 +94,14 @@ def schedule_named(name, warmup_ratio=0.1):
 def test_errors_of_optimizer_and_schedule_are_readable(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_ia3_factors_get_no_weight_decay_and_other_adapters_do():
+    model = adapters.ia3(tiny_model())
+    settings = settings_by_name(model, training.make_optimizer(model, 1.0, weight_decay=0.1))
+    factors = {name: decay for name, (_, decay) in settings.items() if "ia3_l" in name}
+    assert factors
+    assert set(factors.values()) == {0.0}
+    model = adapters.lora(tiny_model(), r=1)
+    settings = settings_by_name(model, training.make_optimizer(model, 1.0, weight_decay=0.1))
+    assert {decay for name, (_, decay) in settings.items() if "lora_" in name} == {0.1}

@@ -246,3 +246,34 @@ def trainer_with(**options):
 def test_errors_of_the_trainer_are_readable(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def with_one_nan(model, batch):
+    """Cross-entropy that is NaN for the batch with item 20."""
+    loss = objectives.cross_entropy(model, batch)
+    return loss * (float("nan") if len(batch["labels"]) == 4 else 1)
+
+
+def test_a_loss_that_is_not_finite_stops_the_trainer_and_saves_nothing(tmp_path):
+    dataloader = small_dataloader(random_examples(20))  # batches of 8, 8 and 4
+    with pytest.raises(FloatingPointError, match=r"update \d: the loss is nan"):
+        train_by_trainer(tiny_model(), tmp_path, objective=with_one_nan, dataloader=dataloader)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_run_is_not_resumed_with_another_number_of_updates_per_epoch(tmp_path):
+    examples = random_examples(32)
+    arguments = training.make_training_arguments(
+        tmp_path, num_epochs=2, metric_for_best_model=None, save_strategy="epoch"
+    )
+
+    def trainer(batch_size):
+        model, dataloader = tiny_model(), small_dataloader(examples, batch_size=batch_size)
+        optimizer = training.make_optimizer(model, 1e-3)
+        return training.Trainer(model, arguments, objectives.cross_entropy, dataloader, optimizer=optimizer)
+
+    trainer(8).train()
+    checkpoint = training.last_checkpoint(tmp_path)
+    with pytest.raises(ValueError, match="with 4 updates per epoch, but this run has 2"):
+        trainer(16).train(resume_from_checkpoint=checkpoint)
+    trainer(8).train(resume_from_checkpoint=checkpoint)

@@ -215,3 +215,24 @@ def test_gradient_accumulation_steps_below_one_are_refused():
             num_epochs=1,
             gradient_accumulation_steps=0,
         )
+
+
+def test_a_dev_score_of_nan_is_an_error():
+    with pytest.raises(ValueError, match="the dev score is NaN"):
+        train(tiny_model(), evaluate=lambda model: math.nan)
+
+
+def test_missing_labels_are_a_readable_error():
+    examples = [{**example, "label": example.pop("labels")} for example in random_examples(8)]
+    with pytest.raises(ValueError, match=r"the batch has no 'labels', only .*; add 'labels' to the examples"):
+        train(tiny_model(), dataloader=small_dataloader(examples))
+
+
+def test_turns_without_labels_are_predicted():
+    labeled = [{"input_ids": [2, 5, 6, 3], "starts": [1], "ends": [2], "labels": [1]}]
+    labeled += [{"input_ids": [2, 5, 6, 7, 3], "starts": [1, 2], "ends": [2, 4], "labels": [0, 2]}]
+    unlabeled = [{name: column for name, column in example.items() if name != "labels"} for example in labeled]
+    model = tiny_model()
+    expected = training.predict(model, small_dataloader(labeled))
+    assert expected.shape == (3, 3)
+    torch.testing.assert_close(training.predict(model, small_dataloader(unlabeled)), expected)
