@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,7 @@ def load(
     """
     if pooling not in POOLINGS:
         raise ValueError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
-    if isinstance(labels, str) or len(labels) < 2 or len(set(labels)) < len(labels):
-        raise ValueError(f"labels must be two or more different names, not {labels!r}")
+    labels = check_labels(labels)
     source, revision = find(name, revision)
     config = from_source(AutoConfig, source, revision)
     if MeanPoolingClassifier.__name__ in (config.architectures or ()):
@@ -99,6 +98,20 @@ def load_trained(folder: str | Path, **options: Any) -> tuple[Any, PreTrainedMod
     # transformers would give a classifier without its head a random one, with no more than a warning
     model, _ = load_weights(model_class, source, None, config, head=True, **options)
     return tokenizer, model
+
+
+def check_labels(labels: Any) -> list[str]:
+    """The class names as a list. Raises ValueError for anything but two or more different texts.
+
+    A dict is refused, because a list of it would be its keys, and so are numbers, which no JSON file could bring back.
+
+    >>> check_labels(("calm", "angry"))
+    ['calm', 'angry']
+    """
+    names = [] if isinstance(labels, str | Mapping) else list(labels)
+    if len(names) < 2 or len(set(names)) < len(names) or not all(isinstance(x, str) and x.strip() for x in names):
+        raise ValueError(f"labels must be two or more different names in the order of their ids, not {labels!r}")
+    return [str(name) for name in names]  # a numpy string would not pass json
 
 
 def configure(config: Any, labels: Sequence[str], dropout: float | None, attention_dropout: float | None) -> None:

@@ -28,7 +28,7 @@ def load_weights(
         The model, and the names of the weights that the source lacks. These have random values.
 
     Raises:
-        EncoderError: the source cannot be loaded, or lacks weights that must be there.
+        EncoderError: the source cannot be loaded, lacks weights that must be there, or has some that are not finite.
     """
     # Without this, transformers asks a service to convert a model that has no safetensors, and loads the result
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
@@ -43,6 +43,10 @@ def load_weights(
             f"{source} lacks {len(required)} weights of a {type(model).__name__}, such as {required[0]}; "
             "its config.json names another architecture than its weights have, so copy both from the same model"
         )
+    # a run that diverged saves NaN, and its predictions would look like any others
+    broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+    if broken:
+        raise EncoderError(f"{source} has weights that are infinite or NaN, such as {broken[0]}; train the model again")
     return model, set(info["missing_keys"])
 
 

@@ -9,6 +9,7 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -381,4 +382,26 @@ def test_a_trained_folder_that_lost_its_head_is_refused(tmp_path, bert_folder):
     encoder = {name: weight for name, weight in weights.items() if "classifier" not in name}
     save_file(encoder, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(encoders.EncoderError, match="lacks 2 weights"):
+        encoders.load_trained(tmp_path)
+
+
+@pytest.mark.parametrize("labels", [{0: "neg", 1: "pos"}, [0, 1], np.array([0, 1]), ("", "pos"), (None, "pos"), "ab"])
+def test_labels_must_be_names(bert_folder, labels):
+    with pytest.raises(ValueError, match="two or more different names in the order of their ids"):
+        encoders.load(bert_folder, labels)
+
+
+def test_labels_may_be_numpy_strings(tmp_path, bert_folder):
+    _, model = encoders.load(bert_folder, np.array(["neg", "pos"]))
+    model.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["id2label"] == {"0": "neg", "1": "pos"}
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path, bert_folder):
+    tokenizer, model = encoders.load(bert_folder, LABELS)
+    with torch.no_grad():
+        model.classifier.weight[0, 0] = float("nan")
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(encoders.EncoderError, match=r"infinite or NaN, such as classifier.weight"):
         encoders.load_trained(tmp_path)

@@ -53,7 +53,7 @@ def test_class_weights_are_those_of_scikit_learn(draws):
 
 
 def test_class_weights_and_smoothing_together_prefer_the_gold_class(draws):
-    """torch's own way (issue 104776) lets a frequent class win: its smoothed share has the small weight of that class."""
+    """torch does not (issue 104776): there each smoothed share has the weight of the class that it goes to."""
     weights = torch.tensor([0.2, 5.0, 5.0])
     logits = torch.zeros(1, 3, requires_grad=True)
     optimizer = torch.optim.LBFGS([logits], max_iter=200)

@@ -37,6 +37,12 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
         settings, causal_turns = exported.settings, exported.metadata.get("causal_turns", False)
     else:
         tokenizer, model = load_torch(folder)
+        if getattr(model.config, "problem_type", None) == "multi_label_classification":
+            raise CourseError(
+                f"{folder} gives several labels to a text, which the service cannot do; serve another model"
+            )
+        for parameter in model.parameters():
+            parameter.data = parameter.data.clone()  # loaded weights are a view of the file, which may be replaced
         if threads:
             torch.set_num_threads(threads)
         logits_fn, labels = serving.torch_logits_fn(model), labels_of(model)
@@ -44,6 +50,8 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
     # The service cuts longer texts where training did.
     tokenizer.model_max_length = settings.get("max_length") or tokenizer.model_max_length
     options = service_options(settings, causal_turns)
+    if len(labels) < 2:
+        raise CourseError(f"{folder} does not choose one of several classes; only such models can be served")
     return serving.make_model(logits_fn, tokenizer, labels, name=folder.resolve().name, **options)
 
 
