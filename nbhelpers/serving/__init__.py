@@ -13,8 +13,8 @@ A request and its response, here with the optional `top_k`:
 
     POST /classify            {"texts": ["What a day!"], "top_k": 2}
     POST /classify/dialogue   {"turns": [{"speaker": "Ann", "text": "What a day!"}], "future": false}
-    200                       {"model": "my_model", "future": false, "results": [{"label": "joy", "scores":
-                               [{"label": "joy", "score": 0.81}, {"label": "surprise", "score": 0.1}]}]}
+    200                       {"model": "my_model", "digest": "", "future": false, "results": [{"label": "joy",
+                               "scores": [{"label": "joy", "score": 0.81}, {"label": "surprise", "score": 0.1}]}]}
 
 What the service refuses, it refuses in one sentence: {"error": "texts.0: the text is empty", "request_id": "..."}. The
 status is 401 without the key, 408 or 413 for a body that is too slow or too large, 422 for a value that is wrong or

@@ -28,6 +28,8 @@ class Model:
         predict: examples of similar length -> the logits of each, [turns, classes]. A text is one turn.
         name: shown to clients; not a path.
         future: whether the model can see later turns.
+        digest: of the files it was loaded from, so that clients can tell one version from another. All workers of a
+            service must have the same.
     """
 
     labels: Sequence[str]
@@ -36,6 +38,7 @@ class Model:
     predict: Callable[[list[Example]], list[Logits]]
     name: str = "model"
     future: bool = False
+    digest: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError for labels that no client could tell apart."""
@@ -56,6 +59,7 @@ def make_model(
     past: int | None = None,
     future: int = 0,
     name: str = "model",
+    digest: str = "",
 ) -> Model:
     """A `Model` from a function that computes logits and a transformers tokenizer.
 
@@ -68,7 +72,7 @@ def make_model(
         speaker_format: how the model saw speakers in training: "name", "id" or "none".
         past: how many earlier turns it saw in training; None: whole dialogues in one pass.
         future: how many later turns it saw. For whole dialogues 1 (it sees them) or 0 (`config.causal_turns`).
-        name: shown to clients.
+        name, digest: as in `Model`.
     """
 
     def encode(texts: list[str]) -> list[Example]:
@@ -99,7 +103,7 @@ def make_model(
             return list(logits[:, np.newaxis])
         return [rows[: len(example["starts"])] for rows, example in zip(logits, examples, strict=True)]
 
-    return Model(labels, encode, encode_dialogue, predict, name, future > 0)
+    return Model(labels, encode, encode_dialogue, predict, name, future > 0, digest)
 
 
 def torch_logits_fn(model: Any) -> LogitsFn:

@@ -89,7 +89,7 @@ class Engine:
             results.append(Result(label=best[0].label, scores=best))
             self.metrics.predictions.labels(best[0].label).inc()
             self.metrics.confidence.observe(best[0].score)
-        return Answer(model=self.model.name, future=future, results=results)
+        return Answer(model=self.model.name, digest=self.model.digest, future=future, results=results)
 
     async def check_ready(self) -> None:
         """Raise what is wrong, if the model does not answer within two seconds.
@@ -140,8 +140,9 @@ def make_router(engine: Engine, with_key: bool) -> APIRouter:
         except Exception as error:
             log.warning("not ready: %r", error)
             raise HTTPException(503, "the model does not answer", {"Retry-After": "1"}) from None
-        model, limits = engine.model, engine.limits
-        return {"model": model.name, "labels": engine.labels, "future": model.future, "texts": limits.max_texts}
+        model = engine.model
+        about = {"model": model.name, "digest": model.digest, "labels": engine.labels, "future": model.future}
+        return {**about, "texts": engine.limits.max_texts}
 
     @router.get("/metrics", response_class=Response, **locked, responses=problem_responses(*unauthorized))
     async def metrics() -> Response:

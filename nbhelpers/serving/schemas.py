@@ -71,5 +71,6 @@ class Answer(BaseModel):
     """One result for each text or turn, in the order in which they were sent."""
 
     model: str
+    digest: str = Field(description="of the model's files")
     future: bool = Field(description="whether later turns were seen")
     results: list[Result]

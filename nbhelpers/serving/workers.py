@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -41,7 +42,24 @@ def load_app(load: Callable[[], Model], limits: Limits) -> FastAPI:
     """The application, after its model has been loaded and tried."""
     model = load()
     probe(model)
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        check_same_model(model, Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     return create_app(model, limits, api_key=os.environ.get(API_KEY))
+
+
+def check_same_model(model: Model, folder: Path) -> None:
+    """Raise ValueError if an earlier worker of this service had other files: clients would get answers from two models.
+
+    Args:
+        folder: belongs to all workers of one service.
+    """
+    file = folder / "digest"
+    try:
+        with file.open("x") as new:
+            new.write(model.digest)
+    except FileExistsError:
+        if file.read_text() != model.digest:
+            raise ValueError("the model's files were changed since the service started; restart the service") from None
 
 
 def serve_with_workers(

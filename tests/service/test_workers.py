@@ -140,6 +140,26 @@ def test_a_service_whose_workers_cannot_start_any_more_ends_with_an_error(tmp_pa
         assert "no worker serves" in log()
 
 
+def test_a_worker_with_other_files_does_not_serve_beside_the_first(tmp_path):
+    model = tmp_path / "model"
+    model.write_text("first")
+    with standins.process(model, workers=2) as (running, address, log):
+        before = asyncio.run(both(running, log))
+        assert httpx.get(f"{address}/ready").json()["digest"] == "first"
+        model.write_text("second")
+        before[0].kill()
+        asyncio.run(asyncio.to_thread(before[0].wait, 10))
+        until = time.monotonic() + 30
+        while "the model's files were changed" not in log():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        for _ in range(20):
+            answer = httpx.post(f"{address}/classify", json={"texts": ["a"]})
+            assert answer.json()["digest"] == "first"
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=20) == 0
+
+
 def test_workers_end_when_their_supervisor_is_killed():
     with standins.process(0, workers=2) as (running, address, _):
         assert httpx.get(f"{address}/health").status_code == 200

@@ -5,6 +5,7 @@ Three kinds of folders are known: a fine-tuned model, an adapter, and an exporte
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +36,7 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
         tokenizer, exported = export.load_exported(folder, threads=threads)
         logits_fn, labels = serving.onnx_logits_fn(exported.session), exported.labels
         settings, causal_turns = exported.settings, exported.metadata.get("causal_turns", False)
+        digest = exported.metadata["sha256"]
     else:
         tokenizer, model = load_torch(folder)
         if getattr(model.config, "problem_type", None) == "multi_label_classification":
@@ -47,12 +49,22 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
             torch.set_num_threads(threads)
         logits_fn, labels = serving.torch_logits_fn(model), labels_of(model)
         settings, causal_turns = getattr(model.config, "settings", {}), getattr(model.config, "causal_turns", False)
+        digest = digest_of(folder)
     # The service cuts longer texts where training did.
     tokenizer.model_max_length = settings.get("max_length") or tokenizer.model_max_length
     options = service_options(settings, causal_turns)
     if len(labels) < 2:
         raise CourseError(f"{folder} does not choose one of several classes; only such models can be served")
-    return serving.make_model(logits_fn, tokenizer, labels, name=folder.resolve().name, **options)
+    return serving.make_model(logits_fn, tokenizer, labels, name=folder.resolve().name, digest=digest, **options)
+
+
+def digest_of(folder: Path) -> str:
+    """The SHA-256 digest of the files of a torch model or an adapter: configuration, weights and tokenizer."""
+    sha256 = hashlib.sha256()
+    for path in sorted((*folder.glob("*.json"), *folder.glob("*.safetensors"), *folder.glob("*.txt"))):
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: sha256)
+    return sha256.hexdigest()
 
 
 def service_options(settings: Mapping[str, Any], causal_turns: bool) -> dict[str, Any]:
