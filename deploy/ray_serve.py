@@ -3,9 +3,9 @@
     pip install -e ".[deploy,scale]"
     NBHELPERS_MODEL=runs/my_model_onnx serve run deploy.ray_serve:app
 
-The page, /classify and all else are those of `nbhelpers serve`, and each replica batches what it is given. Ray starts a
-replica anew when its process dies, and places replicas on all machines of a cluster; the folder must have the same path
-on each, or lie on a shared disk. How many there are is set here. Each answer names its replica in the header X-Replica.
+The page, /classify and all else are those of `nbhelpers serve`, and each replica batches what it is given. Ray replaces a
+replica whose process dies, and places replicas on all machines of a cluster; the folder must have the same path on each,
+or be on a shared disk. How many there are is set here. Each answer names its replica in the header X-Replica.
 
 /metrics counts for the one replica that answers; Ray's own metrics count for all. A key in NBHELPERS_API_KEY must be in
 the environment in which Ray is started, on each machine.
@@ -27,10 +27,10 @@ FOLDER = Path(os.environ["NBHELPERS_MODEL"]).resolve()
 def build() -> Any:
     """The application of a replica, made in its process."""
     from nbhelpers import serving
-    from nbhelpers.course import deploy
+    from nbhelpers.course import served
 
     replica = serve.get_replica_context().replica_id.unique_id.encode()
-    service = serving.load_app(lambda: deploy.load(FOLDER, THREADS), serving.DEFAULTS)
+    service = serving.load_app(lambda: served.load(FOLDER, THREADS), serving.DEFAULTS)
 
     async def named(scope: Any, receive: Any, send: Any) -> None:
         async def answer(message: Any) -> None:

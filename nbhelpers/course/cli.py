@@ -129,14 +129,12 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Processes; each has its share of the cores.")] = 1,
 ) -> None:
     """Serve a model with a page, an API and its documentation, until Ctrl+C. NBHELPERS_API_KEY sets a key."""
-    import torch
-
     from nbhelpers import serving
-    from nbhelpers.course import deploy
+    from nbhelpers.course import served
 
     model = model or exported_small_model()
-    threads = max(1, torch.get_num_threads() // workers)
-    serving.serve(partial(deploy.load, model, threads), host=host, port=port, workers=workers)
+    threads = max(1, served.num_cores() // workers)
+    serving.serve(partial(served.load, model, threads), host=host, port=port, workers=workers)
 
 
 def exported_small_model() -> Path:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 SPEAKER_FORMATS = ("name", "id", "none")
 NUM_SPEAKER_TOKENS = 8  # nearly all dialogues have fewer speakers; those who appear later share the last token
 
@@ -104,6 +102,8 @@ def add_speaker_tokens(tokenizer: Any, model: Any) -> None:
         model: of transformers; it must have `resize_token_embeddings`.
     """
     # as special tokens they are never split into pieces
+    import torch  # only here: a service of ONNX models makes the same inputs without torch
+
     num_known = len(tokenizer)
     tokenizer.add_special_tokens({"extra_special_tokens": speaker_tokens()})
     if len(tokenizer) == num_known:

@@ -32,7 +32,7 @@ import torch
 import transformers
 
 from nbhelpers import corpora, encoders, export, metrics, serving
-from nbhelpers.course import deploy, results
+from nbhelpers.course import deploy, results, served
 from nbhelpers.course.lessons import ROOT, CourseError
 
 THREADS = torch.get_num_threads()  # as `nbhelpers serve` takes
@@ -333,7 +333,7 @@ def measure(model, num_texts, seconds):
     data = corpora.load("meld")
     texts = data["test"]["text"][:num_texts]
     made = folders(model)
-    models = {form: deploy.load(folder, THREADS) for form, folder in made.items()}
+    models = {form: served.load(folder, THREADS) for form, folder in made.items()}
     labels = data["test"].features["emotion"].names  # those of the models, too: the export has compared them
     quality(made, models, data)
     throughput(model, models, texts, labels)

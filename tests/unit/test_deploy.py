@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nbhelpers import adapters, corpora, encoders, export
-from nbhelpers.course import cli, deploy, paths
+from nbhelpers.course import cli, deploy, paths, served
 from nbhelpers.course.errors import CourseError
 
 pytestmark = pytest.mark.slow
@@ -86,7 +86,7 @@ def test_an_exported_folder_predicts_what_the_model_does(folder, monkeypatch, ca
     assert "int8" in shown
     assert "small_model_3_onnx" in shown.replace("\n", "")
     exported_folder = folder.with_name("small_model_3_onnx")
-    original, exported = (deploy.load(x, threads=1) for x in (folder, exported_folder))
+    original, exported = (served.load(x, threads=1) for x in (folder, exported_folder))
     assert original.future
     assert exported.future
     assert (original.name, exported.name) == ("small_model_3", "small_model_3_onnx")

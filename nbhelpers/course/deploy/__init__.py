@@ -1,24 +1,22 @@
-"""What `nbhelpers export` and `nbhelpers serve` do: join the units that load, export and serve a model.
+"""What `nbhelpers export` does: join the units that load, train and export a model.
 
-A unit never imports another one, so the code that needs several is here. In a project of your own, a few lines do the
-same for your kind of model folder; see `load`.
+A unit never imports another one, so the code that needs several is here.
 
-The files: `small_model` trains the course's example model, `loading` gets from a folder to a model or a service,
-`exporting` writes an ONNX folder and compares it with the original.
+The files: `small_model` trains the course's example model, `loading` gets from a folder to a model, `exporting` writes an
+ONNX folder and compares it with the original.
 """
 
 from .exporting import export_folder
-from .loading import adapter_facts, labels_of, load, load_torch, service_options
+from .loading import adapter_facts, digest_of, labels_of, load_torch
 from .small_model import new_folder, small_model, train
 
 __all__ = [
     "adapter_facts",
+    "digest_of",
     "export_folder",
     "labels_of",
-    "load",
     "load_torch",
     "new_folder",
-    "service_options",
     "small_model",
     "train",
 ]

@@ -1,90 +1,14 @@
-"""From a folder with a model to the model itself, or to what a service needs of it.
-
-Three kinds of folders are known: a fine-tuned model, an adapter, and an exported model.
-"""
+"""From a folder with a fine-tuned model or an adapter to the torch model."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from nbhelpers import dialogue, encoders, export, serving
+from nbhelpers import dialogue, encoders
 from nbhelpers.course.errors import CourseError
-
-
-def load(folder: Path, threads: int = 0) -> serving.Model:
-    """What the service needs of a folder with a model of any kind.
-
-    Args:
-        folder: from `save_pretrained`, `adapters.save` or `export.export`.
-        threads: CPU threads for each batch; 0 takes one per core.
-
-    For an exported model, for instance, these lines do the same in a project of your own:
-
-        tokenizer, model = export.load_exported(folder)
-        logits_fn = serving.onnx_logits_fn(model.session)
-        served = serving.make_model(logits_fn, tokenizer, model.labels, dialogue=dialogue, **options)
-
-    where `options` are those of `service_options`, or what you know about your model.
-    """
-    if (folder / export.MODEL).is_file():
-        tokenizer, exported = export.load_exported(folder, threads=threads)
-        logits_fn, labels = serving.onnx_logits_fn(exported.session), exported.labels
-        settings, causal_turns = exported.settings, exported.metadata.get("causal_turns", False)
-        digest = exported.metadata["sha256"]
-    else:
-        tokenizer, model = load_torch(folder)
-        if getattr(model.config, "problem_type", None) == "multi_label_classification":
-            raise CourseError(
-                f"{folder} gives several labels to a text, which the service cannot do; serve another model"
-            )
-        for parameter in model.parameters():
-            parameter.data = parameter.data.clone()  # loaded weights are a view of the file, which may be replaced
-        if threads:
-            torch.set_num_threads(threads)
-        logits_fn, labels = serving.torch_logits_fn(model), labels_of(model)
-        settings, causal_turns = getattr(model.config, "settings", {}), getattr(model.config, "causal_turns", False)
-        digest = digest_of(folder)
-    # The service cuts longer texts where training did.
-    tokenizer.model_max_length = settings.get("max_length") or tokenizer.model_max_length
-    options = service_options(settings, causal_turns)
-    if len(labels) < 2:
-        raise CourseError(f"{folder} does not choose one of several classes; only such models can be served")
-    return serving.make_model(logits_fn, tokenizer, labels, name=folder.resolve().name, digest=digest, **options)
-
-
-def digest_of(folder: Path) -> str:
-    """The SHA-256 digest of the files of a torch model or an adapter: configuration, weights and tokenizer."""
-    sha256 = hashlib.sha256()
-    for path in sorted((*folder.glob("*.json"), *folder.glob("*.safetensors"), *folder.glob("*.txt"))):
-        with path.open("rb") as file:
-            hashlib.file_digest(file, lambda: sha256)
-    return sha256.hexdigest()
-
-
-def service_options(settings: Mapping[str, Any], causal_turns: bool) -> dict[str, Any]:
-    """The arguments of `serving.make_model` that follow from how a model's inputs were made in training.
-
-    Args:
-        settings: the model's, such as {"context": "windows", "past": 4, "speaker_format": "name"}.
-        causal_turns: whether no turn of a whole dialogue sees later ones.
-
-    >>> service_options({"context": "whole_dialogues", "speaker_format": "name"}, causal_turns=True)["future"]
-    0
-    """
-    context = settings.get("context", "none")
-    sees_later_turns = int(not causal_turns)
-    return {
-        "dialogue": None if context == "none" else dialogue,
-        "speaker_format": settings.get("speaker_format", "none"),
-        "past": settings.get("past"),  # None for whole dialogues
-        "future": sees_later_turns if context == "whole_dialogues" else settings.get("future", 0),
-    }
 
 
 def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
@@ -152,3 +76,12 @@ def adapter_facts(folder: Path) -> dict[str, Any]:
 def labels_of(model: Any) -> list[str]:
     """The class names of a model in the order of its logits."""
     return [model.config.id2label[i] for i in range(model.config.num_labels)]
+
+
+def digest_of(folder: Path) -> str:
+    """The SHA-256 digest of the files of a torch model or an adapter: configuration, weights and tokenizer."""
+    sha256 = hashlib.sha256()
+    for path in sorted((*folder.glob("*.json"), *folder.glob("*.safetensors"), *folder.glob("*.txt"))):
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: sha256)
+    return sha256.hexdigest()

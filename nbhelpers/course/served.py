@@ -1,0 +1,109 @@
+"""From a folder with a model of any kind to what a service needs of it.
+
+Three kinds of folders are known: a fine-tuned model, an adapter, and an exported model. Only the first two need torch,
+which takes most of the memory of a small service; so it is imported where it is needed, and not above.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from nbhelpers import dialogue, exported, serving
+from nbhelpers.course.errors import CourseError
+
+
+def load(folder: Path, threads: int = 0) -> serving.Model:
+    """What the service needs of a model.
+
+    Args:
+        folder: from `save_pretrained`, `adapters.save`, `export.export` or `export.quantize`.
+        threads: CPU threads for each batch; 0 takes one per core.
+
+    For an exported model, for instance, these lines do the same in a project of your own:
+
+        model = exported.load(folder)
+        logits_fn = serving.onnx_logits_fn(model.session)
+        served = serving.make_model(logits_fn, model.tokenizer, model.labels, dialogue=dialogue, **options)
+
+    where `options` are those of `service_options`, or what you know about your model.
+    """
+    if (folder / exported.MODEL).is_file() and is_current_export(folder):
+        model = exported.load(folder, threads=threads)
+        tokenizer, labels, settings = model.tokenizer, model.labels, model.settings
+        logits_fn, digest = serving.onnx_logits_fn(model.session), model.metadata["sha256"]
+        causal_turns = model.metadata["causal_turns"]
+    else:
+        tokenizer, logits_fn, labels, settings, causal_turns, digest = load_with_torch(folder, threads)
+    # The service cuts longer texts where training did.
+    tokenizer.model_max_length = settings.get("max_length") or tokenizer.model_max_length
+    options = service_options(settings, causal_turns)
+    name = folder.resolve().name
+    return serving.make_model(logits_fn, tokenizer, labels, name=name, digest=digest, **options)
+
+
+def num_cores() -> int:
+    """How many cores this process may use. Two threads of one core would wait for each other in matrix products."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, psutil.cpu_count(logical=False) or 1)
+
+
+def is_current_export(folder: Path) -> bool:
+    """Whether an export lists its files. Those of earlier versions do not, and are read by the unit `export`."""
+    try:
+        return "files" in json.loads((folder / "config.json").read_text(encoding="utf-8"))["export"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return True  # whatever is wrong with it, `exported.load` says it
+
+
+def load_with_torch(folder: Path, threads: int) -> tuple[Any, ...]:
+    """Tokenizer, logits_fn, labels, settings, causal_turns and digest of a folder that needs torch.
+
+    Raises:
+        CourseError: the model does not choose one of several classes.
+    """
+    import torch
+
+    from nbhelpers import export
+    from nbhelpers.course import deploy
+
+    if (folder / exported.MODEL).is_file():
+        tokenizer, onnx_model = export.load_exported(folder, threads=threads)
+        about, digest = onnx_model.metadata, onnx_model.metadata["sha256"]
+        logits_fn = serving.onnx_logits_fn(onnx_model.session)
+        return tokenizer, logits_fn, onnx_model.labels, onnx_model.settings, about.get("causal_turns", False), digest
+    tokenizer, model = deploy.load_torch(folder)
+    if getattr(model.config, "problem_type", None) == "multi_label_classification" or model.config.num_labels < 2:
+        raise CourseError(f"{folder} does not choose one of several classes; only such models can be served")
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()  # loaded weights are a view of the file, which may be replaced
+    if threads:
+        torch.set_num_threads(threads)
+    settings, causal_turns = getattr(model.config, "settings", {}), getattr(model.config, "causal_turns", False)
+    labels = deploy.labels_of(model)
+    return tokenizer, serving.torch_logits_fn(model), labels, settings, causal_turns, deploy.digest_of(folder)
+
+
+def service_options(settings: Mapping[str, Any], causal_turns: bool) -> dict[str, Any]:
+    """The arguments of `serving.make_model` that follow from how a model's inputs were made in training.
+
+    Args:
+        settings: the model's, such as {"context": "windows", "past": 4, "speaker_format": "name"}.
+        causal_turns: whether no turn of a whole dialogue sees later ones.
+
+    >>> service_options({"context": "whole_dialogues", "speaker_format": "name"}, causal_turns=True)["future"]
+    0
+    """
+    context = settings.get("context", "none")
+    sees_later_turns = int(not causal_turns)
+    return {
+        "dialogue": None if context == "none" else dialogue,
+        "speaker_format": settings.get("speaker_format", "none"),
+        "past": settings.get("past"),  # None for whole dialogues
+        "future": sees_later_turns if context == "whole_dialogues" else settings.get("future", 0),
+    }
