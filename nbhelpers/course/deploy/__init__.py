@@ -2,8 +2,8 @@
 
 A unit never imports another one, so the code that needs several is here.
 
-The files: `small_model` trains the course's example model, `loading` gets from a folder to a model, `exporting` writes an
-ONNX folder and compares it with the original.
+The files: `small_model` trains the course's example model, `loading` gets from a folder to a model, `exporting` writes
+an ONNX folder and compares it with the original.
 """
 
 from .exporting import export_folder
