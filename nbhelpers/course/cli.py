@@ -127,6 +127,7 @@ def serve(
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Processes; each has its share of the cores.")] = 1,
+    limit: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, such as max_texts=128; once for each.")] = None,
 ) -> None:
     """Serve a model with a page, an API and its documentation, until Ctrl+C. NBHELPERS_API_KEY sets a key."""
     from nbhelpers import serving
@@ -134,7 +135,8 @@ def serve(
 
     model = model or exported_small_model()
     threads = max(1, served.num_cores() // workers)
-    serving.serve(partial(served.load, model, threads), host=host, port=port, workers=workers)
+    limits = served.parse_limits(limit or [])
+    serving.serve(partial(served.load, model, threads), host=host, port=port, limits=limits, workers=workers)
 
 
 def exported_small_model() -> Path:

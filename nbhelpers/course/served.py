@@ -6,9 +6,10 @@ which takes most of the memory of a small service; so it is imported where it is
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,28 @@ def num_cores() -> int:
     """How many cores this process may use. Two threads of one core would wait for each other in matrix products."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(allowed, psutil.cpu_count(logical=False) or 1)
+
+
+def parse_limits(texts: Sequence[str]) -> serving.Limits:
+    """Limits from texts such as "max_texts=128". Raises CourseError for an unknown name or a value that does not fit.
+
+    >>> parse_limits(["max_texts=128"]).max_texts
+    128
+    """
+    types = {field.name: field.type for field in dataclasses.fields(serving.Limits)}
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in types:
+            raise CourseError(f"there is no limit {name!r}; there are {', '.join(types)}")
+        try:
+            options[name] = int(value) if types[name] is int else float(value)
+        except ValueError:
+            raise CourseError(f"--limit {text}: {value!r} is not a number; write {name}=NUMBER") from None
+    try:
+        return serving.Limits(**options)
+    except ValueError as error:
+        raise CourseError(str(error)) from error
 
 
 def is_current_export(folder: Path) -> bool:

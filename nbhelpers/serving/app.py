@@ -28,7 +28,7 @@ def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None =
         model: see `Model`; `make_model` makes one.
         limits: what the service accepts.
         api_key: what clients must send as "Authorization: Bearer KEY" for /classify, /classify/dialogue and /metrics.
-            The other paths are open. None asks for no key.
+            The other paths are open. Several keys are separated by commas. None asks for no key.
 
     Raises:
         ValueError: the key is blank or has characters beyond ASCII.
@@ -36,13 +36,14 @@ def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None =
     >>> create_app(Model(("no", "yes"), list, list, list)).title
     'nbhelpers: model'
     """
-    if api_key is not None and not api_key.strip():
+    if api_key is not None and not api_key.strip(" \t\r\n,"):
         raise ValueError(f"the API key is blank; give {API_KEY} a value, or remove it")
     if api_key is not None and not api_key.isascii():
         raise ValueError(
             "the API key has characters beyond ASCII, which browsers cannot send in a header; choose another"
         )
-    api_key = api_key and api_key.strip()  # a key that comes from a file ends with a line break
+    # Several keys let a client change its key without a gap. A key that comes from a file ends with a line break.
+    api_keys = [key.strip() for key in (api_key or "").split(",") if key.strip()]
     engine = Engine(model, limits)
 
     @asynccontextmanager
@@ -59,7 +60,7 @@ def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None =
     add_pages(app)
     handle_problems(app)
     # The last one added is the outermost: each request has its id first, then it is counted, then it is checked.
-    app.add_middleware(Guard, limits=limits, api_key=api_key)
+    app.add_middleware(Guard, limits=limits, api_keys=api_keys)
     engine.metrics.watch_requests(app)
     app.add_middleware(CorrelationIdMiddleware)
     return app

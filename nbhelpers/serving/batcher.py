@@ -78,6 +78,7 @@ class QueuedExample:
     example: Example
     num_tokens: int
     turn: int  # the lowest goes first; `Batcher` says how it is counted
+    arrived: float  # on the clock of time.monotonic
     logits: asyncio.Future[Logits]
 
 
@@ -101,7 +102,7 @@ class Batcher:
         self.queued_tokens = self.clock = 0
         self.seconds = self.tokens = 0.0  # of the last batches, for the header Retry-After
         self.arrived = asyncio.Event()
-        self.on_batch: Callable[[int], None] = lambda batch_size: None
+        self.on_batch: Callable[[int, float, float], None] = lambda batch_size, waited, computed: None
 
     async def __call__(self, examples: Sequence[Example]) -> list[Logits]:
         """The logits of these examples. When cancelled, examples that are not yet in a batch are dropped.
@@ -116,7 +117,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         turns = itertools.islice(itertools.accumulate(lengths, initial=self.clock), 1, None)
         queued = [
-            QueuedExample(example, length, turn, loop.create_future())
+            QueuedExample(example, length, turn, time.monotonic(), loop.create_future())
             for example, length, turn in zip(examples, lengths, turns, strict=True)
         ]
         self.queue += queued
@@ -143,8 +144,10 @@ class Batcher:
                 while batch := self.take():
                     start = time.monotonic()
                     await self.compute(batch)
+                    seconds = time.monotonic() - start
+                    self.on_batch(len(batch), start - min(item.arrived for item in batch), seconds)
                     # Sums that forget: a batch of many tokens counts as much as many small ones.
-                    self.seconds = 0.9 * self.seconds + time.monotonic() - start
+                    self.seconds = 0.9 * self.seconds + seconds
                     self.tokens = 0.9 * self.tokens + sum(item.num_tokens for item in batch)
                 self.arrived.clear()
         finally:
@@ -173,7 +176,6 @@ class Batcher:
 
     async def compute(self, batch: list[QueuedExample]) -> None:
         """Give each example its logits. If a batch fails, each example is tried alone: one must not fail the others."""
-        self.on_batch(len(batch))
         try:
             results = await self.thread(self.predict, [item.example for item in batch])
             for item, logits in zip(batch, results, strict=True):

@@ -15,6 +15,8 @@ class Limits:
         max_body_bytes: bytes of the body of one request.
         head_timeout: seconds within which a client must have sent the head of its next request.
         body_timeout: seconds within which a client must have sent the body.
+        request_timeout: seconds after which a request gets status 504 instead of its answer.
+        shutdown_timeout: seconds that open requests have to end after SIGTERM; then they get status 503.
         max_connections: open connections; further ones are closed at once. There are never more than the operating
             system allows (`ulimit -n`), less a reserve.
         max_concurrent_requests: POST requests that are handled at the same time; further ones get status 503.
@@ -31,6 +33,8 @@ class Limits:
     max_body_bytes: int = 512 * 1024
     head_timeout: float = 10.0
     body_timeout: float = 5.0
+    request_timeout: float = 60.0
+    shutdown_timeout: float = 8.0
     max_connections: int = 10_000
     max_concurrent_requests: int = 512
     max_queued_characters: int = 262_144

@@ -14,7 +14,8 @@ class Metrics:
     """Counts for Prometheus: of requests (http_requests_total, http_request_duration_seconds, ...), and of the model.
 
     `nbhelpers_predictions_total` by label and the histogram `nbhelpers_confidence` are there so that one can watch for
-    drift against the training data; `nbhelpers_batch_size` and `nbhelpers_queued_tokens` show the load.
+    drift against the training data. `nbhelpers_batch_size`, `nbhelpers_queue_seconds` (how long the first example of a
+    batch has waited), `nbhelpers_compute_seconds` (of a batch) and `nbhelpers_queued_tokens` show the load.
     """
 
     def __init__(self, batcher: Batcher) -> None:
@@ -26,14 +27,29 @@ class Metrics:
             "nbhelpers_confidence", "Probability of the predicted label", buckets=tenths, registry=registry
         )
         powers_of_two = [2**n for n in range(8)]
-        batches = Histogram("nbhelpers_batch_size", "Examples in a batch", buckets=powers_of_two, registry=registry)
-        batcher.on_batch = batches.observe
+        self.batch_size = Histogram(
+            "nbhelpers_batch_size", "Examples in a batch", buckets=powers_of_two, registry=registry
+        )
+        seconds = [0.002 * 2**n for n in range(12)]  # 2 ms to 4 s
+        self.queue_seconds = Histogram(
+            "nbhelpers_queue_seconds", "Waiting of a batch's first example", buckets=seconds, registry=registry
+        )
+        self.compute_seconds = Histogram(
+            "nbhelpers_compute_seconds", "Computing of a batch", buckets=seconds, registry=registry
+        )
+        batcher.on_batch = self.observe_batch
         self.queued_tokens = Gauge(
             "nbhelpers_queued_tokens",
             "Tokens that wait for the model (with several workers: of the worker that responds)",
             registry=registry,
             multiprocess_mode="mostrecent",
         )
+
+    def observe_batch(self, batch_size: int, waited: float, computed: float) -> None:
+        """Count a batch: its examples, the seconds its first one has waited, and the seconds it was computed."""
+        self.batch_size.observe(batch_size)
+        self.queue_seconds.observe(waited)
+        self.compute_seconds.observe(computed)
 
     def watch_requests(self, app: FastAPI) -> None:
         """Count the requests of `app` and their seconds, by path, method and status."""

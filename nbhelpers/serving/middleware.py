@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from asgi_correlation_id import correlation_id
@@ -41,6 +42,11 @@ class Responder:
                 headers.setdefault(name, value)
         await self.send(message)
 
+    async def refuse(self, error: HTTPException, scope: Any, receive: Any) -> None:
+        """Send an error, unless the response has begun; then only its end can tell that something went wrong."""
+        if self.status is None:
+            await problem(error)(scope, receive, self)
+
     async def client_left(self) -> None:
         """Nobody receives this response, but the metrics outside of this middleware learn the status from it."""
         if self.status is None:
@@ -55,13 +61,13 @@ class Guard:
 
     Args:
         app: the application inside.
-        limits: `max_body_bytes`, `body_timeout` and `max_concurrent_requests` are used.
-        api_key: what clients must send as "Authorization: Bearer KEY"; None asks for no key.
+        limits: `max_body_bytes`, `body_timeout`, `request_timeout` and `max_concurrent_requests` are used.
+        api_keys: one of these must be sent as "Authorization: Bearer KEY"; without any, no key is asked for.
     """
 
-    def __init__(self, app: Any, limits: Limits, api_key: str | None) -> None:
+    def __init__(self, app: Any, limits: Limits, api_keys: Sequence[str]) -> None:
         self.app, self.limits, self.num_active = app, limits, 0
-        self.api_key = api_key.encode() if api_key else None
+        self.api_keys = [key.encode() for key in api_keys]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -77,22 +83,22 @@ class Guard:
             self.check(scope)
             if is_post:
                 body = await self.read_body(scope, receive)
-                await self.run_while_client_waits(scope, body, receive, respond)
+                await self.run_in_time(scope, body, receive, respond)
             else:
                 await self.app(scope, receive, respond)
         except ClientDisconnect:
             await respond.client_left()
         except asyncio.CancelledError:  # the server stops, and has waited as long as it may
-            await problem(overloaded(1, "the service is stopping"))(scope, receive, respond)
+            await respond.refuse(overloaded(1, "the service is stopping"), scope, receive)
         except HTTPException as error:
             if is_post and body is None and not await body_ends_soon(receive):
                 # Otherwise the server would read the refused body to its end, however long it is.
                 error.headers = {**(error.headers or {}), "Connection": "close"}
-            await problem(error)(scope, receive, respond)
+            await respond.refuse(error, scope, receive)
         except Exception:
             log.exception("request %s failed", correlation_id.get())
             sentence = "an error inside the service; its log has more under this request_id"
-            await problem(HTTPException(500, sentence))(scope, receive, respond)
+            await respond.refuse(HTTPException(500, sentence), scope, receive)
         finally:
             self.num_active -= is_post
             # Escaped and cut, because the path is the client's text: it must not forge a line of the log.
@@ -104,7 +110,8 @@ class Guard:
         """Raise HTTPException for a request without the key, or for one too many."""
         scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
         # compare_digest takes equally long for any wrong key, so its time gives nothing away
-        has_key = self.api_key is None or (scheme.lower() == b"bearer" and hmac.compare_digest(given, self.api_key))
+        matches = [hmac.compare_digest(given, key) for key in self.api_keys]
+        has_key = not self.api_keys or (scheme.lower() == b"bearer" and any(matches))
         if not has_key and scope["path"] not in OPEN_PATHS:
             sentence = "this needs the header 'Authorization: Bearer KEY'"
             raise HTTPException(401, sentence, {"WWW-Authenticate": "Bearer"})
@@ -133,6 +140,17 @@ class Guard:
         except TimeoutError:
             sentence = f"the body was not complete after {self.limits.body_timeout:g} s"
             raise HTTPException(408, sentence) from None
+
+    async def run_in_time(self, scope: Any, body: bytes, receive: Any, respond: Responder) -> None:
+        """Call the application with this body. Raises HTTPException 504 when it takes too long."""
+        try:
+            async with asyncio.timeout(self.limits.request_timeout) as deadline:
+                await self.run_while_client_waits(scope, body, receive, respond)
+        except TimeoutError:
+            if not deadline.expired():  # an error of the model
+                raise
+            sentence = f"there was no answer within {self.limits.request_timeout:g} s; send fewer texts in a request"
+            raise HTTPException(504, sentence) from None
 
     async def run_while_client_waits(self, scope: Any, body: bytes, receive: Any, respond: Responder) -> None:
         """Call the application with this body. Raises ClientDisconnect when the client hangs up before the response."""

@@ -26,7 +26,8 @@ DESCRIPTIONS = {
     415: "the body is compressed",
     422: "the body is not JSON, or a value has the wrong type or exceeds a limit; the sentence names it",
     500: "an error inside the service",
-    503: "the service is overloaded or not ready",
+    503: "the service is overloaded, not ready, or about to stop",
+    504: "the answer took too long",
 }
 
 

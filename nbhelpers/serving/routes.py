@@ -122,7 +122,7 @@ def make_router(engine: Engine, with_key: bool) -> APIRouter:
     locked: dict[str, Any] = {"dependencies": [Depends(HTTPBearer(auto_error=False))] if with_key else []}
     unauthorized = (401,) if with_key else ()
     add_classify(
-        router, engine, **locked, responses=problem_responses(400, *unauthorized, 408, 413, 415, 422, 500, 503)
+        router, engine, **locked, responses=problem_responses(400, *unauthorized, 408, 413, 415, 422, 500, 503, 504)
     )
 
     @router.get("/health")

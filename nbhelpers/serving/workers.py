@@ -94,7 +94,8 @@ def uvicorn_options(limits: Limits) -> dict[str, Any]:
     return {
         "http": connection_class(limits),
         "log_config": None, "access_log": False,  # the middleware logs, with the id and the time of each request
-        "server_header": False, "proxy_headers": False, "ws": "none", "lifespan": "on", "timeout_graceful_shutdown": 8,
+        "server_header": False, "proxy_headers": False, "ws": "none", "lifespan": "on",
+        "timeout_graceful_shutdown": limits.shutdown_timeout,
     }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from nbhelpers import serving
 
-KEY = "sesame, open"
+KEY = "sesame open"
 
 
 def ask(client, path, content, **headers):
@@ -319,6 +319,8 @@ def test_metrics_count_requests_predictions_and_confidence():
     assert f'nbhelpers_predictions_total{{label="{label}"}} 2.0' in shown
     assert float(re.search(r"nbhelpers_confidence_sum (\S+)", shown)[1]) == pytest.approx(2 * confidence, abs=1e-4)
     assert "nbhelpers_batch_size_sum 2.0" in shown
+    assert "nbhelpers_queue_seconds_count 1.0" in shown
+    assert "nbhelpers_compute_seconds_count 1.0" in shown
     assert "nbhelpers_queued_tokens 0.0" in shown
 
 
@@ -326,6 +328,21 @@ def test_metrics_count_requests_predictions_and_confidence():
 def locked():
     with TestClient(serving.create_app(standins.model(), api_key=KEY)) as client:
         yield client
+
+
+def test_several_keys_are_accepted():
+    with TestClient(serving.create_app(standins.model(), api_key="old, new")) as client:
+        for key, status in (("old", 200), ("new", 200), ("old, new", 401), ("", 401)):
+            headers = {"Authorization": f"Bearer {key}"}
+            assert ask(client, "/classify", {"texts": ["a"]}, **headers).status_code == status
+
+
+def test_a_request_that_takes_too_long_gets_504():
+    limits = serving.Limits(request_timeout=0.2)
+    with TestClient(serving.create_app(standins.model(standins.slow(0.1)), limits)) as client:
+        answer = ask(client, "/classify", {"texts": ["a" * 10]})
+        assert answer.status_code == 504
+        assert "no answer within 0.2 s" in answer.json()["error"]
 
 
 def test_the_scheme_of_the_key_may_be_lower_case_and_the_key_may_come_with_a_line_break():
