@@ -30,7 +30,15 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 each_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_COMPLEXITY = 250, 60, 12
-LIGHT = ("metrics", "plots", "corpora", "cleaning", "dialogue", "serving", "exported")  # these work where torch is not installed
+LIGHT = (
+    "metrics",
+    "plots",
+    "corpora",
+    "cleaning",
+    "dialogue",
+    "serving",
+    "exported",
+)  # these work where torch is not installed
 
 
 def constraints():
