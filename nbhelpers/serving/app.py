@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
@@ -52,6 +52,8 @@ def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None =
         await asyncio.sleep(0)  # lets it begin
         yield
         running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
 
     title = f"nbhelpers: {model.name}"
     # FastAPI's own /docs would load scripts from another host; `add_pages` has one that does not.

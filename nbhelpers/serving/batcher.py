@@ -1,6 +1,7 @@
 """Examples of all requests in one queue, computed in batches of similar length by one thread."""
 
 import asyncio
+import bisect
 import itertools
 import queue
 import threading
@@ -120,8 +121,8 @@ class Batcher:
             QueuedExample(example, length, turn, time.monotonic(), loop.create_future())
             for example, length, turn in zip(examples, lengths, turns, strict=True)
         ]
-        self.queue += queued
-        self.queue.sort(key=lambda item: item.turn)
+        for item in queued:
+            bisect.insort(self.queue, item, key=lambda item: item.turn)
         self.queued_tokens += sum(lengths)
         self.arrived.set()
         try:
