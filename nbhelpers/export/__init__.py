@@ -58,7 +58,6 @@ from .onnx_graph import PROTOBUF_LIMIT, Graph, export, quiet
 from .quantization import adds_8_bit_exactly, quantize
 from .smoothing import (
     NUM_CALIBRATION_EXAMPLES,
-    PER_TOKEN_RATIO,
     Int8Embedding,
     SmoothQuantLinear,
     observe_inputs,
@@ -71,7 +70,6 @@ __all__ = [
     "MODEL",
     "NUM_CALIBRATION_EXAMPLES",
     "OPSET",
-    "PER_TOKEN_RATIO",
     "PROTOBUF_LIMIT",
     "Batch",
     "ExportError",
