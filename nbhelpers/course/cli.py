@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nbhelpers.course import lessons as course
+from nbhelpers.course.command.screen import make_screen, replace_what_cannot_be_shown
 from nbhelpers.course.errors import CourseError
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help texts may contain brackets
     help="The notebook course on fine-tuning encoders.",
 )
-screen = Console()
+screen = make_screen()
 ProfileOption = Annotated[str, typer.Option(help="A set of parameters from notebooks/profiles.yml.")]
 
 
@@ -157,17 +158,18 @@ def main() -> None:
     """The command's entry point. A wrong request ends with one sentence and exit code 2, Ctrl+C with 130."""
     # SIGTERM, as systems send it at shutdown, then ends kernels and runs as Ctrl+C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    replace_what_cannot_be_shown()
     try:
         app()
     except SystemExit as stop:
         if stop.code == 130:  # what typer makes of a KeyboardInterrupt
-            Console(stderr=True).print("stopped; no process was left behind")
+            make_screen(stderr=True).print("stopped; no process was left behind")
         raise
     except ValueError as error:
         # Our own errors tell the user what to do. Any other one is a fault whose traceback is needed.
         if not type(error).__module__.startswith("nbhelpers."):
             raise
-        Console(stderr=True).print(f"nbhelpers: {error}", markup=False, highlight=False, soft_wrap=True)
+        make_screen(stderr=True).print(f"nbhelpers: {error}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
 
 

@@ -67,9 +67,9 @@ class LessonProgress:
 
     def __init__(self, screen: Console, num_lessons: int) -> None:
         columns = (
-            TextColumn("{task.description:<28}"),
+            TextColumn("{task.description:<28}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[note]:<14}"),
+            TextColumn("{task.fields[note]:<14}", markup=False),
             TimeElapsedColumn(),
         )
         self.screen, self.num_lessons, self.num_done = screen, num_lessons, 0
