@@ -6,6 +6,7 @@ when it is called: `nbhelpers list` should not wait for torch.
 
 from __future__ import annotations
 
+import os
 import signal
 from enum import StrEnum
 from functools import partial
@@ -107,7 +108,10 @@ def export_model(
     to: Annotated[Format, typer.Option(help="The format.")] = Format.onnx,
     quantize: Annotated[Quantize | None, typer.Option(help="Round the weights to 8 bits.")] = None,
     output: Annotated[Path | None, typer.Option(help="The new folder; default: MODEL_onnx.")] = None,
-    dev: Annotated[str | None, typer.Option(help="A corpus to compare on; default: the model's own.")] = None,
+    dev: Annotated[
+        str | None,
+        typer.Option(help="A corpus with a dev split, or one file, to compare on; default: the model's own."),
+    ] = None,
     encoder: Annotated[str | None, typer.Option(help="What an adapter was trained on, if not as noted.")] = None,
     force: Annotated[bool, typer.Option(help="Keep what agrees with the original on too few labels.")] = False,
 ) -> None:
@@ -115,7 +119,7 @@ def export_model(
     from nbhelpers.course import deploy
     from nbhelpers.course.command.tables import print_export
 
-    output = output or model.with_name(f"{model.resolve().name}_{to}")
+    output = output or beside(model, str(to))
     with screen.status("exporting and comparing ..."):
         table = deploy.export_folder(model, output, int8=quantize is not None, corpus=dev, encoder=encoder, force=force)
     print_export(table, screen)
@@ -148,10 +152,19 @@ def exported_small_model() -> Path:
     with Progress(*columns, console=screen, transient=True) as progress:
         task = progress.add_task("training a small model, once", total=1)
         trained = deploy.small_model(lambda share: progress.update(task, completed=share))
-    exported = trained.with_name(f"{trained.name}_onnx")
-    if not exported.is_dir():
-        deploy.export_folder(trained, exported)
-    return exported
+    exported = beside(trained, Format.onnx)
+    return deploy.make_once(exported, lambda: deploy.export_folder(trained, exported))
+
+
+def beside(model: Path, suffix: str) -> Path:
+    """Where a model's export goes by default: beside its folder, also when this is given as "." or "..".
+
+    >>> beside(Path("models/mine"), "onnx") == Path.cwd() / "models" / "mine_onnx"
+    True
+    """
+    # not `resolve`: the export of a link belongs beside the link, under its name
+    folder = Path(os.path.abspath(model))
+    return folder.parent / f"{folder.name}_{suffix}"
 
 
 def main() -> None:

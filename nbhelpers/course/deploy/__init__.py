@@ -9,7 +9,7 @@ The files: `small_model` trains the course's example model, `loading` gets from 
 
 from .exporting import export_folder
 from .loading import adapter_facts, labels_of, load, load_torch, service_options
-from .small_model import new_folder, small_model, train
+from .small_model import make_once, new_folder, small_model, train
 
 __all__ = [
     "adapter_facts",
@@ -17,6 +17,7 @@ __all__ = [
     "labels_of",
     "load",
     "load_torch",
+    "make_once",
     "new_folder",
     "service_options",
     "small_model",
