@@ -31,8 +31,8 @@ def trained(tmp_path_factory):
     runs, shares = tmp_path_factory.mktemp("runs"), []
     load = corpora.load
 
-    def load_few(name):
-        splits = load(name)
+    def load_few(name, **options):
+        splits = load(name, **options)
         if name != "dialogues":
             return splits
         return {split: first_dialogues(part, 3) for split, part in splits.items()}
@@ -263,3 +263,13 @@ def test_a_link_to_a_model_has_its_export_beside_the_link(tmp_path):
     (tmp_path / "checkpoints" / "5").mkdir(parents=True)
     (tmp_path / "best").symlink_to(tmp_path / "checkpoints" / "5")
     assert cli.beside(tmp_path / "best", "onnx") == tmp_path / "best_onnx"
+
+
+def test_the_digest_of_a_model_counts_what_is_loaded_and_nothing_else(reviewer, tmp_path):
+    shutil.copytree(reviewer, tmp_path / "mine")
+    before = deploy.load(tmp_path / "mine").digest
+    for name in ("notes.txt", "trainer_state.json", "model-00001-of-00002.safetensors"):
+        (tmp_path / "mine" / name).write_text("{}")
+    assert deploy.load(tmp_path / "mine").digest == before
+    change_config(tmp_path / "mine", lambda config: config.update(scores={"dev weighted F1": 0.5}))
+    assert deploy.load(tmp_path / "mine").digest != before

@@ -16,6 +16,9 @@ import torch
 from nbhelpers import dialogue, encoders, export, serving
 from nbhelpers.course.errors import CourseError
 
+TOKENIZER = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")
+ABOUT = ("config.json", "adapter_config.json", *TOKENIZER)  # what belongs to a model beside its weights
+
 
 def load(folder: Path, threads: int = 0) -> serving.Model:
     """What the service needs of a folder with a model of any kind.
@@ -59,9 +62,14 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
 
 
 def digest_of(folder: Path) -> str:
-    """The SHA-256 digest of the files of a torch model or an adapter: configuration, weights and tokenizer."""
+    """The SHA-256 digest of a torch model or an adapter: of its configuration, weights and tokenizer, and their names.
+
+    Files that no program loads do not count, such as notes, or weights that an earlier save left behind.
+    """
     sha256 = hashlib.sha256()
-    for path in sorted((*folder.glob("*.json"), *folder.glob("*.safetensors"), *folder.glob("*.txt"))):
+    about = {path for pattern in ABOUT for path in folder.glob(pattern)}
+    for path in sorted({*about, *export.weight_files(folder)}):
+        sha256.update(path.name.encode())
         with path.open("rb") as file:
             hashlib.file_digest(file, lambda: sha256)
     return sha256.hexdigest()
