@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nbhelpers import adapters, corpora, encoders, export
+from nbhelpers import adapters, corpora, dialogue, encoders, export
 from nbhelpers.course import cli, deploy, experiments, paths
 from nbhelpers.course.errors import CourseError
 
@@ -273,3 +273,23 @@ def test_the_digest_of_a_model_counts_what_is_loaded_and_nothing_else(reviewer, 
     assert deploy.load(tmp_path / "mine").digest == before
     change_config(tmp_path / "mine", lambda config: config.update(scores={"dev weighted F1": 0.5}))
     assert deploy.load(tmp_path / "mine").digest != before
+
+
+def test_an_adapter_with_speaker_tokens_comes_with_their_rows_or_is_refused(tmp_path):
+    settings = {"corpus": "dialogues", "context": "windows", "past": 1, "speaker_format": "id"}
+    tokenizer, model = encoders.load("embedded", corpora.EMOTIONS)
+    dialogue.add_speaker_tokens(tokenizer, model)
+    model.config.settings = settings
+    ids = tokenizer.convert_tokens_to_ids(dialogue.speaker_tokens())
+    adapted = adapters.lora(model, trainable_token_indices=ids).eval()
+    adapters.save(adapted, tmp_path, encoder="embedded")
+    tokenizer.save_pretrained(tmp_path)
+    _, merged = deploy.load_torch(tmp_path)
+    batch = {"input_ids": torch.tensor([[101, *ids, 102]]), "attention_mask": torch.ones(1, len(ids) + 2).long()}
+    with torch.inference_mode():
+        assert (merged.eval()(**batch).logits - adapted(**batch).logits).abs().max() < 1e-5
+    plain = encoders.load("embedded", corpora.EMOTIONS)[1]
+    plain.config.settings = settings
+    adapters.save(adapters.lora(plain), tmp_path, encoder="embedded")  # without rows of its own
+    with pytest.raises(CourseError, match="saved without the rows of its speaker tokens, and new ones would be random"):
+        deploy.load_torch(tmp_path)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from nbhelpers import dialogue, encoders, export, serving
 from nbhelpers.course.errors import CourseError
@@ -103,7 +104,7 @@ def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
         encoder: what the adapter was trained on, where its folder names none, or a path that no longer exists.
 
     Raises:
-        CourseError: an adapter's folder has no labels or no tokenizer.
+        CourseError: an adapter's folder has no labels, no tokenizer, or no rows of its speaker tokens.
         EncoderError: the model cannot be loaded.
     """
     if not (folder / "adapter_config.json").is_file():
@@ -118,9 +119,21 @@ def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
     for name, value in facts["config"].items():
         setattr(model.config, name, value)
     if getattr(model.config, "settings", {}).get("speaker_format") == "id":
-        # The adapter's head was trained on an embedding with these rows.
+        # The adapter's head was trained on an embedding with these rows. The new ones are random until it is loaded.
         dialogue.add_speaker_tokens(tokenizer, model)
+        require_token_rows(folder)
     return tokenizer, adapters.merge(adapters.load_adapter(model, folder))
+
+
+def require_token_rows(folder: Path) -> None:
+    """Raise CourseError unless a saved adapter contains rows of the embedding."""
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+        if any("trainable_tokens" in name or "embeddings" in name for name in file.keys()):  # noqa: SIM118
+            return
+    raise CourseError(
+        f"{folder} was saved without the rows of its speaker tokens, and new ones would be random; train it again with "
+        "adapters.lora(model, trainable_token_indices=...)"
+    )
 
 
 def adapter_facts(folder: Path) -> dict[str, Any]:
