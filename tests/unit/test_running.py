@@ -140,3 +140,15 @@ def test_the_example_of_the_transport_is_right():
     outcome = doctest.testmod(runner)
     assert outcome.attempted
     assert not outcome.failed
+
+
+def test_a_lesson_finds_a_corpus_beside_the_place_where_the_command_was_started(course):
+    (course.parent / "mine").mkdir()
+    notebook = nbformat.read(course / "01_good.ipynb", 4)
+    notebook.cells[1].source += '\ncorpus = "dialogues"'
+    notebook.cells.append(nbformat.v4.new_code_cell("import pathlib\nassert pathlib.Path(corpus).is_dir(), corpus"))
+    nbformat.write(notebook, course / "01_good.ipynb")
+    code, out, err = run_command(course, "run", "01", "-p", "corpus=mine")
+    assert code == 0, out + err
+    summary = json.loads(next((course.parent / "runs").glob("*/summary.json")).read_text())
+    assert summary["parameters"]["01"] == {"corpus": str(course.parent.resolve() / "mine")}

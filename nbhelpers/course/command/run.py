@@ -19,6 +19,7 @@ from nbhelpers.course.errors import CourseError
 from nbhelpers.course.lessons import Lesson
 
 Parameters = Mapping[str, Mapping[str, Any]]  # lesson number -> parameter -> value
+PATHS = ("corpus", "encoder", "model_folder")  # the parameters that can be paths
 
 
 def run_lessons(
@@ -40,8 +41,11 @@ def run_lessons(
     if record:
         paths.require_checkout("--record")
     folder = new_folder(output, f"{time.strftime('%Y%m%d-%H%M%S')}-{profile}")
-    # The lessons run in `folder`. What they keep for later runs, such as the small model, belongs outside of it.
+    # The lessons run in `folder`, but paths mean what they mean where the user stands. What lessons keep for later runs,
+    # such as the small model, belongs outside of it.
     os.environ["NBHELPERS_RUNS"] = str(paths.RUNS.resolve())
+    paths.fix_environment()
+    parameters = {number: {name: resolved(name, x) for name, x in each.items()} for number, each in parameters.items()}
     done: list[runner.Result] = []
     with LessonProgress(screen, len(lessons)) as progress:
         for lesson in lessons:
@@ -55,6 +59,11 @@ def run_lessons(
                 record_lesson(result, profile)
     screen.print(f"Executed copies and summary.json: {folder}", soft_wrap=True)
     return done
+
+
+def resolved(name: str, value: Any) -> Any:
+    """The value of a parameter for a lesson that runs in another folder than the one where the user stands."""
+    return paths.from_here(value) if name in PATHS else value
 
 
 class LessonProgress:
