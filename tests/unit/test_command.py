@@ -1,5 +1,6 @@
 """The command `nbhelpers`: wrong requests, and what `list`, `doctor` and `results` show."""
 
+import doctest
 import os
 import re
 import subprocess
@@ -10,7 +11,8 @@ import pandas as pd
 import pytest
 from course_lessons import run_command, write_course
 
-from nbhelpers.course import cli, lessons, machine, paths, runner
+from nbhelpers.course import cli, lessons, machine, new_tokens, paths, runner
+from nbhelpers.course.command import screen as screens
 from nbhelpers.course.command import tables
 from nbhelpers.course.command.run import LessonProgress
 from nbhelpers.course.command.screen import make_screen
@@ -180,3 +182,10 @@ def test_doctor_says_whether_an_encoder_can_be_downloaded(monkeypatch):
     assert machine.encoder_gap("team/tiny") == "team/tiny (will be downloaded)"
     monkeypatch.setattr(machine.constants, "HF_HUB_OFFLINE", True)
     assert machine.encoder_gap("team/tiny") == "team/tiny (not in the cache, and HF_HUB_OFFLINE is set)"
+
+
+@pytest.mark.parametrize("module", [cli, new_tokens, paths, screens])
+def test_the_examples_in_the_docstrings_are_right(module):
+    outcome = doctest.testmod(module)
+    assert outcome.attempted
+    assert not outcome.failed

@@ -41,8 +41,8 @@ def run_lessons(
     if record:
         paths.require_checkout("--record")
     folder = new_folder(output, f"{time.strftime('%Y%m%d-%H%M%S')}-{profile}")
-    # The lessons run in `folder`, but paths mean what they mean where the user stands. What lessons keep for later runs,
-    # such as the small model, belongs outside of it.
+    # The lessons run in `folder`, but paths mean what they mean where the user stands. What lessons keep for later
+    # runs, such as the small model, belongs outside of it.
     os.environ["NBHELPERS_RUNS"] = str(paths.RUNS.resolve())
     paths.fix_environment()
     parameters = {number: {name: resolved(name, x) for name, x in each.items()} for number, each in parameters.items()}
