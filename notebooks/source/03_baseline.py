@@ -399,7 +399,8 @@ dev_turns = pd.DataFrame(
         "confidence": probabilities["dev"].max(1).round(2),
     }
 )
-pd.set_option("display.max_colwidth", 120)
+# no formulas: Jupyter would show a text between two dollar signs as one
+pd.set_option("display.max_colwidth", 120, "display.html.use_mathjax", False)
 mistakes = dev_turns[dev_turns["gold"] != dev_turns["predicted"]]
 mistakes.nlargest(20, "confidence").reset_index(drop=True)
 
