@@ -59,7 +59,7 @@ def test_a_dialogue_is_never_divided_between_splits(dialogues_without_dev):
 def test_a_corpus_that_does_not_fit_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(CourseError, match=r"^this lesson is about dialogues, and reviews has none; set corpus to"):
         splits.load_splits("reviews", needs_dialogues=True)
-    with pytest.raises(CourseError, match="has no test split and too few rows to hold some out; add a file for it"):
+    with pytest.raises(CourseError, match="has no test split and too few rows to hold some out; add a test file"):
         splits.load_splits(write_table(tmp_path / "tiny.csv", 2))
 
 
