@@ -150,27 +150,21 @@ def test_a_terminal_without_unicode_gets_a_table_all_the_same():
         env={**os.environ, "COLUMNS": "80", "PYTHONIOENCODING": "ascii"},
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(rb"^ +utterance only +5 +\d\d\.\d \? \d\.\d ", done.stdout, re.MULTILINE)
+    assert re.search(rb"^\| utterance only +\| +5 \| +\d\d\.\d \? \d\.\d ", done.stdout, re.MULTILINE)
     assert done.stdout.isascii()
-
-
-def doctor_on_meld():
-    """What `nbhelpers doctor` says about the data of the profile meld, and its advice, as one text."""
-    (row,) = [row for row in machine.profile_rows() if row[0] == "meld"]
-    return row[-1], " ".join(machine.missing())
 
 
 def test_doctor_promises_no_download_into_the_users_own_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("NBHELPERS_DATA", str(tmp_path))
     (tmp_path / "meld").mkdir()
     (tmp_path / "meld" / "dev_sent_emo.csv").touch()
-    ready, advice = doctor_on_meld()
-    assert ready == f"no: MELD (not in {tmp_path / 'meld'})"
+    gap, advice = machine.data_gap("meld"), " ".join(machine.missing())
+    assert gap == f"MELD (not in {tmp_path / 'meld'})"
     assert "lacks train_sent_emo.csv, test_sent_emo.csv, and nothing is downloaded into it" in advice
     monkeypatch.delenv("NBHELPERS_DATA")
     monkeypatch.setenv("NBHELPERS_CACHE", str(tmp_path / "empty"))
-    ready, advice = doctor_on_meld()
-    assert ready == "no: MELD (will be downloaded)"
+    gap, advice = machine.data_gap("meld"), " ".join(machine.missing())
+    assert gap == "MELD (will be downloaded)"
     assert "download it (1.5 MB) when they run" in advice
 
 

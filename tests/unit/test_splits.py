@@ -5,6 +5,7 @@ import shutil
 
 import jupytext
 import pytest
+import yaml
 
 from nbhelpers import corpora
 from nbhelpers.course import build, lessons, runner, splits
@@ -75,7 +76,8 @@ def run_source(name, corpus, folder):
     jupytext.write(build.unexecuted(build.SOURCE / f"{name}.py"), notebook)
     (folder / "out").mkdir()
     lesson = lessons.read_lesson(notebook)
-    parameters = lessons.profile_parameters("smoke", lesson) | {"corpus": str(corpus)}
+    smoke = yaml.safe_load((lessons.NOTEBOOKS / "profiles.yml").read_text(encoding="utf-8"))["smoke"]
+    parameters = {**smoke.get(lesson.number, {}), "corpus": str(corpus)}
     return runner.run_lesson(lesson, parameters, folder / "out")
 
 
