@@ -11,7 +11,7 @@ from datasets import DatasetDict
 from .building import to_dataset
 from .errors import TWO_CLASSES, CorpusError, place
 from .meld import MELD_SHA256, download, meld_folder
-from .readers import Table, read, split_files
+from .readers import Table, read, split_files, unread_files
 from .validation import MAX_CHARS, class_id, convert_cells, normalized_texts, require_columns, whole_number
 
 EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")  # the order of MELD's own label map
@@ -37,8 +37,11 @@ def load_dialogues(folder: str | Path, *, encoding: str = "utf-8", max_chars: in
     ['Who is it?', 'Hi!']
     """
     splits = {}
-    for split, path in split_files(Path(folder)).items():
+    files = split_files(Path(folder))
+    for split, path in files.items():
         table = read(path, encoding)
+        if split == "train":
+            table.notes.extend(unread_files(Path(folder), files))
         require_columns(table, DIALOGUE_COLUMNS, "rename your columns, or use load_table for texts without dialogues")
         data, changes = turn_columns(table, max_chars)
         if split == "train" and len(set(data["emotion"])) == 1:

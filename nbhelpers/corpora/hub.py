@@ -9,7 +9,7 @@ from datasets import ClassLabel, DatasetDict, load_dataset
 
 from .building import classification_data
 from .errors import CorpusError
-from .readers import SPLITS, Table
+from .readers import Table, by_split
 from .validation import MAX_CHARS, require_columns
 
 
@@ -37,7 +37,8 @@ def load_hub(
         loaded = load_dataset(name, config, revision=revision)
     except (OSError, RuntimeError, ValueError) as error:
         raise CorpusError(f"{name}: {explain(error)}") from error
-    tables, notes = {}, []
+    tables: dict[str, Table] = {}
+    notes = []
     for split, part in loaded.items():
         table = Table(f"{name}[{split}]", range(len(part)), {column: part[column][:] for column in part.features}, [])
         require_columns(table, (text_column, label_column), "pass text_column= and label_column=")
@@ -49,9 +50,10 @@ def load_hub(
         if not any(value not in (None, -1) for value in values):
             notes.append(f"split {split} is left out because it has no labels")
         else:
-            tables[SPLITS.get(split, split)] = table
+            tables[str(split)] = table  # `datasets` has a type of its own for names of splits
     for table in tables.values():
         table.notes.extend(notes)
+    tables = by_split(tables, name, "download its files and pass load_table a dict with one of them")
     return classification_data(tables, text_column, label_column, labels, max_chars)
 
 

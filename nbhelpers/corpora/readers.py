@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .encodings import decode
 from .errors import CorpusError, missing, place, require_distinct
@@ -13,7 +13,14 @@ from .meld import compare_with_official
 from .parsing import DELIMITERS, csv_records, json_lines
 
 # The names of the splits in files and on the Hub, and ours
-SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "val": "dev", "test": "test"}
+SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "val": "dev", "test": "test"}
+SPLIT_FILE = re.compile(rf"({'|'.join(SPLITS)})(_sent_emo)?\.(csv|tsv|jsonl)", re.IGNORECASE)
+# What looks like a split, but has another name or is compressed
+SIMILAR_FILE = re.compile(
+    r"(train(ing)?|dev|val(id(ation)?)?|test(ing)?|eval(uation)?)([^a-z].*)?\.(csv|tsv|jsonl)(\.\w+)?", re.IGNORECASE
+)
+
+Part = TypeVar("Part")
 
 
 class Table(NamedTuple):
@@ -33,14 +40,40 @@ def split_files(folder: Path) -> dict[str, Path]:
         raise missing(folder)
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):  # sorted, so that a message is the same on all file systems
-        if match := re.fullmatch(rf"({'|'.join(SPLITS)})(_sent_emo)?\.(csv|tsv|jsonl)", path.name):
-            other = files.setdefault(SPLITS[match[1]], path)
+        if match := SPLIT_FILE.fullmatch(path.name):
+            other = files.setdefault(SPLITS[match[1].lower()], path)
             if other != path:
                 raise CorpusError(f"{folder} has both {other.name} and {path.name} for one split; keep one of them")
     if "train" not in files:
         names = "train.csv, train.tsv, train.jsonl or train_sent_emo.csv"
         raise CorpusError(f"{folder} has no {names}; give one file such a name")
     return {split: files[split] for split in ("train", "dev", "test") if split in files}
+
+
+def unread_files(folder: Path, files: Mapping[str, Path]) -> list[str]:
+    """Return a note for each file of a folder that looks like a split but is not read, such as "test_hard.csv".
+
+    Compressed files are not named if the same file is there without compression.
+    """
+    read_names = {path.name for path in files.values()}
+    names = sorted(path.name for path in folder.iterdir() if SIMILAR_FILE.fullmatch(path.name))
+    left_out = [name for name in names if not {name, Path(name).stem} & read_names]
+    return [f"{name} is not read" for name in left_out]
+
+
+def by_split(parts: Mapping[str, Part], where: str, advice: str = "keep one of them") -> dict[str, Part]:
+    """Return the parts under our names of the splits. Two parts for one split are an error, so that none is dropped.
+
+    >>> by_split({"train": 9989, "validation": 1109}, "the dict")
+    {'train': 9989, 'dev': 1109}
+    """
+    names: dict[str, str] = {}
+    for name in parts:
+        split = SPLITS.get(name.lower(), name)
+        other = names.setdefault(split, name)
+        if other != name:
+            raise CorpusError(f"{where} has both {other} and {name} for one split; {advice}")
+    return {split: parts[name] for split, name in names.items()}
 
 
 def read(path: Path, encoding: str, quotes: bool = True, columns: Sequence[str] | None = None) -> Table:

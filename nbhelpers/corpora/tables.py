@@ -8,7 +8,7 @@ from pathlib import Path
 from datasets import DatasetDict
 
 from .building import classification_data
-from .readers import SPLITS, read, split_files
+from .readers import by_split, read, split_files, unread_files
 from .validation import MAX_CHARS, require_columns
 
 
@@ -48,14 +48,19 @@ def load_table(
     >>> data["train"][1], data["train"].features["label"].names
     ({'text': '"bad" is no word for it', 'label': 0}, ['neg', 'pos'])
     """
-    # A dict is for files whose names say nothing about the split
-    if isinstance(path, Mapping):
-        files = {SPLITS.get(split, split): Path(file) for split, file in path.items()}
+    notes: list[str] = []
+    if isinstance(path, Mapping):  # for files whose names say nothing about the split
+        files = by_split({split: Path(file) for split, file in path.items()}, "the dict of files")
+    elif Path(path).is_dir():
+        files = split_files(Path(path))
+        notes = unread_files(Path(path), files)
     else:
-        files = split_files(Path(path)) if Path(path).is_dir() else {"train": Path(path)}
+        files = {"train": Path(path)}
     tables = {split: read(file, encoding, quotes, columns) for split, file in files.items()}
     for table in tables.values():
         require_columns(
             table, (text_column, label_column), "pass text_column= and label_column=, or columns= if there is no header"
         )
+    if "train" in tables:
+        tables["train"].notes.extend(notes)
     return classification_data(tables, text_column, label_column, labels, max_chars)

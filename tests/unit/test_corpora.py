@@ -8,7 +8,7 @@ import json
 
 import datasets
 import pytest
-from corpus_files import GOOD, error_message, write
+from corpus_files import GOOD, TURNS, error_message, write
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -145,6 +145,33 @@ def test_two_files_for_one_split_are_refused(tmp_path):
     for name in ("train.csv", "dev.csv", "validation.csv"):
         write(tmp_path / name, GOOD)
     assert "has both dev.csv and validation.csv for one split; keep one of them" in error_message(load, tmp_path)
+
+
+@pytest.mark.parametrize("other", ["validation", "val", "valid", "Dev"])
+def test_two_parts_for_one_split_are_refused_in_a_dict_and_on_the_hub(tmp_path, monkeypatch, other):
+    path = write(tmp_path / "a.csv", GOOD)
+    message = error_message(load_table, {"train": path, "dev": path, other: path})
+    assert message == f"the dict of files has both dev and {other} for one split; keep one of them"
+    columns = {"text": ["a", "b"], "label": ["x", "y"]}
+    monkeypatch.setattr(corpora.hub, "load_dataset", hub({"train": columns, "dev": columns, other: columns}))
+    assert f"some/thing has both dev and {other} for one split; download its files" in error_message(load, "some/thing")
+
+
+def test_files_of_a_folder_that_look_like_splits_but_are_not_read_are_noted(tmp_path):
+    names = ("train.csv", "Test.CSV", "dev.csv", "dev.csv.gz", "test_hard.csv", "eval.csv.gz", "readme.csv", "test.py")
+    for name in names:
+        write(tmp_path / name, GOOD)
+    data = load(tmp_path)
+    assert list(data) == ["train", "dev", "test"]
+    assert loading_report(data["train"])["notes"] == ["eval.csv.gz is not read", "test_hard.csv is not read"]
+    assert loading_report(data["test"])["notes"] == []
+
+
+def test_files_that_are_not_read_are_noted_for_dialogues(tmp_path):
+    for name in ("train.csv", "valid_2.csv"):
+        write(tmp_path / name, TURNS)
+    data = load(tmp_path)
+    assert loading_report(data["train"])["notes"] == ["valid_2.csv is not read"]
 
 
 def test_data_without_a_train_split_is_refused(tmp_path):
