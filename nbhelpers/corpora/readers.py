@@ -103,6 +103,7 @@ def table_from_records(file: str, records: list[list[str]], columns: Sequence[st
     numbered = [(row, record) for row, record in enumerate(records, start=1) if record]
     header = list(columns) if columns else [name.strip() for name in numbered.pop(0)[1]]
     require_distinct(header, f"{file}, header")
+    require_no_header(file, numbered, header, bool(columns))
     if not numbered:
         raise CorpusError(f"{file} has a header but no rows; check that it was saved and copied completely")
     for row, record in numbered:
@@ -115,3 +116,17 @@ def table_from_records(file: str, records: list[list[str]], columns: Sequence[st
     if blank := rows[-1] - len(rows) - (0 if columns else 1):
         notes.append(f"{blank} blank rows skipped")
     return Table(file, rows, dict(zip(header, map(list, zip(*kept, strict=True)), strict=True)), notes)
+
+
+def require_no_header(file: str, numbered: Sequence[tuple[int, list[str]]], header: list[str], given: bool) -> None:
+    """Raise CorpusError if a row repeats the names of the columns: "text" would become a text, and "label" a class."""
+    if given and numbered:
+        row, record = numbered[0]
+        # The names of the user need not be written as in the file, or be in that order; one of them may be chance
+        cells = {cell.strip(" \t'\"").casefold() for cell in record} & {name.casefold() for name in header if name}
+        if len(cells) >= 2:
+            fault = f"the row is a header, because it contains {' and '.join(sorted(cells))}"
+            raise CorpusError(f"{place(file, row)}: {fault}; leave out columns=, or delete the row")
+    for row, record in numbered:
+        if [cell.strip() for cell in record] == header:  # as in files that were joined with their headers
+            raise CorpusError(f"{place(file, row)}: the row repeats the header; delete it")
