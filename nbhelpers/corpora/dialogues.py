@@ -19,10 +19,13 @@ SENTIMENTS = ("negative", "neutral", "positive")
 DIALOGUE_COLUMNS = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID")
 
 
-def load_dialogues(folder: str | Path, *, encoding: str = "utf-8", max_chars: int = MAX_CHARS) -> DatasetDict:
+def load_dialogues(
+    folder: str | Path, *, delimiter: str | None = None, encoding: str = "utf-8", max_chars: int = MAX_CHARS
+) -> DatasetDict:
     """Load a folder with train, dev and test files in MELD's format.
 
-    The files need the columns in `DIALOGUE_COLUMNS`. Season and Episode are optional, other columns are ignored.
+    The files need the columns in `DIALOGUE_COLUMNS`. Season and Episode are optional, other columns are ignored. Pass
+    `delimiter` if they are separated by another character than a comma (.csv) or a tab (.tsv).
 
     The result has the columns text and speaker (string), emotion (ClassLabel with EMOTIONS), sentiment (ClassLabel with
     SENTIMENTS), dialogue_id, utterance_id, and season and episode if the files have them (int64). Rows are sorted by
@@ -39,7 +42,7 @@ def load_dialogues(folder: str | Path, *, encoding: str = "utf-8", max_chars: in
     splits = {}
     files = split_files(Path(folder))
     for split, path in files.items():
-        table = read(path, encoding)
+        table = read(path, encoding, delimiter=delimiter)
         if split == "train":
             table.notes.extend(unread_files(Path(folder), files))
         require_columns(table, DIALOGUE_COLUMNS, "rename your columns, or use load_table for texts without dialogues")

@@ -12,10 +12,11 @@ from .dialogues import load_dialogues, load_meld
 from .errors import CorpusError, missing
 from .hub import load_hub
 from .parsing import DELIMITERS
-from .readers import split_files
+from .readers import COMPRESSED, split_files
 from .tables import load_table
 
 OWN = ("dialogues", "reviews")  # in DATA, written for this course
+FILE_SUFFIXES = (*DELIMITERS, *COMPRESSED, ".txt", ".json", ".xls", ".xlsx", ".parquet")  # never those of a Hub name
 
 
 def data_folder(package: Path) -> Path:
@@ -61,6 +62,6 @@ def load(name: str | Path, **options: Any) -> DatasetDict:
     if path.exists():
         return load_table(path, **options)
     # A misspelled path must not become a question to the Hub, whose error would be misleading
-    if isinstance(name, Path) or path.suffix in (*DELIMITERS, ".txt") or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+    if isinstance(name, Path) or path.suffix.lower() in FILE_SUFFIXES or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise missing(path)
     return load_hub(name, **options)

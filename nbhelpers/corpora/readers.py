@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from .encodings import decode
 from .errors import CorpusError, missing, place, require_distinct
 from .meld import compare_with_official
-from .parsing import DELIMITERS, csv_records, json_lines
+from .parsing import DELIMITERS, SEPARATORS, csv_records, json_lines, probable_delimiter
 
 # The names of the splits in files and on the Hub, and ours
 SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "val": "dev", "test": "test"}
@@ -19,6 +19,15 @@ SPLIT_FILE = re.compile(rf"({'|'.join(SPLITS)})(_sent_emo)?\.(csv|tsv|jsonl)", r
 SIMILAR_FILE = re.compile(
     r"(train(ing)?|dev|val(id(ation)?)?|test(ing)?|eval(uation)?)([^a-z].*)?\.(csv|tsv|jsonl)(\.\w+)?", re.IGNORECASE
 )
+
+COMPRESSED = (".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz")
+FIRST_BYTES = {  # of files that got the wrong suffix
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip archive or an Excel file",
+    b"\xfd7zXZ\0": "an xz file",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an Excel file",
+}
 
 Part = TypeVar("Part")
 
@@ -45,6 +54,9 @@ def split_files(folder: Path) -> dict[str, Path]:
             if other != path:
                 raise CorpusError(f"{folder} has both {other.name} and {path.name} for one split; keep one of them")
     if "train" not in files:
+        for path in sorted(folder.glob("[Tt]rain*")):
+            if path.suffix.lower() in COMPRESSED:
+                raise CorpusError(f"{folder} has {path.name}, which is compressed; unpack it")
         names = "train.csv, train.tsv, train.jsonl or train_sent_emo.csv"
         raise CorpusError(f"{folder} has no {names}; give one file such a name")
     return {split: files[split] for split in ("train", "dev", "test") if split in files}
@@ -76,32 +88,64 @@ def by_split(parts: Mapping[str, Part], where: str, advice: str = "keep one of t
     return {split: parts[name] for split, name in names.items()}
 
 
-def read(path: Path, encoding: str, quotes: bool = True, columns: Sequence[str] | None = None) -> Table:
+def read(
+    path: Path,
+    encoding: str,
+    quotes: bool = True,
+    columns: Sequence[str] | None = None,
+    delimiter: str | None = None,
+) -> Table:
     """Read one file. If it has no header, `columns` are the names of its columns."""
-    file, suffix = path.name, path.suffix.lower()
-    if path.is_dir():
-        raise CorpusError(f"{path} is a folder, but a file is needed; pass a .csv, .tsv or .jsonl file in it")
-    if not path.is_file():
-        raise missing(path)
-    if suffix not in DELIMITERS:
-        hint = " (if tabs separate the columns, rename it to .tsv)" if suffix == ".txt" else ""
-        raise CorpusError(f"{file}: suffix {suffix!r} is not supported{hint}; save the table as .csv, .tsv or .jsonl")
-    content = path.read_bytes()
+    file, content = path.name, content_of(path)
     text, notes = decode(file, content, encoding, quotes), compare_with_official(file, content)
     if text.startswith("\ufeff"):  # it would become an invisible part of the first column's name
         text = text[1:]
         notes.append("byte order mark removed")
     if not text.strip():
         raise CorpusError(f"{file} is empty; check that it was saved and copied completely")
-    if suffix == ".jsonl":
+    if path.suffix.lower() == ".jsonl":
         return Table(file, *json_lines(file, text), notes)
-    return table_from_records(file, csv_records(file, text, quotes), columns, notes)
+    used = delimiter or DELIMITERS[path.suffix.lower()]
+    try:
+        return table_from_records(file, csv_records(file, text, quotes, delimiter=used), columns, notes)
+    except CorpusError as error:
+        # With another separator, the error is about fields or quotation marks, and its advice would not help
+        fitting = probable_delimiter(file, text, quotes, used, len(columns) if columns else None)
+        if fitting is None:
+            raise
+        fault = f"{SEPARATORS[fitting]} separates the columns, not {SEPARATORS.get(used, repr(used))}"
+        raise CorpusError(f"{file}: {fault}; pass delimiter={fitting!r}") from error
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a file. A folder, a compressed file and a file of another kind raise CorpusError."""
+    file, suffix = path.name, path.suffix.lower()
+    if path.is_dir():
+        raise CorpusError(f"{path} is a folder, but a file is needed; pass a .csv, .tsv or .jsonl file in it")
+    if not path.is_file():
+        raise missing(path)
+    if suffix in COMPRESSED:
+        raise CorpusError(f"{file} is compressed; unpack it and pass the .csv, .tsv or .jsonl file in it")
+    if suffix not in DELIMITERS:
+        hint = " (if tabs separate the columns, rename it to .tsv)" if suffix == ".txt" else ""
+        raise CorpusError(f"{file}: suffix {suffix!r} is not supported{hint}; save the table as .csv, .tsv or .jsonl")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+    for start, kind in FIRST_BYTES.items():
+        if content.startswith(start):
+            raise CorpusError(f"{file} is {kind}, not text; unpack it or export the table as {suffix}")
+    return content
 
 
 def table_from_records(file: str, records: list[list[str]], columns: Sequence[str] | None, notes: list[str]) -> Table:
     """Turn records into columns; each must have as many fields as the header."""
     numbered = [(row, record) for row, record in enumerate(records, start=1) if record]
     header = list(columns) if columns else [name.strip() for name in numbered.pop(0)[1]]
+    if len(header) < 2:
+        advice = "a table needs texts and labels, so check what separates its columns"
+        raise CorpusError(f"{file} has only the column {header[0]!r:.60}; {advice}")
     require_distinct(header, f"{file}, header")
     require_no_header(file, numbered, header, bool(columns))
     if not numbered:

@@ -19,6 +19,7 @@ def load_table(
     labels: Sequence[str | int] | None = None,
     *,
     columns: Sequence[str] | None = None,
+    delimiter: str | None = None,
     quotes: bool = True,
     encoding: str = "utf-8",
     max_chars: int = MAX_CHARS,
@@ -34,6 +35,7 @@ def load_table(
         label_column: the column with the labels, which are names, or ids from 0 on.
         labels: the names of the classes in the order of their ids; by default, the names in the file, sorted.
         columns: the names of the columns, for a CSV or TSV file without a header row.
+        delimiter: the character that separates the columns; by default a comma in .csv and a tab in .tsv.
         quotes: False if quotation marks are plain characters, as in most TSV files of shared tasks.
         encoding: the encoding of the files.
         max_chars: the longest text that is accepted.
@@ -56,7 +58,7 @@ def load_table(
         notes = unread_files(Path(path), files)
     else:
         files = {"train": Path(path)}
-    tables = {split: read(file, encoding, quotes, columns) for split, file in files.items()}
+    tables = {split: read(file, encoding, quotes, columns, delimiter) for split, file in files.items()}
     for table in tables.values():
         require_columns(
             table, (text_column, label_column), "pass text_column= and label_column=, or columns= if there is no header"
