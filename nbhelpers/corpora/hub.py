@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 from datasets import ClassLabel, DatasetDict, load_dataset
 
 from .building import classification_data
 from .errors import CorpusError
+from .labels import Labels
 from .readers import Table, by_split
 from .validation import MAX_CHARS, require_columns
 
@@ -17,7 +17,7 @@ def load_hub(
     name: str,
     text_column: str = "text",
     label_column: str = "label",
-    labels: Sequence[str | int] | None = None,
+    labels: Labels | None = None,
     *,
     config: str | None = None,
     revision: str | None = None,
@@ -45,7 +45,7 @@ def load_hub(
         feature, values = part.features[label_column], table.columns[label_column]
         if isinstance(feature, ClassLabel):
             # The order of the Hub's names gives the ids. -1 is its value for a label that is not published
-            labels = labels or feature.names
+            labels = feature.names if labels is None else labels
             table.columns[label_column] = [None if v in (None, -1) else feature.int2str(v) for v in values]
         if not any(value not in (None, -1) for value in values):
             notes.append(f"split {split} is left out because it has no labels")

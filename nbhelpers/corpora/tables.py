@@ -8,6 +8,7 @@ from pathlib import Path
 from datasets import DatasetDict
 
 from .building import classification_data
+from .labels import Labels
 from .readers import by_split, read, split_files, unread_files
 from .validation import MAX_CHARS, require_columns
 
@@ -16,7 +17,7 @@ def load_table(
     path: str | Path | Mapping[str, str | Path],
     text_column: str = "text",
     label_column: str = "label",
-    labels: Sequence[str | int] | None = None,
+    labels: Labels | None = None,
     *,
     columns: Sequence[str] | None = None,
     delimiter: str | None = None,
@@ -33,7 +34,9 @@ def load_table(
         path: a file, a folder with train, dev and test files, or a dict from the name of a split to its file.
         text_column: the column with the texts.
         label_column: the column with the labels, which are names, or ids from 0 on.
-        labels: the names of the classes in the order of their ids; by default, the names in the file, sorted.
+        labels: the names of the classes in the order of their ids; by default, the names in the file, sorted. A dict
+            gives the class of each label in the file, such as {1: "bad", 2: "good"} for ids that start at 1, or
+            {"Pos": "pos", "pos": "pos", "neg": "neg"} for labels that mean the same.
         columns: the names of the columns, for a CSV or TSV file without a header row.
         delimiter: the character that separates the columns; by default a comma in .csv and a tab in .tsv.
         quotes: False if quotation marks are plain characters, as in most TSV files of shared tasks.

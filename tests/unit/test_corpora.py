@@ -113,7 +113,7 @@ def test_deeply_nested_json_is_refused(tmp_path):
 def test_many_classes_are_not_all_listed(tmp_path):
     rows = "".join(f"t{i},class_{i:02}\n" for i in range(77))
     files = {
-        "train": write(tmp_path / "a.csv", "text,label\n" + rows),
+        "train": write(tmp_path / "a.csv", "text,label\n" + rows * 2),
         "test": write(tmp_path / "b.csv", "text,label\na,klass_07\n"),
     }
     message = error_message(load_table, files)
@@ -216,7 +216,7 @@ def test_byte_order_mark_and_blank_rows_are_reported(tmp_path):
         (["1", "0", "1"], [1, 0], ["1", "0"], [0, 1, 0]),
         (["0", "1", "3"], ["a", "b", "c", "d"], ["a", "b", "c", "d"], [0, 1, 3]),
         (["0", "1", "3"], [0, 1, 3], ["0", "1", "3"], [0, 1, 2]),
-        ([str(i) for i in range(12)], None, [str(i) for i in range(12)], list(range(12))),
+        ([str(i) for i in range(12)] * 2, None, [str(i) for i in range(12)], [*range(12), *range(12)]),
     ],
 )
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
