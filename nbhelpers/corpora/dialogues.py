@@ -8,6 +8,7 @@ from typing import Any
 
 from datasets import DatasetDict
 
+from .arguments import check_arguments, path_of
 from .building import to_dataset
 from .errors import TWO_CLASSES, CorpusError, place
 from .meld import MELD_SHA256, download, meld_folder
@@ -39,12 +40,14 @@ def load_dialogues(
     ...     load_dialogues(folder)["train"]["text"][:]
     ['Who is it?', 'Hi!']
     """
+    check_arguments(delimiter=delimiter, encoding=encoding, max_chars=max_chars)
+    folder = Path(path_of("folder", folder))
+    files = split_files(folder)
     splits = {}
-    files = split_files(Path(folder))
     for split, path in files.items():
         table = read(path, encoding, delimiter=delimiter)
         if split == "train":
-            table.notes.extend(unread_files(Path(folder), files))
+            table.notes.extend(unread_files(folder, files))
         require_columns(table, DIALOGUE_COLUMNS, "rename your columns, or use load_table for texts without dialogues")
         data, changes = turn_columns(table, max_chars)
         if split == "train" and len(set(data["emotion"])) == 1:

@@ -6,6 +6,7 @@ import os
 
 from datasets import ClassLabel, DatasetDict, load_dataset
 
+from .arguments import check_arguments
 from .building import classification_data
 from .errors import CorpusError
 from .labels import Labels
@@ -33,6 +34,14 @@ def load_hub(
 
     >>> data = load_hub("dair-ai/emotion", config="split")  # doctest: +SKIP
     """
+    check_arguments(
+        name=name,
+        text_column=text_column,
+        label_column=label_column,
+        config=config,
+        revision=revision,
+        max_chars=max_chars,
+    )
     try:
         loaded = load_dataset(name, config, revision=revision)
     except (OSError, RuntimeError, ValueError) as error:

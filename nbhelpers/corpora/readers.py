@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,9 +44,9 @@ class Table(NamedTuple):
 
 def split_files(folder: Path) -> dict[str, Path]:
     """Return a dict from split to file. A folder without a train file is an error."""
-    if folder.is_file():
+    if os.path.isfile(folder):
         raise CorpusError(f"{folder} is a file, but a folder is needed; pass the folder that contains it")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise missing(folder)
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):  # sorted, so that a message is the same on all file systems
@@ -120,9 +121,9 @@ def read(
 def content_of(path: Path) -> bytes:
     """Return the bytes of a file. A folder, a compressed file and a file of another kind raise CorpusError."""
     file, suffix = path.name, path.suffix.lower()
-    if path.is_dir():
+    if os.path.isdir(path):
         raise CorpusError(f"{path} is a folder, but a file is needed; pass a .csv, .tsv or .jsonl file in it")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise missing(path)
     if suffix in COMPRESSED:
         raise CorpusError(f"{file} is compressed; unpack it and pass the .csv, .tsv or .jsonl file in it")

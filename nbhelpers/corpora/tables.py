@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets import DatasetDict
 
+from .arguments import check_arguments, is_text, names_of, path_of, shown
 from .building import classification_data
+from .errors import CorpusError
 from .labels import Labels
 from .readers import by_split, read, split_files, unread_files
 from .validation import MAX_CHARS, require_columns
@@ -53,15 +56,17 @@ def load_table(
     >>> data["train"][1], data["train"].features["label"].names
     ({'text': '"bad" is no word for it', 'label': 0}, ['neg', 'pos'])
     """
-    notes: list[str] = []
-    if isinstance(path, Mapping):  # for files whose names say nothing about the split
-        files = by_split({split: Path(file) for split, file in path.items()}, "the dict of files")
-    elif Path(path).is_dir():
-        files = split_files(Path(path))
-        notes = unread_files(Path(path), files)
-    else:
-        files = {"train": Path(path)}
-    tables = {split: read(file, encoding, quotes, columns, delimiter) for split, file in files.items()}
+    check_arguments(
+        text_column=text_column,
+        label_column=label_column,
+        delimiter=delimiter,
+        quotes=quotes,
+        encoding=encoding,
+        max_chars=max_chars,
+    )
+    names = None if columns is None else names_of("columns", columns)
+    files, notes = files_of_splits(path)
+    tables = {split: read(file, encoding, quotes, names, delimiter) for split, file in files.items()}
     for table in tables.values():
         require_columns(
             table, (text_column, label_column), "pass text_column= and label_column=, or columns= if there is no header"
@@ -69,3 +74,21 @@ def load_table(
     if "train" in tables:
         tables["train"].notes.extend(notes)
     return classification_data(tables, text_column, label_column, labels, max_chars)
+
+
+def files_of_splits(path: str | Path | Mapping[str, str | Path]) -> tuple[dict[str, Path], list[str]]:
+    """Return a dict from split to file, and notes about files that are not read."""
+    if isinstance(path, Mapping):  # for files whose names say nothing about the split
+        advice = "pass a dict such as {'train': 'a.csv'}"
+        if not path:
+            raise CorpusError(f"the dict of files is empty; {advice}")
+        for split in path:
+            if not is_text(split):
+                raise CorpusError(f"{shown(split)} is not the name of a split; {advice}")
+        files = {split: Path(path_of(f"path[{split!r}]", file)) for split, file in path.items()}
+        return by_split(files, "the dict of files"), []
+    folder = Path(path_of("path", path))
+    if not os.path.isdir(folder):
+        return {"train": folder}, []
+    files = split_files(folder)
+    return files, unread_files(folder, files)
