@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from datasets import ClassLabel, DatasetDict, load_dataset
 
@@ -74,8 +75,11 @@ def explain(error: Exception) -> str:
         return fault + "download its files and use load_table"
     if isinstance(error, ConnectionError):
         reason = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else "the Hub cannot be reached"
-        fault = f"is not a local file, and {reason}; go online, set HF_ENDPOINT to a mirror, or download the files"
-        return fault + " elsewhere and use load_table"
+        fault = (
+            f"is not in the folder {Path.cwd()}, and {reason}; pass a full path, go online, set HF_ENDPOINT to a mirror"
+        )
+        return fault + ", or download the files elsewhere and use load_table"
     if isinstance(error, FileNotFoundError):  # the Hub gives the same error for a private data set
-        return "is neither a local file nor on the Hub; check the spelling, or log in if the data set is private"
+        fault = f"is neither in the folder {Path.cwd()} nor on the Hub"
+        return fault + "; check the spelling, pass a full path, or log in if the data set is private"
     return f"{message[:300]}; check config= and revision="

@@ -306,19 +306,22 @@ def test_hub_data_with_string_labels_and_with_errors(monkeypatch):
     ("error", "message"),
     [
         (RuntimeError("Dataset scripts are no longer supported, but found x.py"), "needs a loading script, which `datasets` no"),
-        (ConnectionError("Couldn't reach 'x' on the Hub (LocalEntryNotFoundError)"), "the Hub cannot be reached; go online, set HF_END"),
-        (datasets.exceptions.DatasetNotFoundError("Dataset 'x' doesn't exist"), "is neither a local file nor on the Hub; check the spelling"),
+        (ConnectionError("Couldn't reach 'x' on the Hub (LocalEntryNotFoundError)"), "the Hub cannot be reached; pass a full path, go online, set HF_ENDPOINT"),
+        (datasets.exceptions.DatasetNotFoundError("Dataset 'x' doesn't exist"), "nor on the Hub; check the spelling, pass a full path, or log in"),
         (ValueError("Config name is missing.\nPlease pick one among: ['a', 'b']"), "Please pick one among: ['a', 'b']; check config= and"),
     ],
 )  # fmt: skip
-def test_error_messages_of_the_hub(monkeypatch, error, message):
+def test_error_messages_of_the_hub(tmp_path, monkeypatch, error, message):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
 
     def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(corpora.hub, "load_dataset", fail)
+    monkeypatch.chdir(tmp_path)
     text = error_message(load, "some/thing")
+    if isinstance(error, OSError):  # a relative path is looked for where Python was started
+        assert f" in the folder {tmp_path}" in text
     assert text.startswith("some/thing: ")
     assert message in text
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
