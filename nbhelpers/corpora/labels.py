@@ -48,7 +48,7 @@ def require_classes(table: Table, column: str, found: Sequence[str]) -> None:
                 advice = "turn the numbers into a few classes, or pass labels=[...] if each number is a class"
                 raise CorpusError(f"{place(table.file, row)}: {fault}; {advice}")
     if len(set(found)) == len(found) >= FEW_ROWS:
-        fault = f"each of the {len(found)} rows has a {column} of its own"
+        fault = f"each of the {len(found)} rows has its own {column}"
         advice = "pass label_column= with the column of the classes, or labels=[...] if this is intended"
         raise CorpusError(f"{table.file}: {fault}; {advice}")
 

@@ -46,7 +46,7 @@ def test_ratings_with_decimals_are_refused_with_the_row(tmp_path):
 def test_as_many_classes_as_rows_are_refused(tmp_path, labels, suffix):
     path = table(tmp_path, labels, suffix)
     assert error_message(load, path) == (
-        f"r{suffix}: each of the {len(labels)} rows has a label of its own; pass label_column= with the column of the "
+        f"r{suffix}: each of the {len(labels)} rows has its own label; pass label_column= with the column of the "
         "classes, or labels=[...] if this is intended"
     )
     assert len(load(path, labels=labels)["train"]) == len(labels)
@@ -55,7 +55,7 @@ def test_as_many_classes_as_rows_are_refused(tmp_path, labels, suffix):
 def test_as_many_classes_as_rows_are_refused_on_the_hub(monkeypatch):
     columns = {"text": ["a"] * 9, "label": [f"id {i}" for i in range(9)]}
     monkeypatch.setattr(corpora.hub, "load_dataset", lambda *_, **__: DatasetDict(train=Dataset.from_dict(columns)))
-    assert "some/thing[train]: each of the 9 rows has a label of its own" in error_message(load, "some/thing")
+    assert "some/thing[train]: each of the 9 rows has its own label" in error_message(load, "some/thing")
 
 
 def test_one_column_for_texts_and_labels_is_refused(tmp_path, monkeypatch):
