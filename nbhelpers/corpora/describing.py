@@ -39,7 +39,8 @@ def describe(data: DatasetDict) -> pd.DataFrame:
 
     The rows are the number of rows, dialogues, speakers, rows of each class, empty and repeated texts, and so on. With
     more than 12 classes, only the largest and the smallest are listed. "also in train" counts the rows whose text is
-    also in the train split. "normalized" counts the texts that a rule changed; `loading_report` shows examples.
+    also in the train split. "normalized" counts the texts that a rule changed; `loading_report` shows examples. "notes"
+    names what may be a mistake, such as labels that differ only in case, and files of the folder that were not read.
 
     >>> from datasets import Features, Value
     >>> labels = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from .arguments import names_of
 from .errors import CorpusError, place, require_distinct
@@ -25,7 +26,7 @@ FEW_ROWS = 5  # with fewer, a file is an example, in which each row may have a c
 MAX_EXAMPLES = 3  # a note about every odd label would make the table of `describe` unreadable
 MAX_CLASSES = 12  # more need not be a mistake, if there are enough rows for them
 
-Labels = Sequence[str | int] | Mapping[str | int, str]
+Labels = Sequence[str | int] | Mapping[Any, str]
 
 
 def require_no_header_label(table: Table, column: str, found: Sequence[str]) -> None:
@@ -134,7 +135,7 @@ def class_names(
     return names, {str(i) if positions else name: i for i, name in enumerate(names)}
 
 
-def mapped_names(labels: Mapping[str | int, str]) -> tuple[list[str], dict[str, int]]:
+def mapped_names(labels: Mapping[Any, str]) -> tuple[list[str], dict[str, int]]:
     """Return the names of the classes, and the id of each label, from a dict of labels in the file and their classes.
 
     >>> mapped_names({2: "good", 1: "bad", 3: "good"})
@@ -155,5 +156,10 @@ def names_in_file(file: str, column: str, distinct: Sequence[str]) -> list[str]:
     if set(distinct) != set(names):
         listing = ", ".join(sorted(distinct, key=int))
         advice = "pass labels=[...] with a name for each id from 0 on, or with these numbers in the order you want"
+        if "0" not in distinct:
+            first = min(distinct, key=int)
+            advice = (
+                f"pass labels={{{first}: ...}} with a name for each id, or labels=[...] with these numbers in order"
+            )
         raise CorpusError(f"{file}: {column} ids {listing:.100} do not run from 0 to {len(distinct) - 1}; {advice}")
     return names

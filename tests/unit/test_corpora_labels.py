@@ -131,6 +131,15 @@ def test_ids_from_1_with_names_are_refused(tmp_path, names):
     )
 
 
+def test_ids_from_1_without_names_are_refused(tmp_path):
+    path = table(tmp_path, ["1", "2", "2"])
+    assert error_message(load, path) == (
+        "r.csv: label ids 1, 2 do not run from 0 to 1; pass labels={1: ...} with a name for each id, or labels=[...] "
+        "with these numbers in order"
+    )
+    assert load(path, labels=[2, 1])["train"].features["label"].names == ["2", "1"]
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_a_dict_names_the_class_of_each_label(tmp_path, suffix):
     path = table(tmp_path, [2, 1, 3, 1], suffix)
