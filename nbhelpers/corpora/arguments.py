@@ -23,7 +23,7 @@ def is_delimiter(value: Any) -> bool:
 
 def is_limit(value: Any) -> bool:
     """Return whether a value is a whole number above 0."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) > 0
 
 
 # argument -> its check, what it must be, and an example

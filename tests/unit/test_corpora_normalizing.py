@@ -85,8 +85,9 @@ def test_no_rule_takes_a_character_out_of_those_that_can_be_joined():
     """Otherwise normalizing a second time would remove a joiner."""
     joinable = corpora.normalizing.JOINABLE
     for code in range(0x110000):
-        if joinable.match(chr(code)):
-            assert joinable.search(normalize(f"{chr(code)}x")), hex(code)
+        char = chr(code)
+        if joinable.match(char) and not corpora.normalizing.INVISIBLE.match(char):  # those go before the joiners
+            assert joinable.search(normalize(f"{char}x")), hex(code)
 
 
 def test_every_rule_is_documented():
