@@ -66,7 +66,8 @@ class Connection(H11Protocol):
     def shutdown(self) -> None:
         super().shutdown()
         if self.cycle is not None and not self.cycle.response_started:
-            self.cycle.scope["headers"].append(CLOSE)  # uvicorn then puts it into the response
+            headers: Any = self.cycle.scope["headers"]
+            headers.append(CLOSE)  # uvicorn then puts it into the response
 
 
 def max_open_files() -> int:
