@@ -117,7 +117,10 @@ def class_names(
 ) -> tuple[list[str], dict[str, int]]:
     """Return the names of the classes, and the id of each label, as the labels are written in the file."""
     if isinstance(labels, Mapping):
-        return mapped_names(labels)
+        names, ids = mapped_names(labels)
+        # A dict from ids to names, such as id2label of transformers, also fits a file that has the names
+        fits = not set(found) & set(ids) and set(found) <= set(names)
+        return names, {name: i for i, name in enumerate(names)} if fits else ids
     distinct = sorted(set(found))
     numbers = all(re.fullmatch("[0-9]{1,9}", label) for label in distinct)
     if labels is None:

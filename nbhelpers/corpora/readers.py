@@ -172,6 +172,7 @@ def require_no_header(file: str, numbered: Sequence[tuple[int, list[str]]], head
         if len(cells) >= 2:
             fault = f"the row is a header, because it contains {' and '.join(sorted(cells))}"
             raise CorpusError(f"{place(file, row)}: {fault}; leave out columns=, or delete the row")
+    # Files that were joined with their headers have more than one
     for row, record in numbered:
-        if [cell.strip() for cell in record] == header:  # as in files that were joined with their headers
+        if record[0].strip() == header[0] and [cell.strip() for cell in record] == header:
             raise CorpusError(f"{place(file, row)}: the row repeats the header; delete it")

@@ -156,6 +156,11 @@ def test_a_dict_of_ids_from_0_leaves_the_ids(tmp_path):
     assert (train.features["label"].names, train["label"][:]) == (["neg", "pos"], [1, 0, 1])
 
 
+def test_a_dict_of_ids_names_the_classes_of_a_file_that_has_the_names(tmp_path):
+    train = load(table(tmp_path, ["pos", "neg", "pos"]), labels={1: "pos", 0: "neg"})["train"]
+    assert (train.features["label"].names, train["label"][:]) == (["neg", "pos"], [1, 0, 1])
+
+
 def test_a_dict_unites_labels_that_mean_the_same(tmp_path):
     labels = {"Pos": "pos", "pos": "pos", "neg": "neg"}
     train = load(table(tmp_path, ["Pos", "neg", "pos"]), labels=labels)["train"]
