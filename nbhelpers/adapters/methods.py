@@ -19,6 +19,7 @@ def lora(
     alpha: int = 16,
     dropout: float = 0.05,
     target_modules: Sequence[str] | str | None = None,
+    trainable_token_indices: Sequence[int] | None = None,
     **options: Any,
 ) -> peft.PeftModel:
     """Freeze the encoder and add low-rank updates (alpha / r) B A to some of its linear layers (arXiv 2106.09685).
@@ -32,6 +33,8 @@ def lora(
         dropout: probability for the inputs of the updates.
         target_modules: names of linear layers, or "all". A name means every layer whose name ends in it, so "query"
             stands for the query projection of each layer. Default: query and value.
+        trainable_token_indices: ids of tokens whose rows of the embedding are trained and saved as well. New tokens,
+            such as those of speakers, need it: their rows are random, and the encoder is frozen.
         options: further arguments of `peft.LoraConfig`, for instance use_dora=True.
 
     Returns:
@@ -45,6 +48,7 @@ def lora(
         lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules=pattern(model, target_modules, QUERY_VALUE),
+        trainable_token_indices=None if trainable_token_indices is None else [int(i) for i in trainable_token_indices],
         # without this, peft would freeze the head with the encoder and would not save it
         modules_to_save=heads(model),
         **options,

@@ -13,10 +13,12 @@ text in it has several lines. In a file without a header, the first record is ro
 line. Rows of the Hub are counted from 0.
 
 Every text is normalized (see `normalize`). `describe` counts the changes, and `loading_report` shows examples of them.
+Labels that may be a mistake, such as "Pos" beside "pos", are kept, and the notes in `describe` name them.
 
 The files: `loading` turns a name into data. `tables`, `dialogues` and `hub` each load one kind of source. `readers`
-reads one file with the help of `encodings` and `parsing`. `validation` checks the cells, `normalizing` contains the
-rules for texts, and `building` creates the data sets. `meld` downloads MELD, and `describing` shows what was loaded.
+reads one file with the help of `encodings` and `parsing`. `validation` checks the cells, `labels` finds the classes,
+`normalizing` contains the rules for texts, and `building` creates the data sets. `arguments` checks what was passed,
+`meld` downloads MELD, and `describing` shows what was loaded.
 
 Load a file of your own and look at what was changed:
 

@@ -9,25 +9,34 @@ from typing import Any
 from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo, Features, Value
 
 from .errors import TWO_CLASSES, CorpusError
+from .labels import Labels, class_names, label_notes, require_classes, require_no_header_label
 from .readers import Table
-from .validation import class_id, class_names, convert_cells, normalized_texts
+from .validation import class_id, convert_cells, label_of_cell, normalized_texts
 
 
 def classification_data(
-    tables: dict[str, Table], text: str, label: str, labels: Sequence[str | int] | None, max_chars: int
+    tables: dict[str, Table], text: str, label: str, labels: Labels | None, max_chars: int
 ) -> DatasetDict:
     """Return the columns text and label of each table; the train split defines the classes."""
+    if text == label:
+        raise CorpusError(f"text_column and label_column are both {text!r}; pass two different columns")
     if "train" not in tables:
         raise CorpusError(f"there is no train split, only {', '.join(tables)}; name one split train")
+    train = tables["train"]
+    found = convert_cells(train, label, label_of_cell)
+    require_no_header_label(train, label, found)
+    if labels is None:
+        require_classes(train, label, found)
+        train.notes.extend(label_notes(label, found))
     # A label that only dev or test has cannot be learned, so the other splits must use the names of train
-    names, ids = class_names(tables["train"], label, labels)
+    names, ids = class_names(train, label, found, labels)
     splits = {}
     for split, table in tables.items():
         texts, changes = normalized_texts(table, text, max_chars)
-        found = convert_cells(table, label, class_id, ids, "correct the row or pass labels=...")
-        if split == "train" and len(set(found)) == 1:
+        ids_of_rows = convert_cells(table, label, class_id, ids, "correct the row or pass labels=...")
+        if split == "train" and len(set(ids_of_rows)) == 1:
             raise CorpusError(f"{table.file}: every {label} is the same; {TWO_CLASSES}")
-        splits[split] = to_dataset({"text": texts, "label": found}, {"label": names}, table, changes)
+        splits[split] = to_dataset({"text": texts, "label": ids_of_rows}, {"label": names}, table, changes)
     return DatasetDict(splits)
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict
 
+from .arguments import shown
+from .errors import CorpusError
 from .normalizing import RULES
 
 MAX_CLASSES = 12  # more would make the table of `describe` too long to read
+REPORT = {"file", "notes", "normalized"}  # what `building.to_dataset` notes; other descriptions may be JSON as well
 
 
 def loading_report(dataset: Dataset) -> dict[str, Any]:
@@ -24,9 +28,10 @@ def loading_report(dataset: Dataset) -> dict[str, Any]:
     {}
     """
     try:
-        return dict(json.loads(dataset.info.description))
-    except ValueError:
+        report = json.loads(dataset.info.description)
+    except (TypeError, ValueError, RecursionError):  # a data set of other people may have any description, or None
         return {}
+    return report if isinstance(report, dict) and set(report) == REPORT else {}
 
 
 def describe(data: DatasetDict) -> pd.DataFrame:
@@ -34,7 +39,8 @@ def describe(data: DatasetDict) -> pd.DataFrame:
 
     The rows are the number of rows, dialogues, speakers, rows of each class, empty and repeated texts, and so on. With
     more than 12 classes, only the largest and the smallest are listed. "also in train" counts the rows whose text is
-    also in the train split. "normalized" counts the texts that a rule changed; `loading_report` shows examples.
+    also in the train split. "normalized" counts the texts that a rule changed; `loading_report` shows examples. "notes"
+    names what may be a mistake, such as labels that differ only in case, and files of the folder that were not read.
 
     >>> from datasets import Features, Value
     >>> labels = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
@@ -42,6 +48,7 @@ def describe(data: DatasetDict) -> pd.DataFrame:
     >>> describe(DatasetDict(train=train)).loc[["rows", "label: pos", "repeated texts"], "train"].tolist()
     [3, 2, 1]
     """
+    require_texts(data)
     facts: dict[str, dict[str, Any]] = {}
     reports = {split: loading_report(part) for split, part in data.items()}
     # A rule that changed nothing in any split would only make the table longer
@@ -50,13 +57,24 @@ def describe(data: DatasetDict) -> pd.DataFrame:
     for split, part in data.items():
         texts, report = part["text"][:], reports[split]
         facts[split] = {"rows": len(part), **counts_of_columns(part)}
-        facts[split]["empty texts"] = sum(not text.strip() for text in texts)
+        facts[split]["empty texts"] = sum(not (text or "").strip() for text in texts)
         facts[split]["repeated texts"] = len(texts) - len(set(texts))
         facts[split]["also in train"] = "-" if split == "train" else sum(text in known for text in texts)
         for rule in changed:
             facts[split][f"normalized: {rule}"] = report.get("normalized", {}).get(rule, {"texts": 0})["texts"]
         facts[split] |= {"file": report.get("file", "-"), "notes": "; ".join(report.get("notes", [])) or "-"}
     return pd.DataFrame(facts, dtype=object)
+
+
+def require_texts(data: Any) -> None:
+    """Raise CorpusError unless `data` consists of splits with a column text."""
+    if not isinstance(data, Mapping):
+        advice = "pass what `load` returns, or DatasetDict(train=...) for one split"
+        raise CorpusError(f"describe needs a DatasetDict, not {shown(data)}; {advice}")
+    for split, part in data.items():
+        if "text" not in part.features:
+            fault = f"the split {split} has no column 'text'; its columns are {', '.join(part.features)}"
+            raise CorpusError(f"{fault}; rename the column with the texts")
 
 
 def counts_of_columns(part: Dataset) -> dict[str, Any]:

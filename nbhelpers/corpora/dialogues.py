@@ -8,10 +8,11 @@ from typing import Any
 
 from datasets import DatasetDict
 
+from .arguments import check_arguments, path_of
 from .building import to_dataset
 from .errors import TWO_CLASSES, CorpusError, place
 from .meld import MELD_SHA256, download, meld_folder
-from .readers import Table, read, split_files
+from .readers import Table, read, split_files, unread_files
 from .validation import MAX_CHARS, class_id, convert_cells, normalized_texts, require_columns, whole_number
 
 EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")  # the order of MELD's own label map
@@ -19,10 +20,13 @@ SENTIMENTS = ("negative", "neutral", "positive")
 DIALOGUE_COLUMNS = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID")
 
 
-def load_dialogues(folder: str | Path, *, encoding: str = "utf-8", max_chars: int = MAX_CHARS) -> DatasetDict:
+def load_dialogues(
+    folder: str | Path, *, delimiter: str | None = None, encoding: str = "utf-8", max_chars: int = MAX_CHARS
+) -> DatasetDict:
     """Load a folder with train, dev and test files in MELD's format.
 
-    The files need the columns in `DIALOGUE_COLUMNS`. Season and Episode are optional, other columns are ignored.
+    The files need the columns in `DIALOGUE_COLUMNS`. Season and Episode are optional, other columns are ignored. Pass
+    `delimiter` if they are separated by another character than a comma (.csv) or a tab (.tsv).
 
     The result has the columns text and speaker (string), emotion (ClassLabel with EMOTIONS), sentiment (ClassLabel with
     SENTIMENTS), dialogue_id, utterance_id, and season and episode if the files have them (int64). Rows are sorted by
@@ -36,9 +40,14 @@ def load_dialogues(folder: str | Path, *, encoding: str = "utf-8", max_chars: in
     ...     load_dialogues(folder)["train"]["text"][:]
     ['Who is it?', 'Hi!']
     """
+    check_arguments(delimiter=delimiter, encoding=encoding, max_chars=max_chars)
+    folder = Path(path_of("folder", folder))
+    files = split_files(folder)
     splits = {}
-    for split, path in split_files(Path(folder)).items():
-        table = read(path, encoding)
+    for split, path in files.items():
+        table = read(path, encoding, delimiter=delimiter)
+        if split == "train":
+            table.notes.extend(unread_files(folder, files))
         require_columns(table, DIALOGUE_COLUMNS, "rename your columns, or use load_table for texts without dialogues")
         data, changes = turn_columns(table, max_chars)
         if split == "train" and len(set(data["emotion"])) == 1:

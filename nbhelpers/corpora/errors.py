@@ -27,9 +27,14 @@ def place(file: str, row: int) -> str:
 def missing(path: Path) -> CorpusError:
     """Return the error for a path that does not exist, with the names of similar files beside it."""
     # Most missing files are misspelled or have another suffix
-    near = difflib.get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [])
+    near = difflib.get_close_matches(path.name, os.listdir(path.parent) if os.path.isdir(path.parent) else [])
     advice = f"did you mean {' or '.join(near)}?" if near else "check the path"
-    return CorpusError(f"{path} does not exist; {advice}")
+    return CorpusError(f"{shortened(path)} does not exist; {advice}")
+
+
+def shortened(path: Path) -> str:
+    """Return a path as a string; of a very long one, which is probably no path but a text, only the beginning."""
+    return str(path) if len(str(path)) <= 300 else f"{str(path)[:100]}..."
 
 
 def require_distinct(names: Sequence[str], where: str) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from pathlib import Path
 
 from datasets import ClassLabel, DatasetDict, load_dataset
 
+from .arguments import check_arguments
 from .building import classification_data
 from .errors import CorpusError
-from .readers import SPLITS, Table
+from .labels import Labels
+from .readers import Table, by_split
 from .validation import MAX_CHARS, require_columns
 
 
@@ -17,7 +19,7 @@ def load_hub(
     name: str,
     text_column: str = "text",
     label_column: str = "label",
-    labels: Sequence[str | int] | None = None,
+    labels: Labels | None = None,
     *,
     config: str | None = None,
     revision: str | None = None,
@@ -33,25 +35,35 @@ def load_hub(
 
     >>> data = load_hub("dair-ai/emotion", config="split")  # doctest: +SKIP
     """
+    check_arguments(
+        name=name,
+        text_column=text_column,
+        label_column=label_column,
+        config=config,
+        revision=revision,
+        max_chars=max_chars,
+    )
     try:
         loaded = load_dataset(name, config, revision=revision)
     except (OSError, RuntimeError, ValueError) as error:
         raise CorpusError(f"{name}: {explain(error)}") from error
-    tables, notes = {}, []
+    tables: dict[str, Table] = {}
+    notes = []
     for split, part in loaded.items():
         table = Table(f"{name}[{split}]", range(len(part)), {column: part[column][:] for column in part.features}, [])
         require_columns(table, (text_column, label_column), "pass text_column= and label_column=")
         feature, values = part.features[label_column], table.columns[label_column]
         if isinstance(feature, ClassLabel):
             # The order of the Hub's names gives the ids. -1 is its value for a label that is not published
-            labels = labels or feature.names
+            labels = feature.names if labels is None else labels
             table.columns[label_column] = [None if v in (None, -1) else feature.int2str(v) for v in values]
         if not any(value not in (None, -1) for value in values):
             notes.append(f"split {split} is left out because it has no labels")
         else:
-            tables[SPLITS.get(split, split)] = table
+            tables[str(split)] = table  # `datasets` has a type of its own for names of splits
     for table in tables.values():
         table.notes.extend(notes)
+    tables = by_split(tables, name, "download its files and pass load_table a dict with one of them")
     return classification_data(tables, text_column, label_column, labels, max_chars)
 
 
@@ -63,8 +75,11 @@ def explain(error: Exception) -> str:
         return fault + "download its files and use load_table"
     if isinstance(error, ConnectionError):
         reason = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else "the Hub cannot be reached"
-        fault = f"is not a local file, and {reason}; go online, set HF_ENDPOINT to a mirror, or download the files"
-        return fault + " elsewhere and use load_table"
+        fault = (
+            f"is not in the folder {Path.cwd()}, and {reason}; pass a full path, go online, set HF_ENDPOINT to a mirror"
+        )
+        return fault + ", or download the files elsewhere and use load_table"
     if isinstance(error, FileNotFoundError):  # the Hub gives the same error for a private data set
-        return "is neither a local file nor on the Hub; check the spelling, or log in if the data set is private"
+        fault = f"is neither in the folder {Path.cwd()} nor on the Hub"
+        return fault + "; check the spelling, pass a full path, or log in if the data set is private"
     return f"{message[:300]}; check config= and revision="

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -68,8 +69,11 @@ def download(file: str, folder: Path) -> None:
         except OSError as error:
             # Errors of the network have no number: they come from `requests`, not from the operating system
             if error.errno is not None:
-                advice = "set NBHELPERS_CACHE to a folder of your own"
-                raise CorpusError(f"cannot write to {folder}: {error}; {advice}") from error
+                full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+                advice = "on a disk with more room" if full else "of your own"
+                raise CorpusError(
+                    f"cannot write to {folder}: {error}; set NBHELPERS_CACHE to a folder {advice}"
+                ) from error
             faults.append(f"{url} ({cause(error)})")
         except ValueError:  # what pooch raises for a wrong digest
             faults.append(f"{url} (not the published file)")

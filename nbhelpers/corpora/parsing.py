@@ -12,17 +12,20 @@ from typing import Any
 from .errors import CorpusError, place, require_distinct
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": "\n"}
+SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 CSV_LOCK = threading.Lock()  # the csv module has one field size limit for all threads
 
 
-def csv_records(file: str, text: str, quotes: bool, strict: bool = True) -> list[list[str]]:
+def csv_records(
+    file: str, text: str, quotes: bool, strict: bool = True, delimiter: str | None = None
+) -> list[list[str]]:
     """Return the records of a CSV or TSV text. A blank line gives an empty record, so positions are row numbers.
 
     >>> csv_records("a.csv", 'text,label\\n\\n"one, two",x\\n', quotes=True)
     [['text', 'label'], [], ['one, two', 'x']]
     """
     records: list[list[str]] = []
-    style: dict[str, Any] = {"delimiter": DELIMITERS[Path(file).suffix.lower()], "strict": strict}
+    style: dict[str, Any] = {"delimiter": delimiter or DELIMITERS[Path(file).suffix.lower()], "strict": strict}
     style["quoting"] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     with CSV_LOCK:
         # The default limit would end with an error of the csv module; `max_chars` refuses long texts with a better one
@@ -39,6 +42,23 @@ def csv_records(file: str, text: str, quotes: bool, strict: bool = True) -> list
         finally:
             csv.field_size_limit(limit)
     return records
+
+
+def probable_delimiter(file: str, text: str, quotes: bool, used: str, num_columns: int | None = None) -> str | None:
+    """Return the separator that fits a table better than the one used; None if no other one does.
+
+    A separator fits if at least nine of ten records have `num_columns` fields, or as many as the first record has.
+
+    >>> probable_delimiter("a.csv", "text;label\\nGood, really;1\\nBad;0\\n", quotes=True, used=",")
+    ';'
+    """
+    shares: dict[str, float] = {}
+    for delimiter in dict.fromkeys((used, *SEPARATORS)):
+        records = [record for record in csv_records(file, text, quotes, strict=False, delimiter=delimiter) if record]
+        width = num_columns or len(records[0])
+        shares[delimiter] = sum(len(record) == width for record in records) / len(records) if width > 1 else 0.0
+    best = max(shares, key=lambda delimiter: shares[delimiter])  # the one used if several fit equally well
+    return best if best != used and shares[best] >= 0.9 else None
 
 
 def json_lines(file: str, text: str) -> tuple[list[int], dict[str, list[Any]]]:

@@ -1,4 +1,4 @@
-"""Check the cells of a table: texts, labels, whole numbers and the names of the classes."""
+"""Check the cells of a table: texts, labels and whole numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .errors import CorpusError, place, require_distinct
+from .errors import CorpusError, place
 from .normalizing import RULES, normalize
 from .readers import Table
 
@@ -83,22 +83,3 @@ def normalized_texts(table: Table, column: str, max_chars: int) -> tuple[list[st
             old, new = min(pairs, key=lambda pair: len(pair[0]))
             changes[name] = {"texts": len(pairs), "before": old[:200], "after": new[:200]}
     return texts, changes
-
-
-def class_names(table: Table, column: str, labels: Sequence[str | int] | None) -> tuple[list[str], dict[str, int]]:
-    """Return the names of the classes, and the id of each label, as the labels are written in the file."""
-    found = sorted(set(convert_cells(table, column, label_of_cell)))
-    numbers = all(re.fullmatch("[0-9]{1,9}", label) for label in found)
-    names = found if labels is None else [str(label) for label in labels]
-    if labels is None and numbers:
-        names = [str(i) for i in range(len(found))]  # "10" comes after "9", not after "1" as in `found`
-        if set(found) != set(names):
-            listing = ", ".join(sorted(found, key=int))
-            advice = "pass labels=[...] with a name for each id from 0 on, or with these numbers in the order you want"
-            raise CorpusError(
-                f"{table.file}: {column} ids {listing:.100} do not run from 0 to {len(found) - 1}; {advice}"
-            )
-    require_distinct(names, "labels")
-    # Numbers in the file that are not among `labels` are ids, and `labels` gives their names
-    positions = numbers and not set(found) <= set(names)
-    return names, {str(i) if positions else name: i for i, name in enumerate(names)}

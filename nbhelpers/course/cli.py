@@ -6,6 +6,7 @@ when it is called: `nbhelpers list` should not wait for torch.
 
 from __future__ import annotations
 
+import os
 import signal
 from enum import StrEnum
 from functools import partial
@@ -13,19 +14,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nbhelpers.course import lessons as course
+from nbhelpers.course.command.screen import make_screen, replace_what_cannot_be_shown
 from nbhelpers.course.errors import CourseError
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help texts may contain brackets
     help="The notebook course on fine-tuning encoders.",
 )
-screen = Console()
+screen = make_screen()
 ProfileOption = Annotated[str, typer.Option(help="A set of parameters from notebooks/profiles.yml.")]
 
 
@@ -106,7 +108,10 @@ def export_model(
     to: Annotated[Format, typer.Option(help="The format.")] = Format.onnx,
     quantize: Annotated[Quantize | None, typer.Option(help="Round the weights to 8 bits.")] = None,
     output: Annotated[Path | None, typer.Option(help="The new folder; default: MODEL_onnx.")] = None,
-    dev: Annotated[str | None, typer.Option(help="A corpus to compare on; default: the model's own.")] = None,
+    dev: Annotated[
+        str | None,
+        typer.Option(help="A corpus with a dev split, or one file, to compare on; default: the model's own."),
+    ] = None,
     encoder: Annotated[str | None, typer.Option(help="What an adapter was trained on, if not as noted.")] = None,
     force: Annotated[bool, typer.Option(help="Keep what agrees with the original on too few labels.")] = False,
 ) -> None:
@@ -114,7 +119,7 @@ def export_model(
     from nbhelpers.course import deploy
     from nbhelpers.course.command.tables import print_export
 
-    output = output or model.with_name(f"{model.resolve().name}_{to}")
+    output = output or beside(model, str(to))
     with screen.status("exporting and comparing ..."):
         table = deploy.export_folder(model, output, int8=quantize is not None, corpus=dev, encoder=encoder, force=force)
     print_export(table, screen)
@@ -147,27 +152,37 @@ def exported_small_model() -> Path:
     with Progress(*columns, console=screen, transient=True) as progress:
         task = progress.add_task("training a small model, once", total=1)
         trained = deploy.small_model(lambda share: progress.update(task, completed=share))
-    exported = trained.with_name(f"{trained.name}_onnx")
-    if not exported.is_dir():
-        deploy.export_folder(trained, exported)
-    return exported
+    exported = beside(trained, Format.onnx)
+    return deploy.make_once(exported, lambda: deploy.export_folder(trained, exported))
+
+
+def beside(model: Path, suffix: str) -> Path:
+    """Where a model's export goes by default: beside its folder, also when this is given as "." or "..".
+
+    >>> beside(Path("models/mine"), "onnx") == Path.cwd() / "models" / "mine_onnx"
+    True
+    """
+    # not `resolve`: the export of a link belongs beside the link, under its name
+    folder = Path(os.path.abspath(model))
+    return folder.parent / f"{folder.name}_{suffix}"
 
 
 def main() -> None:
     """The command's entry point. A wrong request ends with one sentence and exit code 2, Ctrl+C with 130."""
     # SIGTERM, as systems send it at shutdown, then ends kernels and runs as Ctrl+C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    replace_what_cannot_be_shown()
     try:
         app()
     except SystemExit as stop:
         if stop.code == 130:  # what typer makes of a KeyboardInterrupt
-            Console(stderr=True).print("stopped; no process was left behind")
+            make_screen(stderr=True).print("stopped; no process was left behind")
         raise
     except ValueError as error:
         # Our own errors tell the user what to do. Any other one is a fault whose traceback is needed.
         if not type(error).__module__.startswith("nbhelpers."):
             raise
-        Console(stderr=True).print(f"nbhelpers: {error}", markup=False, highlight=False, soft_wrap=True)
+        make_screen(stderr=True).print(f"nbhelpers: {error}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from huggingface_hub import constants, try_to_load_from_cache
 
 from nbhelpers import corpora, encoders, environment
 from nbhelpers.course import lessons
+
+# of the files in each line, a cached encoder has at least one
+ENCODER_FILES = (("config.json",), ("model.safetensors", "model.safetensors.index.json"))
 
 
 def facts() -> dict[str, Any]:
@@ -45,21 +50,38 @@ def data_gap(corpus: str) -> str:
     """What keeps a corpus from being read at once, or ""."""
     if corpus != "meld" or has_meld():
         return ""
-    return "MELD (will be downloaded)"
+    # `corpora.load_meld` does not download into a folder that somebody else keeps
+    return f"MELD (not in {corpora.meld_folder()})" if os.environ.get("NBHELPERS_DATA") else "MELD (will be downloaded)"
 
 
 def has_meld() -> bool:
     """Whether MELD's three files are where `corpora.load_meld` looks first."""
-    return all((corpora.meld_folder() / file).is_file() for file in corpora.MELD_SHA256)
+    return not absent_meld_files()
+
+
+def absent_meld_files() -> list[str]:
+    """Those of MELD's three files that are not where `corpora.load_meld` looks first."""
+    return [file for file in corpora.MELD_SHA256 if not (corpora.meld_folder() / file).is_file()]
 
 
 def encoder_gap(name: str) -> str:
     """What keeps an encoder from being loaded at once, or ""."""
     if name == encoders.EMBEDDED:
         return "" if importlib.util.find_spec(encoders.EMBEDDED_PACKAGE) else "the embedded encoder"
-    if Path(name).is_dir() or try_to_load_from_cache(name, "config.json") is not None:
+    if Path(name).is_dir() or all(map(partial(is_cached, name), ENCODER_FILES)):
         return ""
-    return f"{name} (will be downloaded)"
+    return f"{name} (not in the cache, and HF_HUB_OFFLINE is set)" if offline() else f"{name} (will be downloaded)"
+
+
+def is_cached(name: str, files: Sequence[str]) -> bool:
+    """Whether one of these files of a model is in the cache of huggingface_hub."""
+    # for a file that the Hub does not have, the cache gives an object of another type
+    return any(isinstance(try_to_load_from_cache(name, file), str) for file in files)
+
+
+def offline() -> bool:
+    """Whether huggingface_hub was told to ask no server."""
+    return bool(constants.HF_HUB_OFFLINE)
 
 
 def missing() -> list[str]:
@@ -70,14 +92,24 @@ def missing() -> list[str]:
     if not importlib.util.find_spec("jupyterlab"):
         advice.append('JupyterLab is not installed: pip install -e ".[course]"')
     if not has_meld():
-        advice.append(
-            "MELD is not on this machine. The meld and gpu profiles download it (1.5 MB) when they run. Without a "
-            "network, put its three csv files into a folder meld, and set NBHELPERS_DATA to the folder that holds it."
-        )
+        advice.append(meld_advice())
     if environment.best_device().type == "cpu":
         advice.append("There is no GPU: smoke, default and meld do not need one; for gpu, open the lessons on Colab.")
-    if constants.HF_HUB_OFFLINE:
+    if offline():
         advice.append("HF_HUB_OFFLINE is set: models that are not in the cache will not be downloaded.")
     if os.environ.get("HF_ENDPOINT"):
         advice.append(f"HF_ENDPOINT is set: models come from {os.environ['HF_ENDPOINT']}.")
     return advice
+
+
+def meld_advice() -> str:
+    """How to get MELD, where it is not on this machine."""
+    if os.environ.get("NBHELPERS_DATA"):
+        return (
+            f"NBHELPERS_DATA is set, but {corpora.meld_folder()} lacks {', '.join(absent_meld_files())}, and nothing "
+            "is downloaded into it. Put the files there, or unset NBHELPERS_DATA to have them downloaded (1.5 MB)."
+        )
+    return (
+        "MELD is not on this machine. The meld and gpu profiles download it (1.5 MB) when they run. Without a "
+        "network, put its three csv files into a folder meld, and set NBHELPERS_DATA to the folder that holds it."
+    )

@@ -47,6 +47,32 @@ def require_checkout(action: str) -> None:
         )
 
 
+def from_here(value: str) -> str:
+    """What a user wrote for a corpus or a model, for a program that runs in another folder: paths become absolute.
+
+    The names of the course and of the Hub stay as they are, but a folder of the same name as a model of the Hub comes
+    first, as where it is loaded.
+
+    >>> from_here("reviews"), from_here("roberta-base"), from_here("./mine") == os.path.abspath("mine")
+    ('reviews', 'roberta-base', True)
+    """
+    path = Path(value).expanduser()
+    # a misspelled path as well, so that the error names the folder that the user meant
+    meant_as_path = value.startswith((".", "~")) or path.suffix.lower() in TABLES_OF_USERS
+    return os.path.abspath(path) if value not in NAMES and (meant_as_path or path.exists()) else value
+
+
+def fix_environment() -> None:
+    """Make the paths in environment variables absolute, for programs that are started in another folder."""
+    for name in PATH_VARIABLES:
+        if os.environ.get(name):
+            os.environ[name] = os.path.abspath(Path(os.environ[name]).expanduser())
+
+
+NAMES = ("", "dialogues", "reviews", "meld", "embedded")  # corpora and the encoder that come with the course
+TABLES_OF_USERS = (".csv", ".tsv", ".jsonl", ".txt")
+PATH_VARIABLES = ("NBHELPERS_DATA", "NBHELPERS_CACHE", "HF_HOME", "HF_HUB_CACHE")
+
 # Functions read these when they are called, so a test can set them in this one place.
 NOTEBOOKS = shipped("notebooks")
 DATA = shipped("data")

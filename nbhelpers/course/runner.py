@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -16,6 +17,8 @@ from typing import Any
 import nbformat
 import papermill
 import psutil
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
@@ -27,6 +30,7 @@ from nbhelpers.course.headline import headlines
 from nbhelpers.course.lessons import Lesson
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")  # the colors of a traceback
+MAX_SOCKET_PATH = 96  # bytes; the limit of macOS is 103, and Jupyter adds a hyphen and a number
 
 
 @dataclass
@@ -80,29 +84,52 @@ def resident(process: psutil.Process) -> int:
         return 0
 
 
-class Client(PapermillNotebookClient):
-    """papermill's client, which also calls a function before each cell and measures the memory of its kernel."""
+class OwnKernel(KernelSpecManager):
+    """Always starts the Python that runs this code. A kernel "python3" that is installed can be of another Python."""
 
-    def __init__(
-        self, *args: Any, on_cell: Callable[[int, int], None], watch: list[KernelMemory], **kwargs: Any
-    ) -> None:
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        return KernelSpec(**get_kernel_dict())
+
+
+class Client(PapermillNotebookClient):
+    """papermill's client, which also calls a function before each cell and knows the processes of its kernel."""
+
+    def __init__(self, *args: Any, on_cell: Callable[[int, int], None], clients: list[Client], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.on_cell, self.watch = on_cell, watch
+        self.on_cell = on_cell
+        self.memory: KernelMemory | None = None
+        clients.append(self)
+
+    def create_kernel_manager(self) -> Any:
+        manager = super().create_kernel_manager()
+        manager.kernel_spec_manager = OwnKernel()
+        return manager
 
     def papermill_execute_cells(self) -> None:
-        memory = KernelMemory(self.km.provisioner.process.pid)
-        memory.start()
-        self.watch.append(memory)
+        self.memory = KernelMemory(self.km.provisioner.process.pid)
+        self.memory.start()
         try:
             super().papermill_execute_cells()
         finally:
-            memory.stopped.set()
-            memory.join()
-            memory.sample()  # a short lesson may have ended between two samples
+            self.memory.stopped.set()
+            self.memory.join()
+            self.memory.sample()  # a short lesson may have ended between two samples
 
     def execute_cell(self, cell: Any, cell_index: int, *args: Any, **kwargs: Any) -> Any:
         self.on_cell(cell_index, len(self.nb.cells))
         return super().execute_cell(cell, cell_index, *args, **kwargs)
+
+    def processes(self) -> set[psutil.Process]:
+        """The kernel, also one that is still starting, and all that is known to have been started by it."""
+        known = set(self.memory.seen) if self.memory else set()
+        # the provisioner forgets its process once this has ended
+        process = self.km and self.km.provisioner and self.km.provisioner.process
+        with contextlib.suppress(psutil.Error):
+            known |= {psutil.Process(process.pid)} if process and process.poll() is None else set()
+        for each in tuple(known):
+            with contextlib.suppress(psutil.Error):
+                known |= set(each.children(recursive=True))
+        return known
 
 
 class Engine(NBClientEngine):
@@ -111,13 +138,28 @@ class Engine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
         # papermill passes on every option it got; nbclient refuses those it does not know
-        wanted = ("on_cell", "watch", "resources", "cwd")
+        wanted = ("on_cell", "clients", "resources", "cwd")
         kept = {name: value for name, value in options.items() if name in wanted}
         kept |= {"startup_timeout": 120, "iopub_timeout": 60, "timeout": None, "extra_arguments": ["--log-level=50"]}
-        # Through sockets in a private folder, no other user of the machine can send code to the kernel.
-        ipc = {"transport": "ipc", "ip": f"{options['sockets']}/kernel"}
-        config = Config({} if psutil.WINDOWS else {"KernelManager": ipc})  # Windows has no such sockets and uses TCP
-        return Client(nb_man, kernel_name=kernel_name, config=config, **kept).execute()
+        return Client(nb_man, kernel_name=kernel_name, config=Config(transport(options["sockets"])), **kept).execute()
+
+
+def transport(sockets: str) -> dict[str, Any]:
+    """The traitlets configuration of how to talk to a kernel.
+
+    Through sockets in a private folder, no other user of the machine can send code to the kernel. Where they are not
+    possible, Jupyter takes TCP, and the kernel only accepts messages that are signed with its key.
+
+    Args:
+        sockets: the folder.
+
+    >>> transport("/short")["KernelManager"]["transport"], transport("/long" * 30)
+    ('ipc', {})
+    """
+    path = f"{sockets}/kernel"
+    if psutil.WINDOWS or len(os.fsencode(path)) > MAX_SOCKET_PATH:
+        return {}
+    return {"KernelManager": {"transport": "ipc", "ip": path}}
 
 
 papermill_engines.register("nbhelpers", Engine)
@@ -137,9 +179,8 @@ def run_lesson(
         folder: where it runs, and where the executed copy goes.
         on_cell: called as on_cell(index, number_of_cells) before each cell.
     """
-    start, watch, failure = time.perf_counter(), list[KernelMemory](), None
+    start, clients, failure = time.perf_counter(), list[Client](), None
     output = folder / lesson.path.name
-    before = set(psutil.Process().children(recursive=True))
     sockets = tempfile.mkdtemp()
     try:
         papermill.execute_notebook(
@@ -152,17 +193,17 @@ def run_lesson(
             language="python",
             progress_bar=False,
             on_cell=on_cell,
-            watch=watch,
+            clients=clients,
             sockets=sockets,
         )
     except Exception as error:
         failure = describe(error, output)
     finally:
-        started = set(psutil.Process().children(recursive=True)) | (watch[0].seen if watch else set())
-        end_processes(started - before)
+        # Only what belongs to this kernel: other threads of the caller may have started processes meanwhile.
+        end_processes({process for client in clients for process in client.processes()})
         # Only after the kernel has ended: one that is still starting would write a traceback to the screen.
         shutil.rmtree(sockets, ignore_errors=True)
-    peak = watch[0].peak_bytes / 2**30 if watch else 0.0
+    peak = max((client.memory.peak_bytes / 2**30 for client in clients if client.memory), default=0.0)
     return Result(lesson.path.stem, (time.perf_counter() - start) / 60, peak, headlines(output), failure)
 
 

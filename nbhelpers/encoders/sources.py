@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 
 import huggingface_hub
 from transformers.utils import logging
+
+HUB_PATIENCE = 3.0  # seconds for an answer of the Hub, before a model that is in the cache is loaded without it
 
 
 class EncoderError(ValueError):
@@ -28,10 +32,41 @@ def from_source(loader: Any, source: str, revision: str | None, **options: Any) 
         EncoderError: the source cannot be loaded.
     """
     try:
+        options = {**cache_options(source, revision), **options}
         # False is transformers' default, but without a value it asks the user at the terminal
         return loader.from_pretrained(source, revision=revision or "main", trust_remote_code=False, **options)
     except Exception as error:  # OSError, ValueError, KeyError, and errors of safetensors, tokenizers and http clients
         raise EncoderError(f"cannot load {source} ({first_line(error)}); {advice(source, error)}") from error
+
+
+def cache_options(source: str, revision: str | None) -> dict[str, bool]:
+    """The options with which `from_pretrained` loads from the cache alone, where the Hub does not answer; else {}.
+
+    Without them, huggingface_hub asks again and again for each file that the model does not have, over two minutes.
+
+    Args:
+        source, revision: as in `from_source`.
+    """
+    if Path(source).is_dir():
+        return {}
+    cached = huggingface_hub.try_to_load_from_cache(source, "config.json", revision=revision)
+    if not isinstance(cached, str) or hub_answers(int(time.monotonic() // 60)):
+        return {}
+    return {"local_files_only": True}
+
+
+@functools.lru_cache(maxsize=1)
+def hub_answers(minute: int) -> bool:
+    """Whether the Hub answers at all. It is asked once a minute, since a model is loaded in several steps.
+
+    Args:
+        minute: the present minute, which makes an old answer expire.
+    """
+    try:
+        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=HUB_PATIENCE)
+    except Exception:  # no network, no such server, no answer, or HF_HUB_OFFLINE is set
+        return False
+    return True
 
 
 def advice(source: str, error: Exception) -> str:

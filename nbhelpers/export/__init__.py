@@ -44,18 +44,19 @@ Here with a tiny model with random weights:
 
 The files: `onnx_graph` exports, with the help of `attention`; `quantization` writes 8-bit weights, with the help of
 `smoothing`; `metadata` and `card` describe the model; `loading` loads a folder; `comparison` compares variants, which
-`inference` runs.
+`inference` runs, and `sizes` measures their files.
 """
 
 from .attention import ATTENTION, OPSET, onnx_attention, onnx_attention_mask, replace_attention
 from .card import model_card
-from .comparison import MIN_AGREEMENT, agreement, compare, size_mib, speed
+from .comparison import MIN_AGREEMENT, agreement, compare, speed
 from .errors import ExportError
 from .inference import Batch, LogitsFn, logits_per_example, make_logits_fn, predict
 from .loading import OnnxModel, load_exported
 from .metadata import MODEL, add_scores, read_metadata, write_metadata
 from .onnx_graph import PROTOBUF_LIMIT, Graph, export, quiet
 from .quantization import adds_8_bit_exactly, quantize
+from .sizes import size_mib, weight_files
 from .smoothing import (
     NUM_CALIBRATION_EXAMPLES,
     Int8Embedding,
@@ -98,5 +99,6 @@ __all__ = [
     "size_mib",
     "smooth_quant",
     "speed",
+    "weight_files",
     "write_metadata",
 ]

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from .errors import ExportError
 from .inference import Batch, LogitsFn, logits_per_example, predict
+from .sizes import size_mib
 
 MIN_AGREEMENT = 0.98  # share of labels equal to the original's; `compare` refuses a variant below it
 NUM_LATENCY_EXAMPLES = 50  # enough for a median; more would only take longer
@@ -111,18 +112,6 @@ def agreement(reference_logits: Any, logits: Any) -> dict[str, float]:
     same_labels = reference.argmax(-1) == other.argmax(-1)
     difference = (reference.softmax(-1) - other.softmax(-1)).abs().max()
     return {"labels": same_labels.double().mean().item(), "probability": difference.item()}
-
-
-def size_mib(folder: str | Path) -> float:
-    """Measure the weights in a folder: the size of its .onnx, .onnx.data and .safetensors files in MiB.
-
-    Raises:
-        ValueError: the folder contains no such file.
-    """
-    files = [file for file in Path(folder).iterdir() if file.suffix in (".onnx", ".data", ".safetensors")]
-    if not files:
-        raise ValueError(f"{folder} holds no weights; pass the folder that the model was saved to")
-    return sum(file.stat().st_size for file in files) / 2**20
 
 
 def speed(logits_fn: LogitsFn, dataloader: DataLoader[Any], *, num_examples: int = 256) -> dict[str, float]:

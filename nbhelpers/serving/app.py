@@ -58,6 +58,7 @@ def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None =
     title = f"nbhelpers: {model.name}"
     # FastAPI's own /docs would load scripts from another host; `add_pages` has one that does not.
     app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.limits = limits  # read by `Connection`
     app.include_router(make_router(engine, with_key=api_key is not None))
     add_pages(app)
     handle_problems(app)

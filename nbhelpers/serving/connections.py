@@ -22,16 +22,18 @@ class Connection(H11Protocol):
     A client that sends nothing, or only a part of a request's head, is disconnected after `head_timeout` seconds:
     otherwise a thousand silent clients take all file descriptors. More connections than `max_connections` are closed at
     once. And while the service stops, responses say "Connection: close", so that a client does not send its next
-    request into a connection that is about to end.
+    request into a connection that is about to end. The limits are those of the application that it serves.
     """
 
-    head_timeout: float
-    max_connections: int
     timer: asyncio.TimerHandle | None = None
+
+    def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)
+        self.limits: Limits = config.loaded_app.state.limits
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        if len(self.connections) > self.max_connections:
+        if len(self.connections) > min(self.limits.max_connections, max_open_files() - RESERVED_FILES):
             transport.abort()
         else:
             self.wait_for_head()
@@ -44,7 +46,7 @@ class Connection(H11Protocol):
     def wait_for_head(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
-        self.timer = self.loop.call_later(self.head_timeout, self.close_if_idle)
+        self.timer = self.loop.call_later(self.limits.head_timeout, self.close_if_idle)
 
     def close_if_idle(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
@@ -64,13 +66,8 @@ class Connection(H11Protocol):
     def shutdown(self) -> None:
         super().shutdown()
         if self.cycle is not None and not self.cycle.response_started:
-            self.cycle.scope["headers"].append(CLOSE)  # uvicorn then puts it into the response
-
-
-def connection_class(limits: Limits) -> type[Connection]:
-    """The class with these limits, as uvicorn's option `http` takes it."""
-    max_connections = min(limits.max_connections, max_open_files() - RESERVED_FILES)
-    return type("Connection", (Connection,), {"head_timeout": limits.head_timeout, "max_connections": max_connections})
+            headers: Any = self.cycle.scope["headers"]
+            headers.append(CLOSE)  # uvicorn then puts it into the response
 
 
 def max_open_files() -> int:

@@ -91,7 +91,8 @@ class Guard:
         except asyncio.CancelledError:  # the server stops, and has waited as long as it may
             await respond.refuse(overloaded(1, "the service is stopping"), scope, receive)
         except HTTPException as error:
-            if is_post and body is None and not await body_ends_soon(receive):
+            too_large_or_slow = error.status_code in (408, 413)
+            if is_post and body is None and (too_large_or_slow or not await body_ends_soon(receive)):
                 # Otherwise the server would read the refused body to its end, however long it is.
                 error.headers = {**(error.headers or {}), "Connection": "close"}
             await respond.refuse(error, scope, receive)

@@ -61,6 +61,7 @@ import pandas as pd
 from nbhelpers import batching, cleaning, corpora, encoders, plots
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
+from nbhelpers.course.splits import load_splits
 
 datasets.disable_progress_bars()  # they are widgets, which a saved notebook cannot show
 
@@ -88,11 +89,11 @@ with tempfile.TemporaryDirectory() as folder:
         print("CorpusError:", error)
 
 # %% [markdown]
-# Loading stops. The message names the file and the row, and says what to do. Now load the corpus of this lesson and
-# look at its first row:
+# Loading stops. The message names the file and the row, and says what to do. Now load the corpus of this lesson with
+# `load_splits`, which calls `corpora.load` and refuses a corpus that has no dialogues. Look at its first row:
 
 # %%
-data = corpora.load(corpus)
+data, _ = load_splits(corpus, needs_dialogues=True, seed=seed)
 data["train"][0]
 
 # %% [markdown]

@@ -62,16 +62,17 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
 
-from nbhelpers import batching, corpora, encoders, environment, metrics, objectives, plots, training
+from nbhelpers import batching, encoders, environment, metrics, objectives, plots, training
 from nbhelpers.course import results
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
+from nbhelpers.course.splits import load_splits
 
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
 transformers.utils.logging.set_verbosity_error()  # no notes about the time stamps of checkpoints
 
 # %% cellView="form" tags=["parameters"]
-# @markdown "dialogues" (included in the course), "meld" (downloaded if missing), or a folder in MELD's format.
+# @markdown "dialogues" or "reviews" (included in the course), "meld", or a file or folder with text and label.
 corpus = "dialogues"  # @param {type: "string"}
 # @markdown "embedded", a local folder, or a name on the Hub such as "roberta-base".
 encoder = "embedded"  # @param {type: "string"}
@@ -91,13 +92,13 @@ num_rows = 0  # @param {type: "integer"}
 seed = 0  # @param {type: "integer"}
 
 # %% [markdown]
-# Load the corpus. `gold` has the labels of each split, the ones that count as correct:
+# Load the corpus. Where test or dev is missing, as in a single file, `load_splits` holds out a fifth of train.
+# `gold` has the labels of each split, the ones that count as correct:
 
 # %%
-data = corpora.load(corpus)
+data, label = load_splits(corpus, seed=seed)
 if num_rows:
     data = {split: part.select(range(min(num_rows, len(part)))) for split, part in data.items()}
-label = "emotion" if "emotion" in data["train"].features else "label"
 names = data["train"].features[label].names
 texts = {split: part["text"][:] for split, part in data.items()}
 gold = {split: part[label][:] for split, part in data.items()}
@@ -398,7 +399,8 @@ dev_turns = pd.DataFrame(
         "confidence": probabilities["dev"].max(1).round(2),
     }
 )
-pd.set_option("display.max_colwidth", 120)
+# no formulas: Jupyter would show a text between two dollar signs as one
+pd.set_option("display.max_colwidth", 120, "display.html.use_mathjax", False)
 mistakes = dev_turns[dev_turns["gold"] != dev_turns["predicted"]]
 mistakes.nlargest(20, "confidence").reset_index(drop=True)
 

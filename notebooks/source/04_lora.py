@@ -61,16 +61,17 @@ import transformers
 from IPython.display import Code
 from torch import nn
 
-from nbhelpers import adapters, batching, corpora, encoders, environment, metrics, objectives, plots, training
+from nbhelpers import adapters, batching, encoders, environment, metrics, objectives, plots, training
 from nbhelpers.course import results
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
+from nbhelpers.course.splits import load_splits
 
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft 0.21 uses a name that transformers will remove
 
 # %% cellView="form" tags=["parameters"]
-# @markdown "dialogues" (included in the course), "meld" (downloaded if missing), or a folder in MELD's format.
+# @markdown "dialogues" or "reviews" (included in the course), "meld", or a file or folder with text and label.
 corpus = "dialogues"  # @param {type: "string"}
 # @markdown "embedded", a local folder, or a name on the Hub such as "roberta-base".
 encoder = "embedded"  # @param {type: "string"}
@@ -95,11 +96,11 @@ seed = 0  # @param {type: "integer"}
 # Load the corpus and make batches, as in lesson 3:
 
 # %%
-data = corpora.load(corpus)
+data, label = load_splits(corpus, seed=seed)
 if num_rows:
     data = {split: part.select(range(min(num_rows, len(part)))) for split, part in data.items()}
-names = data["train"].features["emotion"].names
-gold = {split: part["emotion"][:] for split, part in data.items()}
+names = data["train"].features[label].names
+gold = {split: part[label][:] for split, part in data.items()}
 {split: len(labels) for split, labels in gold.items()}
 
 # %%

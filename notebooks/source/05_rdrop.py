@@ -66,10 +66,11 @@ from IPython.display import Code
 from sklearn.metrics import roc_auc_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nbhelpers import batching, corpora, encoders, environment, metrics, objectives, plots, training
+from nbhelpers import batching, encoders, environment, metrics, objectives, plots, training
 from nbhelpers.course import results
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
+from nbhelpers.course.splits import load_splits
 
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
 
@@ -99,14 +100,9 @@ seed = 0  # @param {type: "integer"}
 # Load the corpus, shuffle it, and take the first rows of each split:
 
 # %%
-data = corpora.load(corpus)
-for split in ("test", "dev"):
-    if split not in data:  # a single file: hold out a part of it
-        parts = data["train"].train_test_split(0.2, seed=seed)
-        data["train"], data[split] = parts["train"], parts["test"]
+data, label = load_splits(corpus, seed=seed)
 sizes = {split: min(num_rows or len(part), len(part)) for split, part in data.items()}
 data = {split: part.shuffle(seed=seed).select(range(sizes[split])) for split, part in data.items()}
-label = "emotion" if "emotion" in data["train"].features else "label"
 names = data["train"].features[label].names
 texts = {split: part["text"][:] for split, part in data.items()}
 gold = {split: part[label][:] for split, part in data.items()}

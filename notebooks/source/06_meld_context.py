@@ -61,6 +61,7 @@ from nbhelpers import batching, corpora, dialogue, encoders, environment, metric
 from nbhelpers.course import results
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
+from nbhelpers.course.splits import load_splits
 
 # %% cellView="form" tags=["parameters"]
 # @markdown "dialogues" (included in the course), "meld" (downloaded if missing), or a folder in MELD's format.
@@ -88,7 +89,8 @@ seed = 0  # @param {type: "integer"}
 # Load the corpus as tables with one row per turn. If `num_dialogues` is set, take dialogues from all parts of the file:
 
 # %%
-data = {split: part.to_pandas() for split, part in corpora.load(corpus).items()}
+data, _ = load_splits(corpus, needs_dialogues=True, seed=seed)
+data = {split: part.to_pandas() for split, part in data.items()}
 names = corpora.EMOTIONS
 if num_dialogues:
     for split, frame in data.items():

@@ -139,6 +139,7 @@ def test_folders_of_public_data_sets(real_data, folder, options, rows, classes):
     assert [len(part) for part in data.values()] == rows
     assert data["train"].features["label"].num_classes == classes
     assert len(describe(data)) < 20
+    assert set(describe(data).loc["notes"]) == {"-"}
 
 
 def test_imdb_keeps_its_markup(real_data):
@@ -152,10 +153,15 @@ def test_labels_of_ag_news_start_at_1(real_data):
     train = real_data / "ag_news" / "train_5k.csv"
     with pytest.raises(CorpusError, match=r"label ids 1, 2, 3, 4 do not run from 0 to 3"):
         load_table(real_data / "ag_news" / "test.csv", columns=["label", "title", "text"])
-    assert (
-        len(load_table(train, columns=["text", "label"], labels=["world", "sports", "business", "tech"])["train"])
-        == 5000
-    )
+    names = ["world", "sports", "business", "tech"]
+    with pytest.raises(
+        CorpusError, match=r"no label is 0, so 'world' may be the name of label 1; pass the name of each"
+    ):
+        load_table(real_data / "ag_news" / "test.csv", columns=["label", "title", "text"], labels=names)
+    by_id = dict(enumerate(names, start=1))
+    test = load_table(real_data / "ag_news" / "test.csv", columns=["label", "title", "text"], labels=by_id)["train"]
+    assert (test.features["label"].names, test["label"][:4]) == (names, [2, 3, 3, 3])
+    assert len(load_table(train, columns=["text", "label"], labels=names)["train"]) == 5000
 
 
 def test_uci_sentences_are_read_without_quoting(real_data, tmp_path):
@@ -163,3 +169,20 @@ def test_uci_sentences_are_read_without_quoting(real_data, tmp_path):
         path = tmp_path / f"{name}.tsv"
         shutil.copy(real_data / "uci_sentences" / f"{name}_labelled.txt", path)
         assert len(load_table(path, columns=["text", "label"], quotes=False)["train"]) == 1000
+
+
+def test_a_column_of_numbers_is_no_column_of_classes(real_data):
+    path = real_data / "imdb" / "train_5k.csv"
+    with pytest.raises(CorpusError, match="each of the 5000 rows has its own id"):
+        load_table(path, label_column="id")
+    with pytest.raises(CorpusError, match="rating ids 1, 2, 3, 4, 7, 8, 9, 10 do not run from 0 to 7"):
+        load_table(path, label_column="rating")
+
+
+def test_columns_for_a_file_with_a_header_are_refused(real_data):
+    path = real_data / "banking77" / "test.csv"
+    with pytest.raises(CorpusError, match="row 1: the row is a header, because it contains category and text"):
+        load_table(path, columns=["text", "category"], label_column="category")
+    # under other names, the header is noticed because it is the only row of its class
+    notes = loading_report(load_table(path, columns=["text", "label"])["train"])["notes"]
+    assert notes == ["label: only one row for 'category'"]

@@ -198,14 +198,14 @@ def test_an_internal_error_is_logged_but_not_shown(caplog):
 
 def test_a_text_without_tokens_does_not_stop_the_queue():
     def encode(texts):
-        return [{"input_ids": [ord(character) for character in text if character != "\u200b"]} for text in texts]
+        return [{"input_ids": [ord(character) for character in text if character != "!"]} for text in texts]
 
     model = serving.Model(standins.LABELS, encode, encode, standins.answers)
     with TestClient(serving.create_app(model)) as client:
-        for text in ("\u200b", "Hello.", "\u200b"):
+        for text in ("!", "Hello.", "!"):
             answer = ask(client, "/classify", {"texts": [text]})
             assert answer.status_code == 200
-            assert standins.right(answer.json()["results"][0], text.strip("\u200b"))
+            assert standins.right(answer.json()["results"][0], text.strip("!"))
 
 
 def test_a_model_that_raises_stop_iteration_is_an_error_like_any_other():
@@ -231,7 +231,7 @@ def test_an_application_that_was_not_started_refuses_and_has_no_threads(caplog):
 
 
 def test_a_body_of_many_unknown_fields_is_refused_at_the_first(client):
-    unknown = {f"field {i}": i for i in range(30_000)}
+    unknown = {f"field {i}": i for i in range(20_000)}
     for path, content in (
         ("/classify", {"texts": ["a"], **unknown}),
         ("/classify/dialogue", {"turns": [{"speaker": "A", "text": "a", **unknown}]}),

@@ -67,7 +67,7 @@ def test_by_keyboard_only(open_page, service, future):
     for line in DIALOGUE:
         page.keyboard.type(line)
         page.keyboard.press("Enter")
-    tab_to(page, "what comes after it, too")
+    tab_to(page, "the turns before and after it")
     if not future:
         page.keyboard.press("ArrowUp")
     tab_to(page, "send")
@@ -137,7 +137,7 @@ def test_the_services_own_sentence_is_shown(open_page, service):
 def test_a_locked_service_asks_for_its_key(open_page, run_service):
     with run_service(standins.model(future=False), api_key="sesame") as address:
         page = open_page(address, expected_errors=1)  # the browser reports the 401
-        expect(page.get_by_label("what comes after it, too")).to_be_disabled()
+        expect(page.get_by_label("the turns before and after it")).to_be_disabled()
         page.get_by_label("Dialogue", exact=True).fill("Ann: Hi.")
         page.keyboard.press("Control+Enter")
         expect(page.get_by_role("alert")).to_contain_text("asks for a key")

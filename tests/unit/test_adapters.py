@@ -231,3 +231,28 @@ def test_ia3_scales_outputs_of_attention_and_inputs_of_the_feed_forward_block(fo
     _, model = fresh(folder, "modernbert", "mean")
     layers = [m for m in adapters.ia3(model).modules() if hasattr(m, "is_feedforward")]
     assert {(m.in_features, m.out_features, m.is_feedforward) for m in layers} == {(32, 96, False), (64, 32, True)}
+
+
+@pytest.mark.parametrize("name", ["bert", "modernbert", "embedded"])  # only of the last one the embedding grows
+def test_rows_of_new_tokens_are_trained_saved_and_merged(tmp_path, folder, name):
+    source = name if name == "embedded" else folder / name
+    tokenizer, model = encoders.load(source, LABELS)
+    num_known = len(tokenizer)
+    dialogue.add_speaker_tokens(tokenizer, model)
+    before = model.get_input_embeddings().weight.detach().clone()
+    turns = dialogue.encode_turns(["Sold it.", "Oh."], [0, 0], tokenizer, speakers=["Ann", "Bo"], speaker_format="id")
+    batch = batching.Collator(0)(dialogue.whole_dialogues(turns, [0, 0], tokenizer, labels=[0, 1]))
+    ids = tokenizer.convert_tokens_to_ids(dialogue.speaker_tokens())
+    adapted = trained(adapters.lora(model, trainable_token_indices=ids), batch)
+    expected = logits(adapted, batch)
+    adapters.save(adapted, tmp_path)
+
+    other_tokenizer, other = encoders.load(source, LABELS)
+    dialogue.add_speaker_tokens(other_tokenizer, other)  # other random rows
+    again = adapters.load_adapter(other, tmp_path)
+    torch.testing.assert_close(logits(again, batch), expected)
+    merged = adapters.merge(again)
+    torch.testing.assert_close(logits(merged, batch), expected, atol=1e-5, rtol=0)
+    rows = merged.get_input_embeddings().weight
+    assert torch.equal(rows[:num_known], before[:num_known])
+    assert ((rows[ids[:2]] - before[ids[:2]]).abs() > 1e-3).any(-1).all()

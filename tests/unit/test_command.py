@@ -1,15 +1,21 @@
 """The command `nbhelpers`: wrong requests, and what `list`, `doctor` and `results` show."""
 
+import doctest
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from course_lessons import run_command, write_course
 
-from nbhelpers.course import cli, paths
+from nbhelpers.course import cli, lessons, machine, new_tokens, paths, runner
+from nbhelpers.course.command import screen as screens
+from nbhelpers.course.command import tables
+from nbhelpers.course.command.run import LessonProgress
+from nbhelpers.course.command.screen import make_screen
 
 TOOL = Path(sys.executable).with_name("nbhelpers")
 
@@ -99,3 +105,81 @@ def test_doctor_and_list_show_the_course():
         done = subprocess.run([TOOL, *arguments], capture_output=True, text=True, timeout=120, check=True)
         for word in words:
             assert word in done.stdout
+
+
+OUTSIDE = "[red]x[/red] [course] [/b] :joy:"  # rich would style this, remove it, or stop with an error
+
+
+def test_texts_from_outside_are_shown_as_they_are(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("COLUMNS", "400")
+    screen = make_screen()
+    failure = runner.Failure(3, f"source {OUTSIDE}", f"error {OUTSIDE}")
+    failed = runner.Result(f"lesson {OUTSIDE}", 1.0, 1.0, {f"headline {OUTSIDE}": 0.5}, failure)
+    tables.print_lesson_results([failed], screen)
+    lesson = lessons.Lesson("01", tmp_path, f"title {OUTSIDE}", {"name": f"parameter {OUTSIDE}"})
+    tables.print_lessons([lesson], [f"profile {OUTSIDE}"], screen)
+    tables.print_machine({"cpu": f"fact {OUTSIDE}"}, [[f"cell {OUTSIDE}"] * 5], [f"advice {OUTSIDE}"], screen)
+    row = {"row": f"row {OUTSIDE}", "source": f"source of {OUTSIDE}", "difference": "", "against": f"against {OUTSIDE}"}
+    tables.print_summary(pd.DataFrame([row]), screen)
+    columns = [f"column {OUTSIDE}", *"abcde"]
+    tables.print_export(pd.DataFrame([[1.0] * 6], columns=columns, index=[f"step {OUTSIDE}"]), screen)
+    with LessonProgress(screen, 1) as progress:
+        progress.start(f"started {OUTSIDE}")
+        progress.finish(failed)
+    screen.print(f"path {OUTSIDE}", soft_wrap=True)
+    shown = capsys.readouterr().out
+    kinds = "source error lesson headline title parameter profile fact cell advice row against column step started path"
+    for kind in [*kinds.split(), "source of"]:
+        assert f"{kind} {OUTSIDE}" in shown, kind
+
+
+def test_the_command_prints_only_to_screens_that_show_texts_as_they_are():
+    """A `Console()` of its own would take brackets for markup again."""
+    for path in sorted((paths.PACKAGE / "course").rglob("*.py")):
+        if path.name != "screen.py":
+            assert "Console(" not in path.read_text(encoding="utf-8"), path.name
+    assert cli.app.rich_markup_mode is None
+
+
+@pytest.mark.slow
+def test_a_terminal_without_unicode_gets_a_table_all_the_same():
+    done = subprocess.run(
+        [TOOL, "results", "meld", "--show"],
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "80", "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(rb"^\| utterance only +\| +5 \| +\d\d\.\d \? \d\.\d ", done.stdout, re.MULTILINE)
+    assert done.stdout.isascii()
+
+
+def test_doctor_promises_no_download_into_the_users_own_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("NBHELPERS_DATA", str(tmp_path))
+    (tmp_path / "meld").mkdir()
+    (tmp_path / "meld" / "dev_sent_emo.csv").touch()
+    gap, advice = machine.data_gap("meld"), " ".join(machine.missing())
+    assert gap == f"MELD (not in {tmp_path / 'meld'})"
+    assert "lacks train_sent_emo.csv, test_sent_emo.csv, and nothing is downloaded into it" in advice
+    monkeypatch.delenv("NBHELPERS_DATA")
+    monkeypatch.setenv("NBHELPERS_CACHE", str(tmp_path / "empty"))
+    gap, advice = machine.data_gap("meld"), " ".join(machine.missing())
+    assert gap == "MELD (will be downloaded)"
+    assert "download it (1.5 MB) when they run" in advice
+
+
+def test_doctor_says_whether_an_encoder_can_be_downloaded(monkeypatch):
+    cached = {"config.json": "path", "model.safetensors": "path"}
+    monkeypatch.setattr(machine, "try_to_load_from_cache", lambda name, file: cached.get(file))
+    assert machine.encoder_gap("team/tiny") == ""
+    cached["model.safetensors"] = object()  # what huggingface_hub gives for a file that the model does not have
+    assert machine.encoder_gap("team/tiny") == "team/tiny (will be downloaded)"
+    monkeypatch.setattr(machine.constants, "HF_HUB_OFFLINE", True)
+    assert machine.encoder_gap("team/tiny") == "team/tiny (not in the cache, and HF_HUB_OFFLINE is set)"
+
+
+@pytest.mark.parametrize("module", [cli, new_tokens, paths, screens])
+def test_the_examples_in_the_docstrings_are_right(module):
+    outcome = doctest.testmod(module)
+    assert outcome.attempted
+    assert not outcome.failed

@@ -8,7 +8,7 @@ import json
 
 import datasets
 import pytest
-from corpus_files import GOOD, error_message, write
+from corpus_files import GOOD, TURNS, error_message, write
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -113,7 +113,7 @@ def test_deeply_nested_json_is_refused(tmp_path):
 def test_many_classes_are_not_all_listed(tmp_path):
     rows = "".join(f"t{i},class_{i:02}\n" for i in range(77))
     files = {
-        "train": write(tmp_path / "a.csv", "text,label\n" + rows),
+        "train": write(tmp_path / "a.csv", "text,label\n" + rows * 2),
         "test": write(tmp_path / "b.csv", "text,label\na,klass_07\n"),
     }
     message = error_message(load_table, files)
@@ -145,6 +145,33 @@ def test_two_files_for_one_split_are_refused(tmp_path):
     for name in ("train.csv", "dev.csv", "validation.csv"):
         write(tmp_path / name, GOOD)
     assert "has both dev.csv and validation.csv for one split; keep one of them" in error_message(load, tmp_path)
+
+
+@pytest.mark.parametrize("other", ["validation", "val", "valid", "Dev"])
+def test_two_parts_for_one_split_are_refused_in_a_dict_and_on_the_hub(tmp_path, monkeypatch, other):
+    path = write(tmp_path / "a.csv", GOOD)
+    message = error_message(load_table, {"train": path, "dev": path, other: path})
+    assert message == f"the dict of files has both dev and {other} for one split; keep one of them"
+    columns = {"text": ["a", "b"], "label": ["x", "y"]}
+    monkeypatch.setattr(corpora.hub, "load_dataset", hub({"train": columns, "dev": columns, other: columns}))
+    assert f"some/thing has both dev and {other} for one split; download its files" in error_message(load, "some/thing")
+
+
+def test_files_of_a_folder_that_look_like_splits_but_are_not_read_are_noted(tmp_path):
+    names = ("train.csv", "Test.CSV", "dev.csv", "dev.csv.gz", "test_hard.csv", "eval.csv.gz", "readme.csv", "test.py")
+    for name in names:
+        write(tmp_path / name, GOOD)
+    data = load(tmp_path)
+    assert list(data) == ["train", "dev", "test"]
+    assert loading_report(data["train"])["notes"] == ["eval.csv.gz is not read", "test_hard.csv is not read"]
+    assert loading_report(data["test"])["notes"] == []
+
+
+def test_files_that_are_not_read_are_noted_for_dialogues(tmp_path):
+    for name in ("train.csv", "valid_2.csv"):
+        write(tmp_path / name, TURNS)
+    data = load(tmp_path)
+    assert loading_report(data["train"])["notes"] == ["valid_2.csv is not read"]
 
 
 def test_data_without_a_train_split_is_refused(tmp_path):
@@ -189,7 +216,7 @@ def test_byte_order_mark_and_blank_rows_are_reported(tmp_path):
         (["1", "0", "1"], [1, 0], ["1", "0"], [0, 1, 0]),
         (["0", "1", "3"], ["a", "b", "c", "d"], ["a", "b", "c", "d"], [0, 1, 3]),
         (["0", "1", "3"], [0, 1, 3], ["0", "1", "3"], [0, 1, 2]),
-        ([str(i) for i in range(12)], None, [str(i) for i in range(12)], list(range(12))),
+        ([str(i) for i in range(12)] * 2, None, [str(i) for i in range(12)], [*range(12), *range(12)]),
     ],
 )
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
@@ -279,19 +306,22 @@ def test_hub_data_with_string_labels_and_with_errors(monkeypatch):
     ("error", "message"),
     [
         (RuntimeError("Dataset scripts are no longer supported, but found x.py"), "needs a loading script, which `datasets` no"),
-        (ConnectionError("Couldn't reach 'x' on the Hub (LocalEntryNotFoundError)"), "the Hub cannot be reached; go online, set HF_END"),
-        (datasets.exceptions.DatasetNotFoundError("Dataset 'x' doesn't exist"), "is neither a local file nor on the Hub; check the spelling"),
+        (ConnectionError("Couldn't reach 'x' on the Hub (LocalEntryNotFoundError)"), "the Hub cannot be reached; pass a full path, go online, set HF_ENDPOINT"),
+        (datasets.exceptions.DatasetNotFoundError("Dataset 'x' doesn't exist"), "nor on the Hub; check the spelling, pass a full path, or log in"),
         (ValueError("Config name is missing.\nPlease pick one among: ['a', 'b']"), "Please pick one among: ['a', 'b']; check config= and"),
     ],
 )  # fmt: skip
-def test_error_messages_of_the_hub(monkeypatch, error, message):
+def test_error_messages_of_the_hub(tmp_path, monkeypatch, error, message):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
 
     def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(corpora.hub, "load_dataset", fail)
+    monkeypatch.chdir(tmp_path)
     text = error_message(load, "some/thing")
+    if isinstance(error, OSError):  # a relative path is looked for where Python was started
+        assert f" in the folder {tmp_path}" in text
     assert text.startswith("some/thing: ")
     assert message in text
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

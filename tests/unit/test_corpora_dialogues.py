@@ -5,7 +5,7 @@
 import datasets
 import pytest
 from corpus_files import GOOD, HEADER, TURNS, error_message, write
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo, Features, Value
 
 from nbhelpers import corpora
 from nbhelpers.corpora import EMOTIONS, SENTIMENTS, describe, load, load_dialogues, load_table, loading_report
@@ -124,6 +124,38 @@ def test_loading_report_counts_each_rule_and_is_kept_by_map_and_save(tmp_path):
     train.save_to_disk(tmp_path / "saved")
     assert loading_report(datasets.load_from_disk(tmp_path / "saved")) == report
     assert loading_report(Dataset.from_dict({"text": ["a"]})) == {}
+
+
+OTHER_DESCRIPTIONS = [
+    "2024",
+    "null",
+    '"reviews"',
+    "[1, 2]",
+    '[["a", 1]]',
+    '{"notes": 5}',
+    "[" * 100_000,
+    "A corpus.",
+    "",
+]
+
+
+@pytest.mark.parametrize("description", OTHER_DESCRIPTIONS, ids=range(len(OTHER_DESCRIPTIONS)))
+def test_a_description_that_is_not_of_this_unit_is_no_report(description):
+    info = DatasetInfo(description=description)
+    dataset = Dataset.from_dict({"text": ["a", "b"]}, info=info)
+    assert loading_report(dataset) == {}
+    assert describe(DatasetDict(train=dataset)).loc[["file", "notes"], "train"].tolist() == ["-", "-"]
+
+
+def test_describe_says_what_it_needs():
+    dataset = Dataset.from_dict({"review": ["a"]})
+    assert error_message(describe, dataset) == (
+        "describe needs a DatasetDict, not an object of type Dataset; pass what `load` returns, or "
+        "DatasetDict(train=...) for one split"
+    )
+    assert error_message(describe, DatasetDict(test=dataset)) == (
+        "the split test has no column 'text'; its columns are review; rename the column with the texts"
+    )
 
 
 def test_describe(tmp_path):

@@ -2,6 +2,8 @@
 
 import hashlib
 import multiprocessing
+import resource
+import signal
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -131,6 +133,46 @@ def test_error_message_when_the_cache_cannot_be_written(sources, tmp_path, monke
     sources("good")
     monkeypatch.setenv("NBHELPERS_CACHE", str(write(tmp_path / "file", "")))
     assert "set NBHELPERS_CACHE to a folder of your own" in error_message(load_meld)
+
+
+def download_with_little_room(cache, queue):
+    """Download in a process of its own, whose files may have 100 bytes at most, as if the disk were full."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing raises OSError instead of ending the process
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    try:
+        corpora.meld.download("dev_sent_emo.csv", cache)
+    except corpora.CorpusError as error:
+        queue.put(str(error))
+
+
+@pytest.mark.parametrize("before", [None, b"damaged"])
+def test_a_full_disk_leaves_no_part_of_a_file(sources, before):
+    cache = sources("good", "good")
+    cache.mkdir(parents=True)
+    if before:
+        write(cache / "dev_sent_emo.csv", before)
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    worker = context.Process(target=download_with_little_room, args=(cache, queue))
+    worker.start()
+    worker.join(60)
+    assert worker.exitcode == 0
+    assert not queue.empty()
+    message = queue.get()
+    assert message.startswith(f"cannot write to {cache}: [Errno 27] File too large")
+    assert message.endswith("; set NBHELPERS_CACHE to a folder on a disk with more room")
+    assert contents(cache) == ({"dev_sent_emo.csv": before} if before else {})
+
+
+def test_an_interrupted_download_leaves_no_part_of_a_file(sources, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    cache = sources("good", "good")
+    monkeypatch.setattr(pooch.core, "hash_matches", interrupt)  # the part is on the disk then
+    with pytest.raises(KeyboardInterrupt):
+        corpora.meld.download("dev_sent_emo.csv", cache)
+    assert contents(cache) == {}
 
 
 def test_two_processes_can_download_at_the_same_time(sources):

@@ -12,7 +12,7 @@ from nbhelpers.corpora import normalize
 ODD = (
     "".join(map(chr, range(0x100)))
     + "".join(corpora.RULES)
-    + "\u2018\u2019\u201c\u200b\u200c\u200d\u2028\ufeff\u0301e\u0928\U0001f468"
+    + "\u2018\u2019\u201c\u200b\u200c\u200d\u2028\ufeff\u0301e\u0928\U0001f468\u0d4d\u093c"
 )
 
 
@@ -22,6 +22,13 @@ ODD = (
 @example("\u0928\u200d\u200b\u0937")
 @example("\ud800")
 @example("\x85 \x81 \x92")
+@example("\u0915\u200d\u3000\u0915")
+@example("\u0915\u200d\u1680\u0915")
+@example("\u1f71\u200d\u0915")
+@example("\u0915\u200d\ufb1d")
+@example("\u0915\u0301\u094d\u200d ")
+@example("\u0915\u0301\u093c\u200d\u0915")
+@example("\u0915\u200d\u06d6\u0334")
 @example(" \u2000\u037e")
 def test_normalize_is_idempotent_and_leaves_no_control_characters(text):
     once = normalize(text)
@@ -51,11 +58,36 @@ def test_normalize_is_idempotent_and_leaves_no_control_characters(text):
             "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
         ),  # Persian
         ("\U0001f600\u200d", "\U0001f600"),
+        ("\u0645\u06cc\u200c", "\u0645\u06cc"),  # at the end of a word it changes nothing in Persian
         ("", ""),
     ],
 )
 def test_normalize(text, expected):
     assert normalize(text) == expected
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "\u0d05\u0d35\u0d28\u0d4d\u200d",  # Malayalam "he", whose last letter is a chillu
+        "\u0989\u09ce \u09b9\u09a0\u09be\u09a4\u09cd\u200d",  # Bengali, as it was typed before U+09CE existed
+        "\u0936\u094d\u200d",  # Hindi, a half letter
+        "\u0936\u094d\u200c",  # Hindi, with a visible virama
+        "\u0dc3\u0dca\u200d\u0dbb",  # Sinhala, inside a word
+    ],
+)
+@pytest.mark.parametrize("rest", ["", " ", ".", ", a", "!\n"])
+def test_joiners_after_a_virama_are_kept_at_the_end_of_a_word(word, rest):
+    assert normalize(word + rest) == (word + rest).replace("\n", "").strip()
+
+
+def test_no_rule_takes_a_character_out_of_those_that_can_be_joined():
+    """Otherwise normalizing a second time would remove a joiner."""
+    joinable = corpora.normalizing.JOINABLE
+    for code in range(0x110000):
+        char = chr(code)
+        if joinable.match(char) and not corpora.normalizing.INVISIBLE.match(char):  # those go before the joiners
+            assert joinable.search(normalize(f"{char}x")), hex(code)
 
 
 def test_every_rule_is_documented():

@@ -3,13 +3,14 @@
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from nbhelpers import adapters, corpora, encoders, export
-from nbhelpers.course import cli, deploy, paths, served
+from nbhelpers import adapters, corpora, dialogue, encoders, export
+from nbhelpers.course import cli, deploy, experiments, paths, served
 from nbhelpers.course.errors import CourseError
 
 pytestmark = pytest.mark.slow
@@ -30,8 +31,8 @@ def trained(tmp_path_factory):
     runs, shares = tmp_path_factory.mktemp("runs"), []
     load = corpora.load
 
-    def load_few(name):
-        splits = load(name)
+    def load_few(name, **options):
+        splits = load(name, **options)
         if name != "dialogues":
             return splits
         return {split: first_dialogues(part, 3) for split, part in splits.items()}
@@ -142,6 +143,7 @@ def test_an_adapter_is_merged_with_the_encoder_that_it_names(adapter):
         (("export", "{model}", "--dev", "reviews", "--output", "{new}"), "the labels of reviews (negative, neutral,"),
         (("export", "{model}", "--dev", "no/such.csv", "--output", "{new}"), "no/such.csv"),
         (("export", "{model}", "--output", "{model}"), "exists already"),
+        (("export", "{model}", "--output", "{model}/config.json/new"), "config.json is a file"),
         (("serve", "no/such/model", "--port", "0"), "no/such/model is not a folder"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
@@ -168,3 +170,126 @@ def test_without_a_corpus_there_is_nothing_to_compare_on(folder, tmp_path):
     change_config(tmp_path / "plain", lambda config: config.pop("settings"))
     with pytest.raises(CourseError, match="name a corpus with --dev"):
         deploy.export_folder(tmp_path / "plain", tmp_path / "again")
+
+
+@pytest.fixture(scope="module")
+def reviewer(tmp_path_factory):
+    """The folder of a model with a new head for the classes of the written reviews, which names no corpus."""
+    folder = tmp_path_factory.mktemp("reviewer") / "reviewer"
+    torch.manual_seed(0)
+    tokenizer, model = encoders.load("embedded", ["negative", "neutral", "positive"])
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_reviews(path, labels=("positive", "negative")):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("text,label\n" + "".join(f"Text number {i}.,{labels[i % len(labels)]}\n" for i in range(8)))
+
+
+def test_a_single_file_is_compared_on_even_if_a_class_is_missing_in_it(reviewer, tmp_path):
+    write_reviews(tmp_path / "mine.csv")
+    table = deploy.export_folder(reviewer, tmp_path / "new", int8=True, corpus=str(tmp_path / "mine.csv"), force=True)
+    assert list(table.index) == ["torch", "onnx", "int8"]
+    assert (tmp_path / "new" / "model.onnx").is_file()
+
+
+def test_a_corpus_that_lacks_what_the_comparison_needs_is_refused_in_a_sentence(reviewer, folder, tmp_path):
+    write_reviews(tmp_path / "no_dev" / "train.csv", ["negative", "neutral", "positive"])
+    write_reviews(tmp_path / "emotions.csv", corpora.EMOTIONS)
+    with pytest.raises(CourseError, match="no_dev has no dev split; name a folder that has both, or one file"):
+        deploy.export_folder(reviewer, tmp_path / "new", corpus=str(tmp_path / "no_dev"))
+    with pytest.raises(CourseError, match=r"reads dialogues, and .*emotions\.csv has none; name a folder in MELD's"):
+        deploy.export_folder(folder, tmp_path / "new", corpus=str(tmp_path / "emotions.csv"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_model_is_not_scored_on_the_single_file_that_it_was_trained_on(reviewer, tmp_path):
+    write_reviews(tmp_path / "train.csv", ["negative", "neutral", "positive"])
+    shutil.copytree(reviewer, tmp_path / "mine")
+    change_config(tmp_path / "mine", lambda config: config.update(settings={"corpus": str(tmp_path / "train.csv")}))
+    with pytest.raises(CourseError, match=r"train\.csv has no dev split"):
+        deploy.export_folder(tmp_path / "mine", tmp_path / "new")
+
+
+def write_second(folder):
+    """Write a folder while another program writes the same one, and is done first."""
+    with deploy.new_folder(folder) as mine:
+        mine.mkdir()
+        (mine / "second").touch()
+        folder.mkdir()
+        (folder / "first").touch()
+
+
+def test_a_folder_that_another_program_wrote_meanwhile_is_kept_and_named(tmp_path):
+    with pytest.raises(CourseError, match="new was written by another program meanwhile"):
+        write_second(tmp_path / "new")
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "first"]
+
+
+def test_of_two_programs_that_make_the_same_folder_both_use_the_first(tmp_path):
+    folder = tmp_path / "small_model"
+    assert deploy.make_once(folder, lambda: write_second(folder)) == folder
+    assert [path.name for path in folder.iterdir()] == ["first"]
+    deploy.make_once(folder, lambda: pytest.fail("made again"))
+
+
+@pytest.mark.parametrize("name", ["file/new", "file/deeper/new"])
+def test_a_folder_that_cannot_be_made_is_refused_in_a_sentence(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(CourseError, match=r"new cannot be made \(.+\); choose a folder elsewhere"):
+        write_second(tmp_path / name)
+
+
+def test_a_folder_for_the_small_model_is_tried_before_the_training(monkeypatch, tmp_path):
+    (tmp_path / "runs").touch()
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(experiments, "train", lambda *_, **__: pytest.fail("was trained"))
+    with pytest.raises(CourseError, match=r"small_model_3 cannot be made \(.*runs is a file\)"):
+        deploy.small_model(num_dialogues=3)
+
+
+def test_the_export_of_the_working_directory_goes_beside_it(reviewer, monkeypatch, tmp_path):
+    shutil.copytree(reviewer, tmp_path / "models" / "mine")
+    write_reviews(tmp_path / "mine.csv")
+    monkeypatch.chdir(tmp_path / "models" / "mine")
+    assert run(monkeypatch, "export", ".", "--dev", tmp_path / "mine.csv") == 0
+    assert (tmp_path / "models" / "mine_onnx" / "model.onnx").is_file()
+    assert cli.beside(Path(".."), "onnx") == tmp_path / "models_onnx"
+
+
+def test_a_link_to_a_model_has_its_export_beside_the_link(tmp_path):
+    (tmp_path / "checkpoints" / "5").mkdir(parents=True)
+    (tmp_path / "best").symlink_to(tmp_path / "checkpoints" / "5")
+    assert cli.beside(tmp_path / "best", "onnx") == tmp_path / "best_onnx"
+
+
+def test_the_digest_of_a_model_counts_what_is_loaded_and_nothing_else(reviewer, tmp_path):
+    shutil.copytree(reviewer, tmp_path / "mine")
+    before = served.load(tmp_path / "mine").digest
+    for name in ("notes.txt", "trainer_state.json", "model-00001-of-00002.safetensors"):
+        (tmp_path / "mine" / name).write_text("{}")
+    assert served.load(tmp_path / "mine").digest == before
+    change_config(tmp_path / "mine", lambda config: config.update(scores={"dev weighted F1": 0.5}))
+    assert served.load(tmp_path / "mine").digest != before
+
+
+def test_an_adapter_with_speaker_tokens_comes_with_their_rows_or_is_refused(tmp_path):
+    settings = {"corpus": "dialogues", "context": "windows", "past": 1, "speaker_format": "id"}
+    tokenizer, model = encoders.load("embedded", corpora.EMOTIONS)
+    dialogue.add_speaker_tokens(tokenizer, model)
+    model.config.settings = settings
+    ids = tokenizer.convert_tokens_to_ids(dialogue.speaker_tokens())
+    adapted = adapters.lora(model, trainable_token_indices=ids).eval()
+    adapters.save(adapted, tmp_path, encoder="embedded")
+    tokenizer.save_pretrained(tmp_path)
+    _, merged = deploy.load_torch(tmp_path)
+    batch = {"input_ids": torch.tensor([[101, *ids, 102]]), "attention_mask": torch.ones(1, len(ids) + 2).long()}
+    with torch.inference_mode():
+        assert (merged.eval()(**batch).logits - adapted(**batch).logits).abs().max() < 1e-5
+    plain = encoders.load("embedded", corpora.EMOTIONS)[1]
+    plain.config.settings = settings
+    adapters.save(adapters.lora(plain), tmp_path, encoder="embedded")  # without rows of its own
+    with pytest.raises(CourseError, match="saved without the rows of its speaker tokens, and new ones would be random"):
+        deploy.load_torch(tmp_path)

@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
+import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -266,6 +268,17 @@ def load_from_hub(endpoint, home, name="team/tiny"):
 def test_hub_names_are_loaded_from_the_endpoint(hub, tmp_path):
     done = load_from_hub(hub[0], tmp_path / "home")
     assert done.stdout.split() == ["BertModel", "30522"], done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_a_cached_model_is_loaded_without_waiting_for_a_hub_that_does_not_answer(hub, tmp_path):
+    assert load_from_hub(hub[0], tmp_path / "home").returncode == 0
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections and never answers
+        for endpoint in (f"http://127.0.0.1:{silent.getsockname()[1]}", "http://no-such-host.invalid"):
+            start = time.monotonic()
+            done = load_from_hub(endpoint, tmp_path / "home")
+            assert done.stdout.split() == ["BertModel", "30522"], done.stderr[-2000:]
+            assert time.monotonic() - start < 60
 
 
 @pytest.mark.slow

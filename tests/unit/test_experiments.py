@@ -5,8 +5,11 @@ import math
 import pytest
 from transformers import AutoTokenizer
 
-from nbhelpers import corpora, encoders, objectives
+from nbhelpers import corpora, dialogue, encoders, objectives
 from nbhelpers.course import experiments, results
+from nbhelpers.course.errors import CourseError
+from nbhelpers.course.experiments import fine_tuning
+from nbhelpers.course.results.tables import configuration_faults
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +54,7 @@ def splits():
         },
         {"context": "windows", "speaker_format": "name", "past": 2, "sentiment": 0.5},
         {"tuning": {"method": "lora"}},
+        {"context": "windows", "speaker_format": "id", "past": 1, "tuning": {"method": "lora"}},
         {"r_drop": 1.0, "label_smoothing": 0.1},
     ],
     ids=lambda extra: " ".join(extra),
@@ -118,3 +122,21 @@ def test_the_first_dialogues_of_a_split_are_whole():
     split = experiments.Split(list("abcde"), [0, 1, 0, 1, 0], [], [7, 7, 8, 8, 9], [])
     assert experiments.first_dialogues(split, 2) == experiments.Split(list("abcd"), [0, 1, 0, 1], [], [7, 7, 8, 8], [])
     assert experiments.first_dialogues(split, 5) == split
+
+
+@pytest.mark.parametrize("method", ["head", "ia3", "prefix"])
+def test_speaker_tokens_that_would_stay_random_are_refused(splits, method):
+    config = {**PLAIN, "context": "windows", "past": 1, "speaker_format": "id", "tuning": {"method": method}}
+    with pytest.raises(CourseError, match=f"speaker_format id does not go with tuning by {method}"):
+        experiments.run(config, seed=0)
+    (fault,) = configuration_faults(config)  # also before a table is measured
+    assert fault.startswith(f"speaker_format id does not go with tuning by {method}")
+
+
+def test_speaker_tokens_are_trained_beside_lora(splits):
+    config = {**PLAIN, "context": "windows", "past": 1, "speaker_format": "id", "tuning": {"method": "lora"}}
+    assert list(configuration_faults(config)) == []
+    _, model = fine_tuning.load_model(["a", "b"], config)
+    (rows,) = [p for name, p in model.named_parameters() if "trainable_tokens" in name]
+    assert rows.requires_grad
+    assert len(rows) == len(dialogue.speaker_tokens())

@@ -80,7 +80,7 @@ def test_a_folder_that_was_changed_is_refused(copy_of, change, words):
 
 
 def test_serving_an_export_needs_neither_torch_nor_much_memory(exported_folder_of):
-    folder = exported_folder_of("bert", "whole_dialogues")[2]
+    folder = exported_folder_of("bert", "mean")[2]
     code = (
         "import sys, pathlib, psutil; from nbhelpers.course import served; from nbhelpers import serving\n"
         f"model = served.load(pathlib.Path({str(folder)!r}), 1); serving.probe(model); serving.create_app(model)\n"

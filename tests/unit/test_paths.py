@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nbhelpers import corpora, encoders
 from nbhelpers.course import paths, provenance
 from nbhelpers.course.errors import CourseError
 
@@ -83,3 +84,31 @@ def test_the_commit_tells_whether_code_was_changed(monkeypatch, tmp_path):
     assert provenance.commit() == clean
     code.write_text("changed")
     assert provenance.commit() == f"{clean}-dirty"
+
+
+def test_a_path_means_what_it_means_where_the_user_stands(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in (*paths.NAMES[1:], "mymeld", "roberta-base"):
+        (tmp_path / name).mkdir()
+    here = str(tmp_path.resolve())
+    assert paths.from_here("mymeld") == f"{here}/mymeld"
+    assert paths.from_here("roberta-base") == f"{here}/roberta-base"  # loading takes the folder as well
+    assert paths.from_here("mymeld/") == f"{here}/mymeld"
+    assert paths.from_here("../other") == str(tmp_path.resolve().parent / "other")  # misspelled, perhaps
+    assert paths.from_here("data/absent.csv") == f"{here}/data/absent.csv"
+    assert paths.from_here("~") == str(Path.home())
+    for name in ("dair-ai/emotion", "roberta-large", "", "dialogues", "reviews", "meld", "embedded"):
+        assert paths.from_here(name) == name
+
+
+def test_the_names_that_are_no_paths_are_those_of_the_course():
+    assert {*corpora.OWN, "meld", encoders.EMBEDDED, ""} == set(paths.NAMES)
+
+
+def test_variables_with_paths_mean_what_they_mean_where_the_user_stands(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NBHELPERS_DATA", "data")
+    monkeypatch.setenv("NBHELPERS_CACHE", "")
+    paths.fix_environment()
+    assert os.environ["NBHELPERS_DATA"] == str(tmp_path.resolve() / "data")
+    assert os.environ["NBHELPERS_CACHE"] == ""

@@ -1,8 +1,12 @@
 """Running lessons: what the runner reports, and what `nbhelpers run` leaves behind."""
 
 import contextlib
+import doctest
 import json
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 
 import nbformat
@@ -79,3 +83,74 @@ def test_the_death_of_a_kernel_is_a_failure_of_its_cell(tmp_path):
     assert result.failure.cell == 4
     assert "os._exit(9)" in result.failure.source
     assert "ran out of memory" in result.failure.error
+
+
+def run_alone(folder, *cells, on_cell=lambda index, total: None):
+    """The result of a lesson with these cells, which runs in folder/out."""
+    write_lesson(folder, "05_alone", *cells)
+    (folder / "out").mkdir()
+    return runner.run_lesson(lessons.read_lesson(folder / "05_alone.ipynb"), {"seed": 1}, folder / "out", on_cell)
+
+
+def test_processes_that_the_caller_starts_meanwhile_live_on(tmp_path):
+    others = []
+
+    def start_another(index, total):
+        others.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+
+    try:
+        assert run_alone(tmp_path, "x = 1", on_cell=start_another).failure is None
+        assert others
+        assert [other.poll() for other in others] == [None] * len(others)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def test_processes_that_a_lesson_leaves_behind_are_ended(tmp_path):
+    start = (
+        "import pathlib, subprocess, sys\n"
+        "left = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)\n"
+        "pathlib.Path('pid').write_text(str(left.pid))"
+    )
+    assert run_alone(tmp_path, start).failure is None
+    with contextlib.suppress(psutil.NoSuchProcess):  # or it has ended and waits for its parent
+        left = psutil.Process(int((tmp_path / "out" / "pid").read_text()))
+        assert left.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_lesson_runs_where_the_path_of_temporary_files_is_long(tmp_path, monkeypatch):
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    assert run_alone(tmp_path, "x = 1").failure is None
+    assert list(folder.iterdir()) == []
+
+
+def test_a_lesson_runs_in_the_python_of_the_command_whatever_kernel_is_installed(tmp_path, monkeypatch):
+    kernel = tmp_path / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    foreign = {"argv": [sys.executable, "-c", "raise SystemExit(1)"], "display_name": "x", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(foreign))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    result = run_alone(tmp_path, f"import sys\nassert sys.executable == {sys.executable!r}")
+    assert result.failure is None
+
+
+def test_the_example_of_the_transport_is_right():
+    outcome = doctest.testmod(runner)
+    assert outcome.attempted
+    assert not outcome.failed
+
+
+def test_a_lesson_finds_a_corpus_beside_the_place_where_the_command_was_started(course):
+    (course.parent / "mine").mkdir()
+    notebook = nbformat.read(course / "01_good.ipynb", 4)
+    notebook.cells[1].source += '\ncorpus = "dialogues"'
+    notebook.cells.append(nbformat.v4.new_code_cell("import pathlib\nassert pathlib.Path(corpus).is_dir(), corpus"))
+    nbformat.write(notebook, course / "01_good.ipynb")
+    code, out, err = run_command(course, "run", "01", "-p", "corpus=mine")
+    assert code == 0, out + err
+    summary = json.loads(next((course.parent / "runs").glob("*/summary.json")).read_text())
+    assert summary["parameters"]["01"] == {"corpus": str(course.parent.resolve() / "mine")}

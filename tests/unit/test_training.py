@@ -223,7 +223,7 @@ def test_a_dev_score_of_nan_is_an_error():
 
 
 def test_missing_labels_are_a_readable_error():
-    examples = [{**example, "label": example.pop("labels")} for example in random_examples(8)]
+    examples = [{"input_ids": example["input_ids"], "label": example["labels"]} for example in random_examples(8)]
     with pytest.raises(ValueError, match=r"the batch has no 'labels', only .*; add 'labels' to the examples"):
         train(tiny_model(), dataloader=small_dataloader(examples))
 

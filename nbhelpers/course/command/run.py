@@ -19,6 +19,7 @@ from nbhelpers.course.errors import CourseError
 from nbhelpers.course.lessons import Lesson
 
 Parameters = Mapping[str, Mapping[str, Any]]  # lesson number -> parameter -> value
+PATHS = ("corpus", "encoder", "model_folder")  # the parameters that can be paths
 
 
 def run_lessons(
@@ -40,8 +41,11 @@ def run_lessons(
     if record:
         paths.require_checkout("--record")
     folder = new_folder(output, f"{time.strftime('%Y%m%d-%H%M%S')}-{profile}")
-    # The lessons run in `folder`. What they keep for later runs, such as the small model, belongs outside of it.
+    # The lessons run in `folder`, but paths mean what they mean where the user stands. What lessons keep for later
+    # runs, such as the small model, belongs outside of it.
     os.environ["NBHELPERS_RUNS"] = str(paths.RUNS.resolve())
+    paths.fix_environment()
+    parameters = {number: {name: resolved(name, x) for name, x in each.items()} for number, each in parameters.items()}
     done: list[runner.Result] = []
     with LessonProgress(screen, len(lessons)) as progress:
         for lesson in lessons:
@@ -57,6 +61,11 @@ def run_lessons(
     return done
 
 
+def resolved(name: str, value: Any) -> Any:
+    """The value of a parameter for a lesson that runs in another folder than the one where the user stands."""
+    return paths.from_here(value) if name in PATHS else value
+
+
 class LessonProgress:
     """Progress bars: one for each lesson, and one for the whole course. Use it in a `with` statement.
 
@@ -67,9 +76,9 @@ class LessonProgress:
 
     def __init__(self, screen: Console, num_lessons: int) -> None:
         columns = (
-            TextColumn("{task.description:<28}"),
+            TextColumn("{task.description:<28}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[note]:<14}"),
+            TextColumn("{task.fields[note]:<14}", markup=False),
             TimeElapsedColumn(),
         )
         self.screen, self.num_lessons, self.num_done = screen, num_lessons, 0

@@ -1,4 +1,4 @@
-"""The tables that the command `nbhelpers` prints."""
+"""The tables that the command `nbhelpers` prints, on a terminal from `screen.make_screen`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from nbhelpers.course.lessons import Lesson
 
@@ -26,12 +26,12 @@ def print_lesson_results(done: Sequence[Any], screen: Console) -> None:
     table = Table("lesson", "result", "minutes", "peak memory", "headline")
     for result in done:
         if result.failure:
-            screen.rule(f"[red]{result.lesson}, cell {result.failure.cell}")
-            screen.print(escape(result.failure.source), highlight=False)
+            screen.rule(Text(f"{result.lesson}, cell {result.failure.cell}", style="red"))
+            screen.print(result.failure.source, highlight=False)
             screen.rule("error")
-            screen.print(escape(result.failure.error), highlight=False)
+            screen.print(result.failure.error, highlight=False)
         headline = ", ".join(f"{name} {value:.4g}" for name, value in result.headline.items())
-        outcome = "[red]failed" if result.failure else "[green]passed"
+        outcome = Text("failed", style="red") if result.failure else Text("passed", style="green")
         table.add_row(result.lesson, outcome, f"{result.minutes:.1f}", f"{result.peak_gib:.1f} GiB", headline or "-")
     table.add_section()
     minutes, memory = sum(result.minutes for result in done), max(result.peak_gib for result in done)
@@ -80,7 +80,7 @@ def print_summary(summary: pd.DataFrame, screen: Console) -> None:
     columns = [Column(name, justify="right", no_wrap=True) for name in numbers]
     table = Table(Column("row", min_width=18), *columns, box=box.SIMPLE)
     for line in known:
-        table.add_row(escape(line["row"]), *(str(line.get(name, "")) for name in numbers))
+        table.add_row(line["row"], *(str(line.get(name, "")) for name in numbers))
     screen.print(table)
     compared = [line for line in known if line.get("against")]
     published = [line for line in known if line["source"] != results.MEASURED]
@@ -91,7 +91,7 @@ def print_summary(summary: pd.DataFrame, screen: Console) -> None:
     }
     for title, items in lists.items():
         if items:
-            screen.print("\n  ".join([f"{title}:", *items]), markup=False, highlight=False)
+            screen.print("\n  ".join([f"{title}:", *items]), highlight=False)
 
 
 def print_export(comparison: pd.DataFrame, screen: Console) -> None:

@@ -8,7 +8,7 @@ an ONNX folder and compares it with the original.
 
 from .exporting import export_folder
 from .loading import adapter_facts, digest_of, labels_of, load_torch
-from .small_model import new_folder, small_model, train
+from .small_model import make_once, new_folder, small_model, train
 
 __all__ = [
     "adapter_facts",
@@ -16,6 +16,7 @@ __all__ = [
     "export_folder",
     "labels_of",
     "load_torch",
+    "make_once",
     "new_folder",
     "small_model",
     "train",

@@ -31,7 +31,8 @@ def export_folder(
         folder: a folder with a fine-tuned model or an adapter.
         output: the new folder. It is written only when every step is accepted.
         int8: also round the weights to 8 bits. Only this last step is then written.
-        corpus: default: what the model was trained on, as its settings tell.
+        corpus: a corpus with a dev split, or a single file, of which all rows are used. Default: what the model was
+            trained on, as its settings tell.
         encoder: as in `load_torch`.
         force: keep a step even if it agrees with the original on less than 98 % of the labels.
 
@@ -39,14 +40,14 @@ def export_folder(
         The table of `export.compare`.
 
     Raises:
-        CourseError: the folder is exported already, or no corpus with the model's labels is known.
+        CourseError: the folder is exported already, or no corpus that fits the model is known.
         ExportError: a step is refused.
     """
     if (folder / export.MODEL).is_file():
         raise CourseError(f"{folder} is exported already; pass the folder it was made from")
     tokenizer, model = load_torch(folder, encoder)
     settings = getattr(model.config, "settings", {})
-    data, names = read_corpus(folder, corpus or settings.get("corpus"), labels_of(model))
+    data, names = read_corpus(folder, corpus, model)
     dev = make_dataloader(data["dev"], tokenizer, settings)
     options: Any = {"dialogue": settings.get("context", "none") != "none", "settings": settings}
     score = make_score(data["dev"].labels, len(names))
@@ -68,21 +69,35 @@ def export_folder(
     return table
 
 
-def read_corpus(folder: Path, corpus: str | None, labels: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """The corpus to compare on.
+def read_corpus(folder: Path, dev: str | None, model: Any) -> tuple[dict[str, Any], list[str]]:
+    """The corpus to compare on, with the splits train and dev. A single file that the user names is both.
 
     Args:
         folder: of the model, for the error messages.
-        corpus: its name; None when neither the user nor the model names one.
-        labels: the model's.
+        dev: the corpus that the user names, or None for the one that the model names.
+        model: the model.
     """
     from nbhelpers.course import experiments
 
+    settings, labels = getattr(model.config, "settings", {}), labels_of(model)
+    corpus = dev or settings.get("corpus")
     if corpus is None:
         raise CourseError(f"{folder} does not tell what it was trained on; name a corpus with --dev to compare on")
-    data, names = experiments.read(corpus)
+    if dev is not None and Path(dev).expanduser().is_file():
+        # perhaps not every class is in the file, so its names come from the model
+        data, names = experiments.read(dev, labels)
+        data = {"train": data["train"], "dev": data["train"]}
+    else:
+        data, names = experiments.read(corpus)
     if labels != names:
         raise CourseError(f"the labels of {corpus} ({', '.join(names)}) are not the model's ({', '.join(labels)})")
+    if absent := {"train", "dev"} - set(data):
+        raise CourseError(
+            f"{corpus} has no {' and no '.join(sorted(absent))} split; name a folder that has both, or one file, with "
+            "--dev"
+        )
+    if settings.get("context", "none") != "none" and not data["dev"].dialogue_ids:
+        raise CourseError(f"{folder} reads dialogues, and {corpus} has none; name a folder in MELD's format with --dev")
     return data, names
 
 

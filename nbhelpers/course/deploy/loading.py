@@ -7,8 +7,27 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nbhelpers import dialogue, encoders
+from safetensors import safe_open
+
+from nbhelpers import dialogue, encoders, export
 from nbhelpers.course.errors import CourseError
+
+TOKENIZER = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")
+ABOUT = ("config.json", "adapter_config.json", *TOKENIZER)  # what belongs to a model beside its weights
+
+
+def digest_of(folder: Path) -> str:
+    """The SHA-256 digest of a torch model or an adapter: of its configuration, weights and tokenizer, and their names.
+
+    Files that no program loads do not count, such as notes, or weights that an earlier save left behind.
+    """
+    sha256 = hashlib.sha256()
+    about = {path for pattern in ABOUT for path in folder.glob(pattern)}
+    for path in sorted({*about, *export.weight_files(folder)}):
+        sha256.update(path.name.encode())
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: sha256)
+    return sha256.hexdigest()
 
 
 def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
@@ -19,7 +38,7 @@ def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
         encoder: what the adapter was trained on, where its folder names none, or a path that no longer exists.
 
     Raises:
-        CourseError: an adapter's folder has no labels or no tokenizer.
+        CourseError: an adapter's folder has no labels, no tokenizer, or no rows of its speaker tokens.
         EncoderError: the model cannot be loaded.
     """
     if not (folder / "adapter_config.json").is_file():
@@ -34,9 +53,21 @@ def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
     for name, value in facts["config"].items():
         setattr(model.config, name, value)
     if getattr(model.config, "settings", {}).get("speaker_format") == "id":
-        # The adapter's head was trained on an embedding with these rows.
+        # The adapter's head was trained on an embedding with these rows. The new ones are random until it is loaded.
         dialogue.add_speaker_tokens(tokenizer, model)
+        require_token_rows(folder)
     return tokenizer, adapters.merge(adapters.load_adapter(model, folder))
+
+
+def require_token_rows(folder: Path) -> None:
+    """Raise CourseError unless a saved adapter contains rows of the embedding."""
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+        if any("trainable_tokens" in name or "embeddings" in name for name in file.keys()):  # noqa: SIM118
+            return
+    raise CourseError(
+        f"{folder} was saved without the rows of its speaker tokens, and new ones would be random; train it again with "
+        "adapters.lora(model, trainable_token_indices=...)"
+    )
 
 
 def adapter_facts(folder: Path) -> dict[str, Any]:
@@ -76,12 +107,3 @@ def adapter_facts(folder: Path) -> dict[str, Any]:
 def labels_of(model: Any) -> list[str]:
     """The class names of a model in the order of its logits."""
     return [model.config.id2label[i] for i in range(model.config.num_labels)]
-
-
-def digest_of(folder: Path) -> str:
-    """The SHA-256 digest of the files of a torch model or an adapter: configuration, weights and tokenizer."""
-    sha256 = hashlib.sha256()
-    for path in sorted((*folder.glob("*.json"), *folder.glob("*.safetensors"), *folder.glob("*.txt"))):
-        with path.open("rb") as file:
-            hashlib.file_digest(file, lambda: sha256)
-    return sha256.hexdigest()

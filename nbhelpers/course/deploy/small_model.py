@@ -10,7 +10,7 @@ from typing import Any
 
 from nbhelpers import encoders
 from nbhelpers.course import paths
-from nbhelpers.course.errors import CourseError
+from nbhelpers.course.errors import CourseError, FolderExistsError
 
 
 def small_model(progress: Callable[[float], None] = lambda share: None, num_dialogues: int = 0) -> Path:
@@ -23,12 +23,14 @@ def small_model(progress: Callable[[float], None] = lambda share: None, num_dial
         num_dialogues: train on the first so many dialogues of each split; 0 takes all.
     """
     folder = paths.RUNS / (f"small_model_{num_dialogues}" if num_dialogues else "small_model")
-    if not folder.is_dir():
+
+    def make() -> None:
         from nbhelpers.course import results  # imported here, so that a service with a model of its own starts quickly
 
         row = results.table_rows("dialogues")["past and future"]
         train({**row, "single_turns_first": 1, "num_epochs": 3}, folder, progress, num_dialogues)
-    return folder
+
+    return make_once(folder, make)
 
 
 def train(
@@ -45,7 +47,7 @@ def train(
         progress, num_dialogues: as in `small_model`.
 
     Raises:
-        CourseError: the folder exists, or the row has an adapter or a second task.
+        CourseError: the folder exists or cannot be made, or the row has an adapter or a second task.
     """
     from nbhelpers import metrics
     from nbhelpers.course import experiments
@@ -58,16 +60,17 @@ def train(
     if num_dialogues:
         data = {split: experiments.first_dialogues(part, num_dialogues) for split, part in data.items()}
     num_epochs = config.get("single_turns_first", 0) + config["num_epochs"]
-    trained = experiments.train(data, names, config, seed=0, log=share_of_epochs(num_epochs, progress))
-    scores = {}
-    for split in ("dev", "test"):
-        predicted = trained.logits(split).argmax(-1).numpy()
-        scores[f"{split} weighted F1"] = metrics.scores(data[split].labels, predicted, len(names))["weighted_f1"]
-    model = trained.model.float().cpu()
-    model.config.scores = scores  # transformers saves every attribute of the configuration
-    with new_folder(folder) as new, encoders.quiet():
-        model.save_pretrained(new)
-        trained.tokenizer.save_pretrained(new)
+    with new_folder(folder) as new:  # before the training, which takes minutes and would be lost without a folder
+        trained = experiments.train(data, names, config, seed=0, log=share_of_epochs(num_epochs, progress))
+        scores = {}
+        for split in ("dev", "test"):
+            predicted = trained.logits(split).argmax(-1).numpy()
+            scores[f"{split} weighted F1"] = metrics.scores(data[split].labels, predicted, len(names))["weighted_f1"]
+        model = trained.model.float().cpu()
+        model.config.scores = scores  # transformers saves every attribute of the configuration
+        with encoders.quiet():
+            model.save_pretrained(new)
+            trained.tokenizer.save_pretrained(new)
 
 
 def share_of_epochs(num_epochs: int, progress: Callable[[float], None]) -> Callable[[dict[str, float]], None]:
@@ -97,12 +100,43 @@ def new_folder(folder: Path) -> Iterator[Path]:
     So nobody ever reads half a model, and an error leaves nothing behind.
 
     Raises:
-        CourseError: the folder exists.
+        FolderExistsError: the folder exists, perhaps since another program wrote it meanwhile.
+        CourseError: it cannot be made there.
     """
     if folder.exists():
-        raise CourseError(f"{folder} exists already; remove it, or choose another folder with --output")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the final folder, because a rename works only within one file system.
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
-        yield Path(temporary, "new")
-        Path(temporary, "new").rename(folder)
+        raise FolderExistsError(f"{folder} exists already; remove it, or choose another folder with --output")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the final folder, because a rename works only within one file system.
+        temporary = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".")
+    except OSError as error:
+        reason = f"{folder.parent} is a file" if folder.parent.is_file() else error.strerror
+        raise CourseError(
+            f"{folder} cannot be made ({reason}); choose a folder elsewhere, with --output, or with NBHELPERS_RUNS for "
+            "the small model"
+        ) from error
+    with temporary as parent:
+        yield Path(parent, "new")
+        try:
+            Path(parent, "new").rename(folder)
+        except OSError as error:  # its type depends on the system
+            if not folder.exists():
+                raise
+            raise FolderExistsError(f"{folder} was written by another program meanwhile; look at that one") from error
+
+
+def make_once(folder: Path, make: Callable[[], object]) -> Path:
+    """The folder, made by `make` unless it exists. Where another program makes the same one, the first one stays.
+
+    Args:
+        folder: where it is.
+        make: writes it, by `new_folder`.
+    """
+    if folder.is_dir():
+        return folder
+    try:
+        make()
+    except FolderExistsError:
+        if not folder.is_dir():
+            raise
+    return folder

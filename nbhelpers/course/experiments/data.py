@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,12 +23,13 @@ class Split(NamedTuple):
     sentiments: list[int]
 
 
-def read(name: str) -> tuple[dict[str, Split], list[str]]:
+def read(name: str, labels: Sequence[str] | None = None) -> tuple[dict[str, Split], list[str]]:
     """Read a corpus.
 
     Args:
         name: what `corpora.load` knows, or one of these: "reviews, binary" (the reviews without the neutral ones);
             "imdb" and "amazon and yelp" (real reviews, only a test split, from the folder in $NBHELPERS_DATA).
+        labels: the names of the classes, for a file or folder of texts. Default: those that occur in it.
 
     Returns:
         The splits by name, and the names of the classes in the order of their ids.
@@ -39,7 +40,7 @@ def read(name: str) -> tuple[dict[str, Split], list[str]]:
     special = {"imdb": imdb, "amazon and yelp": amazon_and_yelp, "reviews, binary": binary_reviews}
     if name in special:
         return special[name](), ["negative", "positive"]
-    data = corpora.load(name)
+    data = corpora.load(name, labels=labels) if labels else corpora.load(name)
     features = data["train"].features
     target = "emotion" if "emotion" in features else "label"
     columns = ("text", target, "speaker", "dialogue_id", "sentiment")

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 
 from nbhelpers import adapters, batching, dialogue, encoders, environment, metrics, objectives, training
+from nbhelpers.course.errors import CourseError
+from nbhelpers.course.new_tokens import new_tokens_fault
 
 from .baselines import Measured, Splits
 from .data import INPUT_SETTINGS, Split, inputs
@@ -132,9 +134,14 @@ def load_model(names: list[str], config: Config) -> tuple[Any, Any]:
     )
     model.config.causal_turns = config.get("causal_turns", False)
     model.config.settings = {name: config[name] for name in INPUT_SETTINGS if name in config}
+    tuning = dict(config.get("tuning", {"method": "full"}))
     if config.get("speaker_format") == "id":
+        if fault := new_tokens_fault(config):
+            raise CourseError(fault)
         dialogue.add_speaker_tokens(tokenizer, model)
-    return tokenizer, adapt(model, **config.get("tuning", {"method": "full"}))
+        if tuning["method"] == "lora":  # it freezes the embedding
+            tuning["trainable_token_indices"] = tokenizer.convert_tokens_to_ids(dialogue.speaker_tokens())
+    return tokenizer, adapt(model, **tuning)
 
 
 def adapt(model: Any, method: str, **options: Any) -> Any:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, NamedTuple
 
 from nbhelpers.course import paths
@@ -21,6 +22,16 @@ from .store import append, measured, read
 from .tables import SEEDED, check_rows, table_rows, trainings
 
 Futures = dict[str, Future[Any]]  # `training_key` of a training -> its outcome
+
+
+class Training(SpawnProcess):
+    """The process of one training. `stop_trainings` tells it from the other processes of the program by its class."""
+
+
+class TrainingContext(SpawnContext):
+    """Starts such processes. A forked one would inherit the state of torch's threads, and can hang."""
+
+    Process = Training
 
 
 class Run(NamedTuple):
@@ -136,7 +147,7 @@ def stop_trainings(pool: Executor, futures: Futures) -> None:
     pool.shutdown(wait=False, cancel_futures=True)
     # A thread that had already started its work may start its process only now, so look again until all are done.
     while not all(future.done() for future in futures.values()):
-        for child in multiprocessing.active_children():
+        for child in (each for each in multiprocessing.active_children() if isinstance(each, Training)):
             child.kill()
         time.sleep(0.05)
 
@@ -155,9 +166,7 @@ def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
 
     So the peak memory that is measured belongs to this run alone, and a run that is killed does not end the others.
     """
-    # Not "fork": a forked process would inherit the state of torch's threads, and can hang.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=end_with_parent) as pool:
+    with ProcessPoolExecutor(1, mp_context=TrainingContext(), initializer=end_with_parent) as pool:
         return pool.submit(function, *arguments).result()
 
 

@@ -9,6 +9,7 @@ import yaml
 
 from nbhelpers.course import paths
 from nbhelpers.course.errors import CourseError
+from nbhelpers.course.new_tokens import new_tokens_fault
 
 SEEDED = ("fine-tuning", "average")  # the methods whose result depends on the seed
 INPUT = {"corpus", "test", "method"}  # what every configuration may say
@@ -102,6 +103,8 @@ def configuration_faults(config: Mapping[str, Any]) -> Iterator[str]:
     known = INPUT | REQUIRED[method] | OPTIONAL.get(method, set())
     yield from (f"{name} is unknown" for name in sorted(set(config) - known))
     yield from (f"{name} is missing" for name in sorted(REQUIRED[method] - set(config)))
+    if fault := new_tokens_fault(config):
+        yield fault
     if "class_weight_power" in config:
         # The losses of these two have no class weights.
         yield from (f"class_weight_power does not go with {name}" for name in ("sentiment", "shift") if name in config)
