@@ -79,7 +79,7 @@ def test_recorded_scores_on_meld_reach_their_targets():
 def test_recorded_scores_follow_from_the_recorded_predictions(real_data, table):
     test = corpora.load_meld(real_data / "meld")["test"]
     for row in results.read(table):
-        predictions = [int(digit) for digit in row["predictions"]]
+        predictions = results.unpack_predictions(row["predictions"])
         assert metrics.scores(test["emotion"][:], predictions, 7) == pytest.approx(row["test"])
 
 
