@@ -84,8 +84,6 @@ def test_recorded_scores_follow_from_the_recorded_predictions(real_data, table):
 
 
 @pytest.mark.parametrize("table", ["meld", "context", "dialogues", "transfer", "reviews"])
-def test_recorded_comparisons_follow_from_the_recorded_predictions(real_data, monkeypatch, tmp_path, table):
-    recorded = results.tests(table)
-    monkeypatch.setattr(results, "RESULTS", tmp_path)
-    results.write_tests(table)
-    assert results.tests(table) == recorded
+def test_recorded_comparisons_follow_from_the_recorded_predictions(real_data, tmp_path, table):
+    results.write_tests(table, tmp_path)
+    assert results.tests(table, tmp_path) == results.tests(table)

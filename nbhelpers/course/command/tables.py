@@ -85,15 +85,15 @@ def print_summary(summary: pd.DataFrame, screen: Console) -> None:
     compared = [line for line in known if line.get("against")]
     published = [line for line in known if line["source"] != results.MEASURED]
     lists = {
-        f"Weighted F1: difference, 95 % interval, p-value. {results.COVERS}": [
-            f"{x['row']}: {x['difference']}, against {x['against']}" for x in compared
-        ],
+        "Weighted F1, 95 % interval": [f"{x['row']}: {x['difference']}, against {x['against']}" for x in compared],
         "Published by others": [f"{x['row']}: {x['source']}" for x in published],
         "Not measured yet": [line["row"] for line in lines if line not in known],
     }
     for title, items in lists.items():
         if items:
             screen.print("\n  ".join([f"{title}:", *items]), markup=False, highlight=False)
+    if compared:
+        screen.print(results.COVERS, markup=False, highlight=False)
 
 
 def print_export(comparison: pd.DataFrame, screen: Console) -> None:

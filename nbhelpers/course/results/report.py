@@ -26,8 +26,8 @@ COSTS = {  # column -> what a run measured, its unit, digits after the point
 }
 MEASURED, NOT_MEASURED = "measured here", "not measured yet"
 COVERS = (  # what "difference" means in `summary`
-    "The intervals cover other seeds and other test items (whole dialogues, where the corpus has them). "
-    "The p-values do as well, and are corrected for the number of comparisons in the whole table (Holm)."
+    "Intervals and p-values cover other seeds and other test items (whole dialogues, where the corpus has them), and "
+    "the p-values are corrected for the number of comparisons in the table (Holm)."
 )
 NUM_RESAMPLES = 10_000  # Holm multiplies p-values, so that even the smallest one must be well below 0.05 / comparisons
 PUBLISHED = ("row", "seeds", "weighted F1", "macro F1", "accuracy", "seconds", "source")
