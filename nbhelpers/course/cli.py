@@ -91,14 +91,17 @@ def show_results(
     seeds: Annotated[int, typer.Option(help="Runs per row, with the seeds 0, 1, and so on.")] = 5,
     only: Annotated[str | None, typer.Option(help="Only this row.")] = None,
     show: Annotated[bool, typer.Option(help="Show what has been measured, and run nothing.")] = False,
+    tests: Annotated[bool, typer.Option(help="Compare the rows again, from the stored predictions.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time; each has its share of the threads.")] = 1,
 ) -> None:
     """Measure a table, row by row and seed by seed. Runs that are stored already are not repeated."""
     from nbhelpers.course import results
     from nbhelpers.course.command.tables import print_summary
 
-    if not show:
+    if not show and not tests:
         results.measure(table, seeds, only, screen.print, jobs)
+    if tests:
+        results.write_tests(table)
     print_summary(results.summary(table), screen)
 
 

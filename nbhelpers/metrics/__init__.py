@@ -21,20 +21,23 @@ True
 >>> round(result["difference"], 3), result["p_value"] < 0.05  # one row of six shows nothing
 (0.167, False)
 
-If you train each method with several seeds, pass all runs of both to `compare_runs`.
+If you train each method with several seeds, pass all runs of both to `compare_runs`. If turns of one dialogue are not
+independent, pass `groups`. If you make several comparisons, correct their p-values with `holm`.
 
 What all functions have in common: a column of [rows] may be a list, a numpy array or a pandas Series. Rows are paired
 by position, and the index of a Series is ignored. Probabilities are softmax outputs of shape [rows, classes]. Scores
 are fractions between 0 and 1. A wrong call raises ValueError with the name of the argument and the row.
 
-The files: `classification` has the scores, `significance` the intervals and tests, `resampling` the random draws behind
-them, `calibration` compares probabilities with accuracy, and `checks` validates the arguments.
+The files: `classification` has the scores, `significance` the intervals and tests of trained models, `comparison` those
+of methods with several seeds, `resampling` the random draws behind them, `calibration` compares probabilities with
+accuracy and corrects them, and `checks` validates the arguments.
 """
 
-from .calibration import expected_calibration_error, reliability
+from .calibration import expected_calibration_error, fit_temperature, reliability
 from .checks import METRICS
 from .classification import confusion, majority, mean_sd, per_class, scores
-from .significance import bootstrap_ci, compare_runs, mcnemar, paired_bootstrap
+from .comparison import compare_runs, holm
+from .significance import bootstrap_ci, mcnemar, paired_bootstrap
 
 __all__ = [
     "METRICS",
@@ -42,6 +45,8 @@ __all__ = [
     "compare_runs",
     "confusion",
     "expected_calibration_error",
+    "fit_temperature",
+    "holm",
     "majority",
     "mcnemar",
     "mean_sd",

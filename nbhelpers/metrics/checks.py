@@ -76,6 +76,19 @@ def probability_table(probabilities: ArrayLike) -> NDArray[np.float64]:
     return table
 
 
+def logit_table(logits: ArrayLike) -> NDArray[np.float64]:
+    """Check that logits are finite and no probabilities, and return an array of shape [rows, classes]."""
+    table = np.asarray(logits, dtype=float)
+    if table.ndim != 2 or not table.size or table.shape[1] < 2:
+        raise ValueError(f"logits has shape {table.shape}: pass one logit per row and class, of two or more classes")
+    if not np.isfinite(table).all():
+        row = int((~np.isfinite(table)).any(axis=1).argmax())
+        raise ValueError(f"logits, row {row}: {table[row]} is not finite")
+    if (table >= 0).all() and np.allclose(table.sum(axis=1), 1, atol=0.01):
+        raise ValueError("logits contains probabilities: pass the model's outputs before softmax")
+    return table
+
+
 def check_resampling(metric: str, num_resamples: int, confidence_level: float) -> None:
     """Raise ValueError unless the settings of a bootstrap make sense."""
     if metric not in METRICS:

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 ScoreFunction = Callable[[NDArray[Any]], NDArray[Any]]  # counts [draws, cells] -> scores [draws]
 
 
-def resample_cells(num_resamples: int, seed: int, *columns: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Draw rows with replacement, as many as there are, and count the rows of each cell.
+def resample_cells(
+    num_resamples: int, seed: int, group_of_row: NDArray[np.int64], *columns: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Draw groups of rows with replacement, as many as there are, and count the rows of each cell.
 
     Args:
+        group_of_row: [rows] numbers of the groups, from 0. If each row is a group of its own, single rows are drawn.
         columns: [rows] each, such as gold and predicted classes. Rows with the same values in all columns are a cell.
 
     Returns:
@@ -28,10 +31,21 @@ def resample_cells(num_resamples: int, seed: int, *columns: NDArray[Any]) -> tup
     # Cells are numbered by first appearance, not by class number. Models A and B may then change places without
     # changing the draws, and the difference of their scores changes its sign exactly.
     cell_of_row, cells = pd.factorize(pd.MultiIndex.from_arrays(columns))
-    observed = np.bincount(cell_of_row)
-    # The counts of n rows drawn with replacement have a multinomial distribution.
-    drawn = np.random.default_rng(seed).multinomial(len(cell_of_row), observed / observed.sum(), size=num_resamples)
+    observed, rng = np.bincount(cell_of_row), np.random.default_rng(seed)
+    num_groups = int(group_of_row.max()) + 1
+    if num_groups == len(cell_of_row):
+        # The counts of n rows drawn with replacement have a multinomial distribution.
+        drawn = rng.multinomial(num_groups, observed / observed.sum(), size=num_resamples)
+    else:
+        counts_of_group = np.zeros((num_groups, len(observed)), dtype=np.int64)
+        np.add.at(counts_of_group, (group_of_row, cell_of_row), 1)
+        drawn = draw_groups(num_groups, num_resamples, rng) @ counts_of_group
     return np.vstack([observed, drawn]), np.array(cells.to_list()).T
+
+
+def draw_groups(num_groups: int, num_resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw groups with replacement, as many as there are: how often each one was drawn, [num_resamples, num_groups]."""
+    return rng.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=num_resamples)
 
 
 def score_of_counts(
@@ -39,14 +53,23 @@ def score_of_counts(
     gold_of_cell: NDArray[Any],
     predicted_of_cell: NDArray[Any],
     classes: NDArray[Any],
+    gold_classes: NDArray[Any],
     metric: str,
 ) -> NDArray[Any]:
     """Compute the metric of each draw from its counts.
+
+    A draw can miss a class that the test rows contain. It then says nothing about this class, neither good nor bad, so
+    macro F1 is the mean over the other classes. scikit-learn's `zero_division=np.nan` has the same purpose: a class
+    with an undefined score is left out of the average
+    (https://github.com/scikit-learn/scikit-learn/issues/22625 and pull request 25531). But there a class is absent only
+    if it is not predicted either.
 
     Args:
         counts: [draws, cells] numbers of rows.
         gold_of_cell, predicted_of_cell: [cells] the gold and the predicted class of the rows of a cell.
         classes: the classes that F1 is computed of.
+        gold_classes: the classes with gold rows among all test rows. A class without any gold row counts as 0 in every
+            draw, as it does in `scores`.
         metric: one of `METRICS`.
 
     Returns:
@@ -60,7 +83,12 @@ def score_of_counts(
     # F1 = 2 TP / (2 TP + FP + FN), and the denominator is the number of gold rows plus the number of predicted rows.
     # A class that a draw does not contain at all has 0 / 0; the maximum makes it 0 / 1.
     f1 = 2 * correct_rows / np.maximum(gold_rows + predicted_rows, 1)  # [draws, classes]
-    return np.asarray(f1.mean(axis=1) if metric == "macro_f1" else (f1 * gold_rows).sum(axis=1) / num_rows)
+    if metric == "weighted_f1":
+        return np.asarray((f1 * gold_rows).sum(axis=1) / num_rows)
+    # Only classes with gold rows in the draw add to the sum. Dividing by their number leaves out the others. The factor
+    # is for classes without any gold row: it is below 1 only if `classes` has some, and their 0 counts in every draw.
+    factor = np.isin(classes, gold_classes).mean()
+    return np.asarray(factor * f1.sum(axis=1) / (gold_rows > 0).sum(axis=1))
 
 
 def percentile_interval(drawn: NDArray[Any], confidence_level: float) -> tuple[float, float]:
@@ -143,10 +171,8 @@ def bootstrap_differences(
     Returns:
         [num_resamples] differences.
     """
-    num_groups = tables_a.shape[1]
-    # How often each group is drawn, [draws, groups]. The draws are the same for A and B and for all their runs:
-    # that is what makes the comparison a paired one.
-    times_drawn = rng.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=num_resamples)
+    # The draws are the same for A and B and for all their runs: that is what makes the comparison a paired one.
+    times_drawn = draw_groups(tables_a.shape[1], num_resamples, rng)  # [draws, groups]
     return mean_score(times_drawn @ tables_b, score) - mean_score(times_drawn @ tables_a, score)
 
 
@@ -176,3 +202,23 @@ def permutation_differences(
     counts_a = tables_a.sum(axis=1, keepdims=True) - change_of_b
     counts_b = tables_b.sum(axis=1, keepdims=True) + change_of_b
     return mean_score(counts_b, score) - mean_score(counts_a, score)
+
+
+def seed_deviations(differences: NDArray[Any], num_resamples: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Draw how far the mean difference may lie from that of other seeds: what it owes to the seeds that were trained.
+
+    Five differences are too few to be drawn with replacement. The interval would contain the true mean in about 84 % of
+    cases instead of 95 %, because five values rarely include the extremes. So the draws come from the distribution that
+    a t-test uses: Student's t with runs - 1 degrees of freedom, times the standard error of the mean.
+
+    Args:
+        differences: [runs] B minus A of each pair of runs, on the same test rows.
+
+    Returns:
+        [num_resamples] deviations; all 0 for a single pair of runs, which tells nothing about other seeds.
+    """
+    num_runs = len(differences)
+    if num_runs == 1:
+        return np.zeros(num_resamples)
+    standard_error = differences.std(ddof=1) / np.sqrt(num_runs)
+    return np.asarray(standard_error * rng.standard_t(num_runs - 1, size=num_resamples))

@@ -1,24 +1,11 @@
-"""Confidence intervals of a score, and hypothesis tests of the difference between two models or two methods."""
-
-from collections.abc import Sequence
-from functools import partial
+"""Confidence intervals of a score, and hypothesis tests of the difference between two trained models."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
-from .checks import averaged_classes, check_resampling, check_runs, class_numbers
-from .resampling import (
-    bootstrap_differences,
-    contingency_tables,
-    mean_score,
-    number_groups,
-    percentile_interval,
-    permutation_differences,
-    resample_cells,
-    score_of_counts,
-    two_sided_p_value,
-)
+from .checks import averaged_classes, check_resampling, class_numbers
+from .resampling import number_groups, percentile_interval, resample_cells, score_of_counts, two_sided_p_value
 
 
 def bootstrap_ci(
@@ -26,6 +13,7 @@ def bootstrap_ci(
     predictions: ArrayLike,
     metric: str = "weighted_f1",
     *,
+    groups: ArrayLike | None = None,
     num_classes: int | None = None,
     num_resamples: int = 2000,
     confidence_level: float = 0.95,
@@ -36,15 +24,20 @@ def bootstrap_ci(
     The rows are drawn with replacement many times, each draw is scored, and the interval contains the middle 95 % of
     these scores (the percentile method).
 
-    What the interval covers: this one trained model, tested on other rows from the same source. It does not cover the
-    seed of the training run. Rows count as independent; if they are not, as turns of one dialogue, the interval is too
-    narrow. A class without gold and predicted rows in a draw counts as F1 = 0 there, as in `scores` with `num_classes`,
-    so with rare classes the interval of macro F1 lies too low.
+    What the interval covers: this one trained model, tested on other rows (or groups) from the same source. It does not
+    cover the seed of the training run. Without `groups`, rows count as independent; if they are not, as turns of one
+    dialogue, the interval is too narrow.
+
+    Macro F1 of a draw is the mean over the classes that have gold rows in this draw. A draw without gold rows of a rare
+    class says nothing about that class, so it is left out there. A class without a gold row among all `labels` counts
+    as 0 in every draw, as in `scores`.
 
     Args:
         labels: [rows] gold classes.
         predictions: [rows] predicted classes.
         metric: one of `METRICS`.
+        groups: [rows] for instance dialogue numbers. Whole groups are then drawn, because turns of one dialogue are not
+            independent. None treats each row as a group of its own.
         num_classes: macro F1 averages over `range(num_classes)`; None averages over the classes in either column.
         num_resamples: the number of draws.
         confidence_level: a fraction between 0 and 1.
@@ -54,9 +47,11 @@ def bootstrap_ci(
         The lower and the upper end.
 
     Raises:
-        ValueError: a column is not class numbers, the columns differ in length, or a setting is not possible.
+        ValueError: a column is not class numbers, columns or groups differ in length, or a setting is not possible.
 
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+    Sources: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; for classes with an undefined
+    score, which scikit-learn also leaves out with `zero_division=np.nan`, the discussion in
+    https://github.com/scikit-learn/scikit-learn/issues/22625.
 
     >>> low, high = bootstrap_ci([0, 1] * 50, [0, 1] * 40 + [1, 0] * 10, "accuracy")
     >>> low < 0.8 < high
@@ -64,9 +59,10 @@ def bootstrap_ci(
     """
     check_resampling(metric, num_resamples, confidence_level)
     gold, predicted = class_numbers(num_classes, labels=labels, predictions=predictions)
-    classes = averaged_classes(num_classes, gold, predicted)
-    counts, (gold_of_cell, predicted_of_cell) = resample_cells(num_resamples, seed, gold, predicted)
-    drawn = score_of_counts(counts, gold_of_cell, predicted_of_cell, classes, metric)
+    classes, gold_classes = averaged_classes(num_classes, gold, predicted), np.unique(gold)
+    group_of_row = number_groups(groups, len(gold))
+    counts, (gold_of_cell, predicted_of_cell) = resample_cells(num_resamples, seed, group_of_row, gold, predicted)
+    drawn = score_of_counts(counts, gold_of_cell, predicted_of_cell, classes, gold_classes, metric)
     return percentile_interval(drawn[1:], confidence_level)  # line 0 is the data itself, not a draw
 
 
@@ -76,6 +72,7 @@ def paired_bootstrap(
     predictions_b: ArrayLike,
     metric: str = "weighted_f1",
     *,
+    groups: ArrayLike | None = None,
     num_classes: int | None = None,
     num_resamples: int = 2000,
     confidence_level: float = 0.95,
@@ -85,15 +82,17 @@ def paired_bootstrap(
 
     Each draw takes the same rows for both models, so that what makes a row easy or hard for both cancels out.
 
-    What the interval and the p-value cover: these two trained models, tested on other rows from the same source. They
-    do not cover the seeds of training; to compare methods, train each with several seeds and use `compare_runs`. Rows
-    count as independent, and a class that is absent from a draw counts as F1 = 0, as in `bootstrap_ci`.
+    What the interval and the p-value cover: these two trained models, tested on other rows (or groups) from the same
+    source. They do not cover the seeds of training; to compare methods, train each with several seeds and use
+    `compare_runs`. Macro F1 of a draw is defined as in `bootstrap_ci`, and both models are averaged over the same
+    classes.
 
     Args:
         labels: [rows] gold classes.
         predictions_a: [rows] classes predicted by model A.
         predictions_b: [rows] classes predicted by model B.
         metric: one of `METRICS`.
+        groups: [rows] as in `bootstrap_ci`.
         num_classes: macro F1 averages over `range(num_classes)`; None averages over the classes in any of the columns.
         num_resamples: the number of draws.
         confidence_level: a fraction between 0 and 1.
@@ -105,7 +104,7 @@ def paired_bootstrap(
         min(1, 2 (1 + k) / (1 + num_resamples)). It falls below 0.05 about when the 95 % interval excludes 0.
 
     Raises:
-        ValueError: a column is not class numbers, the columns differ in length, or a setting is not possible.
+        ValueError: a column is not class numbers, columns or groups differ in length, or a setting is not possible.
 
     Sources: Koehn, Statistical Significance Tests for Machine Translation Evaluation, EMNLP 2004; Efron and Tibshirani
     (1993), section 15.4; for the 1 +: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 4.2.
@@ -116,101 +115,14 @@ def paired_bootstrap(
     """
     check_resampling(metric, num_resamples, confidence_level)
     gold, a, b = class_numbers(num_classes, labels=labels, predictions_a=predictions_a, predictions_b=predictions_b)
-    classes = averaged_classes(num_classes, gold, a, b)
-    counts, (gold_of_cell, a_of_cell, b_of_cell) = resample_cells(num_resamples, seed, gold, a, b)
-    scores_a = score_of_counts(counts, gold_of_cell, a_of_cell, classes, metric)
-    scores_b = score_of_counts(counts, gold_of_cell, b_of_cell, classes, metric)
+    classes, gold_classes = averaged_classes(num_classes, gold, a, b), np.unique(gold)
+    group_of_row = number_groups(groups, len(gold))
+    counts, (gold_of_cell, a_of_cell, b_of_cell) = resample_cells(num_resamples, seed, group_of_row, gold, a, b)
+    scores_a = score_of_counts(counts, gold_of_cell, a_of_cell, classes, gold_classes, metric)
+    scores_b = score_of_counts(counts, gold_of_cell, b_of_cell, classes, gold_classes, metric)
     observed, drawn = float(scores_b[0] - scores_a[0]), scores_b[1:] - scores_a[1:]  # line 0 is the data itself
     low, high = percentile_interval(drawn, confidence_level)
     return {"difference": observed, "low": low, "high": high, "p_value": two_sided_p_value(drawn)}
-
-
-def compare_runs(
-    labels: ArrayLike,
-    runs_a: Sequence[ArrayLike],
-    runs_b: Sequence[ArrayLike],
-    metric: str = "weighted_f1",
-    *,
-    groups: ArrayLike | None = None,
-    num_classes: int | None = None,
-    num_resamples: int = 2000,
-    confidence_level: float = 0.95,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Test whether method B is better than method A, where both were trained with several seeds.
-
-    The score of a method is the mean score of its runs. There are two tests of the difference, B minus A. The paired
-    bootstrap draws rows with replacement, the same for all runs. The permutation test swaps the predictions of run i
-    of A and run i of B, for each row with probability 1/2 and in all runs at once.
-
-    What the interval and both p-values cover: these trained runs, tested on other rows (or groups) from the same
-    source. They do not cover the seeds: other seeds give other runs and another mean. Report the standard deviation
-    over the runs (`mean_sd`) beside them. A class that is absent from a draw counts as F1 = 0, as in `bootstrap_ci`.
-
-    Args:
-        labels: [rows] gold classes.
-        runs_a: [runs, rows] predictions of method A, a list per run.
-        runs_b: [runs, rows] predictions of method B, equally many runs.
-        metric: one of `METRICS`.
-        groups: [rows] for instance dialogue numbers. Whole groups are then drawn and swapped, because turns of one
-            dialogue are not independent. None treats each row as a group of its own.
-        num_classes: macro F1 averages over `range(num_classes)`; None averages over the classes in any of the columns.
-        num_resamples: the number of draws, and of permutations.
-        confidence_level: a fraction between 0 and 1.
-        seed: of the draws and permutations.
-
-    Returns:
-        "difference", its "low" and "high" (percentile interval), "p_bootstrap" (two-sided, as in `paired_bootstrap`)
-        and "p_permutation": (1 + the number of permutations whose difference is at least as large in absolute value) /
-        (1 + num_resamples).
-
-    Raises:
-        ValueError: A and B have different numbers of runs or none, a column is not class numbers, columns or groups
-            differ in length, or a setting is not possible.
-
-    Source for the permutation test: Noreen, Computer-Intensive Methods for Testing Hypotheses (1989).
-
-    >>> result = compare_runs([0, 1] * 50, [[0, 0] * 50] * 2, [[0, 1] * 40 + [0, 0] * 10] * 2, "accuracy")
-    >>> result["difference"], result["p_bootstrap"] < 0.01, result["p_permutation"] < 0.01
-    (0.4, True, True)
-    """
-    check_resampling(metric, num_resamples, confidence_level)
-    gold, a, b = check_runs(labels, runs_a, runs_b, num_classes)
-    group_of_row = number_groups(groups, len(gold))
-    classes = averaged_classes(num_classes, gold, *a, *b)
-
-    # Step 1: count gold by predicted classes per group. All draws below only add up these tables.
-    size = int(classes.max()) + 1
-    tables_a = contingency_tables(gold, a, group_of_row, size)  # [runs, groups, cells]
-    tables_b = contingency_tables(gold, b, group_of_row, size)
-    gold_of_cell, predicted_of_cell = np.divmod(np.arange(size * size), size)
-    score = partial(
-        score_of_counts,
-        gold_of_cell=gold_of_cell,
-        predicted_of_cell=predicted_of_cell,
-        classes=classes,
-        metric=metric,
-    )
-
-    # Step 2: the difference on the test rows as they are, where each group counts once.
-    score_a, score_b = (mean_score(tables.sum(axis=1, keepdims=True), score)[0] for tables in (tables_a, tables_b))
-    observed = score_b - score_a
-
-    # Step 3: the differences under resampling. The order matters for reproducing results: both use one generator.
-    rng = np.random.default_rng(seed)
-    drawn = bootstrap_differences(tables_a, tables_b, score, num_resamples, rng)
-    permuted = permutation_differences(tables_a, tables_b, score, num_resamples, rng)
-
-    low, high = percentile_interval(drawn, confidence_level)
-    # As in two_sided_p_value, the tolerance keeps rounding from deciding ties.
-    at_least_as_large = int(np.sum(np.abs(permuted) >= abs(observed) - 1e-12))
-    return {
-        "difference": float(observed),
-        "low": low,
-        "high": high,
-        "p_bootstrap": two_sided_p_value(drawn),
-        "p_permutation": (1 + at_least_as_large) / (1 + num_resamples),
-    }
 
 
 def mcnemar(labels: ArrayLike, predictions_a: ArrayLike, predictions_b: ArrayLike) -> dict[str, float]:
@@ -226,7 +138,8 @@ def mcnemar(labels: ArrayLike, predictions_a: ArrayLike, predictions_b: ArrayLik
 
     Returns:
         "only_a_right" and "only_b_right", the numbers of such rows, and the two-sided "p_value", which is 1 when there
-        are no such rows. Like `paired_bootstrap`, it does not cover the seeds of training.
+        are no such rows. It covers neither the seeds of training nor, as rows count as independent, turns of one
+        dialogue; `paired_bootstrap` with `groups` does the latter.
 
     Raises:
         ValueError: a column is not class numbers, or the columns have different numbers of rows.

@@ -79,13 +79,11 @@ def test_recorded_scores_on_meld_reach_their_targets():
 def test_recorded_scores_follow_from_the_recorded_predictions(real_data, table):
     test = corpora.load_meld(real_data / "meld")["test"]
     for row in results.read(table):
-        predictions = [int(digit) for digit in row["predictions"]]
+        predictions = results.unpack_predictions(row["predictions"])
         assert metrics.scores(test["emotion"][:], predictions, 7) == pytest.approx(row["test"])
 
 
 @pytest.mark.parametrize("table", ["meld", "context", "dialogues", "transfer", "reviews"])
-def test_recorded_comparisons_follow_from_the_recorded_predictions(real_data, monkeypatch, tmp_path, table):
-    recorded = results.tests(table)
-    monkeypatch.setattr(results, "RESULTS", tmp_path)
-    results.write_tests(table)
-    assert results.tests(table) == recorded
+def test_recorded_comparisons_follow_from_the_recorded_predictions(real_data, tmp_path, table):
+    results.write_tests(table, tmp_path)
+    assert results.tests(table, tmp_path) == results.tests(table)

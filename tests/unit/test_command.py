@@ -97,6 +97,7 @@ def test_a_results_table_fits_into_80_columns():
     )
     assert re.search(r"^ +utterance only +5 +\d\d\.\d ± \d\.\d ", done.stdout, re.MULTILINE)
     assert re.search(r"^ +LoRA: [+-]\d\.\d \(.*\), p 0\.\d+, against utterance only$", done.stdout, re.MULTILINE)
+    assert "cover other seeds" in " ".join(done.stdout.split())
 
 
 @pytest.mark.slow

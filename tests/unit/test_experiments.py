@@ -63,7 +63,7 @@ def test_a_run_measures_everything_that_a_row_needs(splits, extra):
     config = {**PLAIN, **extra}
     row = experiments.score_run(config, [experiments.run(config, seed=0)])
     assert len(row["predictions"]) == len(splits["test"].texts)
-    assert set(row["predictions"]) <= set("0123456")  # never one of the classes of sentiment
+    assert set(row["predictions"]) <= set(range(7))  # never one of the classes of sentiment
     assert {"dev", "test", "per_class", "seconds", "peak_gib", "threads", "tokens_per_second"} <= set(row)
     assert row["saved_bytes"] > 4 * row["trainable_parameters"] * 0.99
     assert (row["trainable_parameters"] < 1e6) == ("tuning" in extra)
@@ -77,7 +77,7 @@ def test_an_average_is_the_mean_of_its_members_probabilities(splits):
     outcomes = [experiments.run(*training) for training in trainings]
     row = experiments.score_run(config, outcomes)
     mean = sum(outcome.probabilities["test"] for outcome in outcomes) / 2
-    assert row["predictions"] == "".join(str(i) for i in mean.argmax(-1))
+    assert row["predictions"] == mean.argmax(-1).tolist()
     single = experiments.score_run(PLAIN, outcomes[:1])
     assert row["trainable_parameters"] == 2 * single["trainable_parameters"]
     assert row["saved_bytes"] == pytest.approx(2 * single["saved_bytes"], rel=0.01)
@@ -116,6 +116,17 @@ def test_class_weights_grow_with_rarity_to_the_power_that_the_configuration_name
     objective = experiments.make_objective(config, [0, 0, 0, 0, 1], 2)
     rare_to_common = objective.keywords["class_weights"][1] / objective.keywords["class_weights"][0]
     assert math.isclose(rare_to_common, 2, rel_tol=1e-6)  # four times as rare, twice the weight
+
+
+def test_tf_idf_keeps_the_class_numbers_when_train_lacks_a_class():
+    texts, labels = ["bad awful", "good fine", "bad", "good"] * 3, [0, 2, 0, 2] * 3  # nothing is neutral (1)
+    split = experiments.Split(texts, labels, [], [], [])
+    config, names = {"method": "tf-idf", "C": 10}, ["negative", "neutral", "positive"]
+    probabilities, _ = experiments.tf_idf({"train": split, "dev": split, "test": split}, names, config, seed=0)
+    for table in probabilities.values():
+        assert table.shape == (12, 3)
+        assert table.argmax(1).tolist() == labels
+        assert not table[:, 1].any()
 
 
 def test_the_first_dialogues_of_a_split_are_whole():

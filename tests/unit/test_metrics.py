@@ -54,6 +54,53 @@ def test_reliability_and_calibration_error_by_hand():
     assert metrics.reliability([0], np.array([[0.9, 0.1]], dtype=np.float16))["count"].sum() == 1
 
 
+def overconfident(rng, num_rows=4000, temperature=3.0):
+    """Logits of a model whose probabilities would be right after a division by the temperature, and labels."""
+    calibrated = rng.normal(0, 1.5, (num_rows, 4))
+    probabilities = np.exp(calibrated) / np.exp(calibrated).sum(axis=1, keepdims=True)
+    labels = (probabilities.cumsum(axis=1) > rng.random((num_rows, 1))).argmax(axis=1)
+    return temperature * calibrated, labels
+
+
+def calibration_error(labels, logits, temperature=1.0):
+    scaled = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
+    return metrics.expected_calibration_error(labels, scaled / scaled.sum(axis=1, keepdims=True))
+
+
+def test_a_temperature_calibrates_overconfident_logits_and_changes_no_prediction():
+    rng = np.random.default_rng(0)
+    (dev, dev_labels), (test, test_labels) = overconfident(rng), overconfident(rng)
+    temperature = metrics.fit_temperature(dev, dev_labels)
+    assert temperature == pytest.approx(3, rel=0.1)
+    assert calibration_error(test_labels, test) > 0.15
+    assert calibration_error(test_labels, test, temperature) < 0.03
+    assert ((test / temperature).argmax(axis=1) == test.argmax(axis=1)).all()
+    # logits that are right already keep their temperature, and scaling all logits scales it
+    assert metrics.fit_temperature(dev / temperature, dev_labels) == pytest.approx(1, abs=1e-3)
+    assert metrics.fit_temperature(dev.astype(np.float32).tolist(), dev_labels) == pytest.approx(temperature, rel=1e-4)
+
+
+def test_a_temperature_that_the_rows_do_not_determine_is_close_to_an_end_of_its_range():
+    assert 0.05 <= metrics.fit_temperature([[2.0, 0.0], [0.0, 2.0]], [0, 1]) < 0.1
+    assert 19 < metrics.fit_temperature([[2.0, 0.0], [0.0, 2.0]], [1, 0]) <= 20
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "message"),
+    [
+        ([1.0, 2.0], [0, 1], "logits has shape \\(2,\\)"),
+        ([[1.0], [2.0]], [0, 0], "of two or more classes"),
+        ([[1.0, 2.0], [1.0, float("nan")]], [0, 1], "logits, row 1: .*not finite"),
+        ([[0.2, 0.8], [0.7, 0.3]], [0, 1], "contains probabilities"),
+        ([[1.0, 2.0]], [0, 1], "labels has 2 rows, logits has 1"),
+        ([[1.0, 2.0], [3.0, 1.0]], [0, 2], "labels, row 1: 2 is not a class number"),
+    ],
+)
+def test_errors_about_logits_are_readable(logits, labels, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.fit_temperature(logits, labels)
+
+
 def test_mean_sd_and_majority():
     assert metrics.mean_sd([1, 2, 3, 4]) == pytest.approx((2.5, np.std([1, 2, 3, 4], ddof=1)))
     mean, sd = metrics.mean_sd(pd.Series([0.7]))

@@ -1,11 +1,15 @@
 """monitoring, by simulation: how often it alarms when nothing changes, and how soon when something does."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from nbhelpers.monitoring import Monitor, drift, expected_counts
+from nbhelpers.monitoring import Monitor, design_effects, drift, expected_counts
 
+DIALOGUES = Path(__file__).resolve().parents[2] / "data" / "dialogues"
 NAMES = ["neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"]
 SHARES = np.array([0.47, 0.11, 0.02, 0.08, 0.18, 0.03, 0.11])
 SHIFTED = np.array([0.36, 0.11, 0.02, 0.08, 0.18, 0.03, 0.22])  # twice as much anger
@@ -36,6 +40,92 @@ def test_false_alarms_of_independent_items_stay_within_the_rate():
         monitor = Monitor(*stream(rng, 1000), NAMES, window=window, false_alarm_rate=rate)
         alarms += len(monitor.update(*stream(rng, 10 * window)))
     assert 0.1 * rate < alarms / 2000 <= rate
+
+
+@pytest.fixture(scope="module")
+def dialogues():
+    """The emotions of all dialogues of the course, one list per dialogue."""
+    frame = pd.concat([pd.read_csv(DIALOGUES / f"{split}.csv") for split in ("train", "dev", "test")])
+    return [list(emotions) for _, emotions in frame.groupby("Dialogue_ID")["Emotion"]]
+
+
+def predicted(rng, dialogues):
+    """What a model might predict for the turns of these dialogues, its confidences, and the dialogue of each turn.
+
+    The stand-in is right in 7 of 10 turns. Else it predicts any class, with less confidence.
+    """
+    gold = np.concatenate(dialogues)
+    right = rng.random(len(gold)) < 0.7
+    labels = np.where(right, gold, rng.choice(NAMES, len(gold), p=SHARES))
+    confidences = np.where(right, rng.beta(8, 2, len(gold)), rng.beta(5, 3, len(gold)))
+    return labels.tolist(), confidences.tolist(), np.repeat(np.arange(len(dialogues)), [len(x) for x in dialogues])
+
+
+def false_alarms_per_window(rng, dialogues, use_groups, shuffle_turns=False, num_streams=25, window=116):
+    """The reference has 88 dialogues, as dev; the others come one after the other. Nothing changes between them."""
+    alarms = windows = 0
+    for _ in range(num_streams):
+        order = [dialogues[i] for i in rng.permutation(len(dialogues))]
+        (labels, confidences, groups), new = predicted(rng, order[:88]), predicted(rng, order[88:])
+        monitor = Monitor(labels, confidences, NAMES, groups=groups if use_groups else None, window=window)
+        turns = rng.permutation(len(new[0])) if shuffle_turns else np.arange(len(new[0]))
+        alarms += len(monitor.update(*([column[i] for i in turns] for column in new[:2])))
+        windows += len(turns) / window
+    return alarms / windows
+
+
+@pytest.mark.slow
+def test_false_alarms_on_the_dialogues_of_the_course_stay_within_the_rate(dialogues):
+    """The stated rate is 0.01. About 2,000 windows; turns count as independent only where they are shuffled."""
+    rng = np.random.default_rng(5)
+    assert false_alarms_per_window(rng, dialogues, use_groups=False, shuffle_turns=True) <= 0.01
+    assert false_alarms_per_window(rng, dialogues, use_groups=False) > 0.03  # why `groups` exists
+    assert false_alarms_per_window(rng, dialogues, use_groups=True) <= 0.01
+
+
+def test_a_shift_is_found_although_the_turns_of_a_dialogue_are_alike(dialogues):
+    rng, window, delays = np.random.default_rng(6), 400, []
+    for _ in range(20):
+        order = [dialogues[i] for i in rng.permutation(len(dialogues))]
+        labels, confidences, groups = predicted(rng, order[:300])
+        monitor = Monitor(labels, confidences, NAMES, groups=groups, window=window)
+        labels, confidences, _ = predicted(rng, order[300:])
+        monitor.update(labels[:window], confidences[:window])
+        changed = ["anger" if label == "neutral" and rng.random() < 0.5 else label for label in labels[window:]]
+        for start in range(0, 1600, 100):
+            if monitor.update(changed[start : start + 100], confidences[window + start : window + start + 100]):
+                delays.append(start + 100)
+                break
+    assert len(delays) == 20
+    assert np.mean(delays) <= 400
+
+
+def test_design_effects_are_those_of_a_simulation():
+    rng = np.random.default_rng(7)
+    groups = np.repeat(np.arange(500), 6)
+    independent = (rng.random((3000, 2)) < [0.3, 0.05]).astype(int)
+    assert design_effects(independent, groups) == pytest.approx([1, 1], abs=0.15)
+    # each group has its own share: the effect is 1 + (6 - 1) * the correlation within a group, here 1 / (2 + 4 + 1)
+    clustered = (rng.random((3000, 1)) < np.repeat(rng.beta(2, 4, (500, 1)), 6, axis=0)).astype(int)
+    assert design_effects(clustered, groups) == pytest.approx([1 + 5 / 7], rel=0.15)
+    # a column that is always 0 has no effect of its own and gets the mean
+    with_empty = np.hstack([clustered, np.zeros_like(clustered)])
+    assert design_effects(with_empty, groups)[1] == pytest.approx(design_effects(clustered, groups)[0])
+    # groups count by value, wherever their items are
+    order = rng.permutation(3000)
+    assert design_effects(clustered[order], groups[order]) == pytest.approx(design_effects(clustered, groups))
+
+
+def test_the_p_value_of_a_summary_is_about_uniform_for_dialogues(dialogues):
+    rng, p_values = np.random.default_rng(8), []
+    for _ in range(100):
+        order = [dialogues[i] for i in rng.permutation(len(dialogues))[:250]]
+        labels, confidences, groups = predicted(rng, order[:180])
+        monitor = Monitor(labels, confidences, NAMES, groups=groups, window=500)
+        new_labels, new_confidences, _ = predicted(rng, order[180:])
+        monitor.update(new_labels[:500], new_confidences[:500])
+        p_values.append(monitor.summary()["p_value"])
+    assert np.mean(np.array(p_values) < 0.05) <= 0.12
 
 
 def test_a_shift_is_found_within_a_window_and_the_class_is_named():
@@ -108,6 +198,9 @@ def test_drift_reaches_its_limits_and_has_the_size_that_chance_gives():
         (lambda: Monitor(["a"], [float("nan")], ["a", "b"]), "probabilities, not logits"),
         (lambda: Monitor(["a"], [7.0], ["a", "b"]), "probabilities, not logits"),
         (lambda: Monitor(["a"], [0.7], ["a", "b"]).summary(), "contains only zeros"),
+        (lambda: Monitor(["a", "b"], [0.7, 0.7], ["a", "b"], groups=[1]), "groups has shape \\(1,\\); .* 2 items"),
+        (lambda: Monitor(["a", "b"], [0.7, 0.7], ["a", "b"], groups=[1, None]), "groups, item 1: the group is missing"),
+        (lambda: Monitor(["a", "b"], [0.7, 0.7], ["a", "b"], groups=[1, 1]), "one group; pass several dialogues"),
     ],
 )
 def test_errors_are_readable(call, message):

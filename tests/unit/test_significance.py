@@ -1,6 +1,7 @@
-"""metrics: intervals and tests agree with scipy, with a plain row-by-row bootstrap, and with the theory."""
+"""metrics: intervals and tests of trained models agree with scipy, with a plain bootstrap, and with the theory."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,12 +23,14 @@ def noisy(labels, share_right, rng, num_classes=7):
 @settings(deadline=None, max_examples=50)
 def test_scores_from_counts_are_the_scores(rows):
     gold, predicted = (np.array(column) for column in zip(*rows, strict=True))
-    counts, (gold_of_cell, predicted_of_cell) = resampling.resample_cells(3, 0, gold, predicted)
+    each_row = np.arange(len(rows))
+    counts, (gold_of_cell, predicted_of_cell) = resampling.resample_cells(3, 0, each_row, gold, predicted)
     assert (counts.sum(axis=1) == len(rows)).all()
     for metric in metrics.METRICS:
         for num_classes in (None, 7):
             classes = checks.averaged_classes(num_classes, gold, predicted)
-            ours = resampling.score_of_counts(counts, gold_of_cell, predicted_of_cell, classes, metric)[0]
+            cells = (counts, gold_of_cell, predicted_of_cell, classes)
+            ours = resampling.score_of_counts(*cells, np.unique(gold), metric)[0]
             assert ours == pytest.approx(metrics.scores(gold, predicted, num_classes)[metric])
 
 
@@ -60,7 +63,56 @@ def test_bootstrap_is_reproducible_and_widens_with_the_confidence_level():
     wide_low, wide_high = metrics.bootstrap_ci(labels, predictions, confidence_level=0.99)
     assert wide_low < low < score < high < wide_high
     assert metrics.bootstrap_ci(labels, labels, "macro_f1") == (1.0, 1.0)
-    assert metrics.bootstrap_ci([0, 1], [0, 1], "macro_f1", num_classes=4)[1] == 0.5
+
+
+def test_a_draw_without_a_rare_class_says_nothing_about_it():
+    labels = [0] * 150 + [1] * 148 + [2] * 2  # 14 % of all draws miss class 2
+    assert metrics.bootstrap_ci(labels, labels, "macro_f1", num_classes=3) == (1.0, 1.0)
+    # a class without any gold row counts as 0, as in `scores`, and so in every draw
+    assert metrics.scores([0, 1], [0, 1], num_classes=4)["macro_f1"] == 0.5
+    assert metrics.bootstrap_ci([0, 1], [0, 1], "macro_f1", num_classes=4) == (0.5, 0.5)
+
+
+def test_macro_f1_of_draws_is_that_of_the_classes_with_gold_rows():
+    rng = np.random.default_rng(6)
+    labels = np.array([0] * 40 + [1] * 40 + [2] * 2)
+    a, b = noisy(labels, 0.7, rng, num_classes=3), noisy(labels, 0.7, rng, num_classes=3)
+    drawn_rows = rng.integers(0, len(labels), (5000, len(labels)))
+
+    def macro_f1(predictions):
+        gold, predicted = labels[drawn_rows][..., None] == range(3), predictions[drawn_rows][..., None] == range(3)
+        f1 = 2 * (gold & predicted).sum(1) / np.maximum(gold.sum(1) + predicted.sum(1), 1)  # [draws, classes]
+        return np.array([of_draw[occurs].mean() for of_draw, occurs in zip(f1, gold.any(1), strict=True)])
+
+    plain_a, plain_difference = macro_f1(a), macro_f1(b) - macro_f1(a)
+    options = {"metric": "macro_f1", "num_classes": 3, "num_resamples": 20_000}
+    paired, runs = metrics.paired_bootstrap(labels, a, b, **options), metrics.compare_runs(labels, [a], [b], **options)
+    for plain, interval in (
+        (plain_a, metrics.bootstrap_ci(labels, a, **options)),
+        (plain_difference, [paired["low"], paired["high"]]),
+        (plain_difference, [runs["low"], runs["high"]]),
+    ):
+        assert np.quantile(plain, [0.025, 0.975]) == pytest.approx(list(interval), abs=0.25 * np.std(plain))
+
+
+@pytest.mark.parametrize("metric", metrics.METRICS)
+def test_intervals_of_one_model_can_draw_whole_dialogues(metric):
+    rng = np.random.default_rng(7)
+    groups = pd.Series(np.repeat(np.arange(60), 5), index=rng.permutation(300))  # taken by position
+    labels = rng.integers(0, 3, 300)
+    a, b = (np.where(np.repeat(rng.random(60) < 0.6, 5), labels, (labels + 1) % 3) for _ in range(2))
+    for interval in (
+        lambda **extra: metrics.bootstrap_ci(labels, a, metric, **extra),
+        lambda **extra: [metrics.paired_bootstrap(labels, a, b, metric, **extra)[end] for end in ("low", "high")],
+    ):
+        (row_low, row_high), (low, high) = interval(), interval(groups=groups)
+        assert high - low > 1.7 * (row_high - row_low)  # five equal rows: the square root of 5 is 2.2
+        assert list(interval(groups=np.arange(300))) == [row_low, row_high]
+    paired = metrics.paired_bootstrap(labels, a, b, metric, groups=groups, num_resamples=20_000)
+    runs = metrics.compare_runs(labels, [a], [b], metric, groups=groups, num_resamples=20_000)
+    assert [paired["low"], paired["high"]] == pytest.approx([runs["low"], runs["high"]], abs=0.01)
+    with pytest.raises(ValueError, match="2 groups for 300 rows"):
+        metrics.bootstrap_ci(labels, a, groups=[0, 1])
 
 
 def test_paired_bootstrap_is_antisymmetric():
@@ -116,78 +168,3 @@ def test_mcnemar_by_hand():
     assert result["p_value"] == pytest.approx(2 * (1 + 9 + 36) / 2**9)
     assert metrics.mcnemar(labels, a, a)["p_value"] == 1.0
     assert metrics.mcnemar(labels, b, a)["p_value"] == result["p_value"]
-
-
-def test_contingency_tables_count_the_rows_of_each_group():
-    rng = np.random.default_rng(5)
-    gold, groups = rng.integers(0, 3, 50), resampling.number_groups(rng.integers(0, 4, 50), 50)
-    runs = [rng.integers(0, 3, 50) for _ in range(2)]
-    tables = resampling.contingency_tables(gold, runs, groups, size=3)
-    assert tables.shape == (2, 4, 9)
-    for run, predicted in enumerate(runs):
-        for group in range(4):
-            expected = metrics.confusion(gold[groups == group], predicted[groups == group], ["a", "b", "c"])
-            assert tables[run, group].reshape(3, 3).tolist() == expected.to_numpy().tolist()
-
-
-def test_compare_runs_with_one_run_is_the_paired_bootstrap():
-    rng = np.random.default_rng(0)
-    labels, a = rng.integers(0, 3, 300), rng.integers(0, 3, 300)
-    b = np.where(rng.random(300) < 0.3, labels, a)
-    single = metrics.paired_bootstrap(labels, a, b, num_classes=3)
-    several = metrics.compare_runs(labels, [a], [b], num_classes=3)
-    assert several["difference"] == pytest.approx(single["difference"])
-    assert several["low"] == pytest.approx(single["low"], abs=0.01)
-    assert several["high"] == pytest.approx(single["high"], abs=0.01)
-    backward = metrics.compare_runs(labels, [b], [a], num_classes=3)
-    assert backward["difference"] == pytest.approx(-several["difference"])
-
-
-def test_compare_runs_averages_the_runs_and_finds_nothing_between_equal_methods():
-    rng = np.random.default_rng(1)
-    labels = rng.integers(0, 2, 200)
-    runs = [np.where(rng.random(200) < 0.7, labels, 1 - labels) for _ in range(6)]
-    outcome = metrics.compare_runs(labels, runs[:3], runs[3:], "accuracy")
-    expected = np.mean([(r == labels).mean() for r in runs[3:]]) - np.mean([(r == labels).mean() for r in runs[:3]])
-    assert outcome["difference"] == pytest.approx(expected)
-    assert min(outcome["p_bootstrap"], outcome["p_permutation"]) > 0.05
-    same = metrics.compare_runs(labels, runs[:3], runs[:3])
-    assert same["difference"] == 0
-    assert same["p_permutation"] == 1
-
-
-def test_permutation_p_values_are_about_uniform_without_a_difference():
-    rng, p_values = np.random.default_rng(2), []
-    for seed in range(100):
-        labels = rng.integers(0, 2, 100)
-        a, b = (np.where(rng.random(100) < 0.7, labels, 1 - labels) for _ in range(2))
-        outcome = metrics.compare_runs(labels, [a], [b], "accuracy", num_resamples=200, seed=seed)
-        p_values.append(outcome["p_permutation"])
-    assert 0.3 < np.mean(p_values) < 0.75
-    assert np.mean(np.array(p_values) <= 0.05) <= 0.12
-
-
-def test_groups_widen_the_interval_when_their_rows_are_alike():
-    rng = np.random.default_rng(3)
-    groups = np.repeat(np.arange(40), 10)
-    labels = np.zeros(400, dtype=int)
-    a = np.repeat(rng.integers(0, 2, 40), 10)  # each dialogue is right or wrong as a whole
-    b = np.repeat(rng.integers(0, 2, 40), 10)
-    by_row, by_dialogue = (metrics.compare_runs(labels, [a], [b], "accuracy", groups=g) for g in (None, groups))
-    assert by_row["difference"] == by_dialogue["difference"]
-    assert by_dialogue["high"] - by_dialogue["low"] > 2 * (by_row["high"] - by_row["low"])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "groups", "message"),
-    [
-        (([0], [[0]], [[0], [0]]), None, "1 runs of A and 2 of B"),
-        (([0], [], []), None, "equally many, at least one"),
-        (([0, 1], [[0, 1]], [[0]]), None, "runs_b"),
-        (([0, 1], [[0, 1]], [[0, 1]]), [3], "1 groups for 2 rows"),
-        (([0, 1], [[0, 1]], [[0, 1]]), [3, None], "groups, row 1: the group is missing"),
-    ],
-)
-def test_errors_of_compare_runs_are_readable(arguments, groups, message):
-    with pytest.raises(ValueError, match=message):
-        metrics.compare_runs(*arguments, groups=groups)

@@ -92,6 +92,8 @@ def print_summary(summary: pd.DataFrame, screen: Console) -> None:
     for title, items in lists.items():
         if items:
             screen.print("\n  ".join([f"{title}:", *items]), highlight=False)
+    if compared:
+        screen.print(results.COVERS, highlight=False)
 
 
 def print_export(comparison: pd.DataFrame, screen: Console) -> None:

@@ -39,4 +39,10 @@ def tf_idf(data: Splits, names: list[str], config: Mapping[str, Any], seed: int)
     regression = LogisticRegression(C=config["C"], class_weight=config.get("class_weight"), max_iter=2000)
     model = make_pipeline(make_union(words, characters), regression)
     model.fit(data["train"].texts, data["train"].labels)
-    return {split: model.predict_proba(data[split].texts) for split in ("dev", "test")}, {}
+    probabilities = {}
+    for split in ("dev", "test"):
+        texts = data[split].texts
+        # scikit-learn has a column for each class that occurs in train, and there may be classes that do not.
+        probabilities[split] = np.zeros((len(texts), len(names)))
+        probabilities[split][:, model.classes_] = model.predict_proba(texts)
+    return probabilities, {}

@@ -56,7 +56,7 @@ def score_run(config: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[st
         outcomes: one, or that of each member of an average.
 
     Returns:
-        Scores on dev and test, F1 per class, the test predictions (a string with one digit per item), seconds, peak
+        Scores on dev and test, F1 per class, the test predictions (a list of class ids), seconds, peak
         memory (of the GPU where there is one, else of the process) and threads. After training also tokens per second,
         trainable parameters, and bytes on disk.
     """
@@ -69,7 +69,7 @@ def score_run(config: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[st
     row = {
         **{split: metrics.scores(data[split].labels, predictions[split], len(names)) for split in predictions},
         "per_class": metrics.per_class(data["test"].labels, predictions["test"], names)["f1"].round(4).to_dict(),
-        "predictions": "".join(str(label) for label in predictions["test"]),
+        "predictions": predictions["test"].tolist(),
         "seconds": round(costs["seconds"].sum(), 1),
         "peak_gib": round(costs["peak_gib"].max(), 2),
         "threads": int(costs["threads"].max()),

@@ -10,6 +10,7 @@ reads the JSON lines, `measure` runs what is missing, `report` makes summaries, 
 
 from .measure import measure, missing_runs
 from .report import (
+    COVERS,
     MEASURED,
     NOT_MEASURED,
     SCORES,
@@ -20,10 +21,11 @@ from .report import (
     votes,
     write_tests,
 )
-from .store import append, measured, predictions, read, runs
+from .store import append, measured, pack_predictions, predictions, read, runs, unpack_predictions
 from .tables import SEEDED, check_rows, load_table, table_rows, trainings
 
 __all__ = [
+    "COVERS",
     "MEASURED",
     "NOT_MEASURED",
     "SCORES",
@@ -36,6 +38,7 @@ __all__ = [
     "measure",
     "measured",
     "missing_runs",
+    "pack_predictions",
     "predictions",
     "read",
     "runs",
@@ -43,6 +46,7 @@ __all__ = [
     "table_rows",
     "tests",
     "trainings",
+    "unpack_predictions",
     "votes",
     "write_tests",
 ]

@@ -25,6 +25,11 @@ COSTS = {  # column -> what a run measured, its unit, digits after the point
     "MB on disk": ("saved_bytes", 1e6, 1),
 }
 MEASURED, NOT_MEASURED = "measured here", "not measured yet"
+COVERS = (  # what "difference" means in `summary`
+    "Intervals and p-values cover other seeds and other test items (whole dialogues, where the corpus has them), and "
+    "the p-values are corrected for the number of comparisons in the table (Holm)."
+)
+NUM_RESAMPLES = 10_000  # Holm multiplies p-values, so that even the smallest one must be well below 0.05 / comparisons
 PUBLISHED = ("row", "seeds", "weighted F1", "macro F1", "accuracy", "seconds", "source")
 
 
@@ -41,7 +46,7 @@ def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) 
 
     Returns:
         A table with the columns row, seeds, the scores, seconds, threads, and source. Where a row was compared with
-        another, `difference` and `against` show how.
+        another, `difference` and `against` show how; `COVERS` says what the interval and the p-value mean.
 
     Raises:
         CourseError: there is no such table or row.
@@ -79,7 +84,7 @@ def measured_line(name: str, row_runs: pd.DataFrame, compared: dict[str, Any], c
     for column, (key, unit, digits) in COSTS.items() if costs else ():
         # Methods that train no network have no parameters to count.
         line[column] = f"{row_runs[key].mean() / unit:,.{digits}f}" if key in row_runs else ""
-    if len(row_runs) and "against" in compared:
+    if len(row_runs) and "p_holm" in compared:  # earlier versions wrote tests that left the seeds out
         line |= {"difference": comparison(compared), "against": compared["against"]}
     return {**line, "source": MEASURED if len(row_runs) else NOT_MEASURED}
 
@@ -109,22 +114,28 @@ def write_tests(table: str, folder: Path | None = None) -> None:
 
     Lessons read the file, because some corpora, such as MELD, are not on every machine. For each row it holds the
     scores of the majority vote of its seeds, and the comparison with another row: the table's baseline, or the row
-    that its "against" names.
+    that its "against" names. "p_holm" is the larger p-value of the two tests after Holm's correction for all
+    comparisons of the table.
 
     Args:
         table: the table's name.
         folder: where to write the file; default: data/results.
     """
+    from nbhelpers import metrics
     from nbhelpers.course import experiments  # imports torch, which showing a table does not need
 
     if folder is None:
         paths.require_checkout("comparing the rows of a results table")
     # Most rows of a table share a corpus.
     read_once = functools.cache(experiments.read)
-    kept = {}
+    kept: dict[str, dict[str, Any]] = {}
     for name, config in table_rows(table).items():
         if config["method"] in SEEDED and runs(table, name):
             kept[name] = row_tests(table, name, read_once)
+    compared = [row for row in kept.values() if "against" in row]
+    corrected = metrics.holm([max(row["p_bootstrap"], row["p_permutation"]) for row in compared])
+    for row, p_value in zip(compared, corrected, strict=True):
+        row["p_holm"] = round(float(p_value), 5)
     if kept:
         path = (folder or paths.RESULTS) / f"{table}.tests.json"
         path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
@@ -133,19 +144,28 @@ def write_tests(table: str, folder: Path | None = None) -> None:
 def row_tests(table: str, name: str, read_corpus: Callable[[str], Any]) -> dict[str, Any]:
     """The scores of a row's majority vote, and its comparison with another row where both have runs with equal seeds.
 
-    The comparison is paired: seed by seed, on the same rows of the test split. Its resampling draws whole dialogues
-    where the corpus has them, since turns of one dialogue are not independent.
+    The comparison is paired: seed by seed, on the same rows of the test split. It covers other seeds and other rows. It
+    draws whole dialogues where the corpus has them, since turns of one dialogue are not independent.
 
     Args:
         table: the table's name.
         name: the row's name.
         read_corpus: `experiments.read`.
+
+    Raises:
+        CourseError: a run predicted another number of rows than the test split has.
     """
     from nbhelpers import metrics
 
     content, config, made = load_table(table), table_rows(table)[name], predictions(table, name)
     data, names = read_corpus(config.get("test", config["corpus"]))
     labels, groups = data["test"].labels, data["test"].dialogue_ids or None
+    for seed, predicted in made.items():
+        if len(predicted) != len(labels):  # with ten classes or more, earlier versions stored more digits than rows
+            raise CourseError(
+                f"table {table}, row {name!r}, seed {seed}: {len(predicted)} predictions for the {len(labels)} rows of "
+                f"test; remove this run from data/results/{table}.jsonl and measure it again"
+            )
     # `statistics.mode` gives the first of several most frequent values, so a tie goes to the lowest seed.
     vote = [statistics.mode(answers) for answers in zip(*made.values(), strict=True)]
     outcome: dict[str, Any] = {"vote": metrics.scores(labels, vote, len(names))}
@@ -153,7 +173,9 @@ def row_tests(table: str, name: str, read_corpus: Callable[[str], Any]) -> dict[
     other = predictions(table, against) if against not in (None, name) else {}
     if seeds := sorted(set(other) & set(made)):
         before, after = ([row[seed] for seed in seeds] for row in (other, made))
-        compared = metrics.compare_runs(labels, before, after, groups=groups, num_classes=len(names))
+        compared = metrics.compare_runs(
+            labels, before, after, groups=groups, num_classes=len(names), num_resamples=NUM_RESAMPLES
+        )
         outcome |= {"against": against, "seeds": seeds}
         outcome |= {key: round(value, 5) for key, value in compared.items()}
     return outcome
@@ -169,10 +191,11 @@ def mean_sd(values: pd.Series) -> str:
 
 
 def comparison(test: dict[str, Any]) -> str:
-    """The gain in points with its 95 % confidence interval, and the larger p-value of the two tests.
+    """The gain in points with its 95 % confidence interval, and the p-value that `write_tests` has corrected.
 
-    >>> comparison({"difference": 0.021, "low": 0.01, "high": 0.032, "p_bootstrap": 0.001, "p_permutation": 0.0004})
-    '+2.1 (1.0 to 3.2), p 0.001'
+    >>> comparison({"difference": 0.021, "low": 0.01, "high": 0.032, "p_bootstrap": 0.001, "p_holm": 0.004})
+    '+2.1 (1.0 to 3.2), p 0.004'
     """
     interval = f"{100 * test['difference']:+.1f} ({100 * test['low']:.1f} to {100 * test['high']:.1f})"
-    return f"{interval}, p {max(test['p_bootstrap'], test['p_permutation']):.3f}"
+    # A p-value is never 0, which three digits would show.
+    return f"{interval}, p {test['p_holm']:.3f}" if test["p_holm"] >= 0.0005 else f"{interval}, p < 0.001"

@@ -7,6 +7,7 @@ out.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ def append(table: str, row: dict[str, Any], folder: Path | None = None) -> None:
 
     Args:
         table: the name of a file in data/results, without ".jsonl"; it is created when missing.
-        row: what was measured. What it says itself, for instance its number of threads, is kept.
+        row: what was measured. What it says itself, for instance its number of threads, is kept. "predictions" are
+            class ids; see `pack_predictions`.
         folder: where the file is; default: data/results.
 
     Raises:
@@ -57,6 +59,8 @@ def append(table: str, row: dict[str, Any], folder: Path | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{table}.jsonl"
     unfinished = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
+    if "predictions" in row:
+        row = row | {"predictions": pack_predictions(row["predictions"])}
     line = json.dumps(row | circumstances() | row)  # the first `row` sets the order of the names, the last the values
     with path.open("a", encoding="utf-8") as file:
         # One write, so that the lines of two programs that measure at once do not mix.
@@ -87,4 +91,23 @@ def runs(table: str, row: str) -> list[dict[str, Any]]:
 
 def predictions(table: str, row: str) -> dict[int, list[int]]:
     """Seed -> the class ids that the run with this seed predicted for the rows of the test split."""
-    return {run["seed"]: [int(digit) for digit in run["predictions"]] for run in runs(table, row)}
+    return {run["seed"]: unpack_predictions(run["predictions"]) for run in runs(table, row)}
+
+
+def pack_predictions(class_ids: Sequence[int]) -> str | list[int]:
+    """Class ids as they are stored: a string with one digit per item, or a list if an id has two digits.
+
+    >>> pack_predictions([0, 6, 2]), pack_predictions([0, 12, 2])
+    ('062', [0, 12, 2])
+    """
+    ids = [int(class_id) for class_id in class_ids]
+    return "".join(map(str, ids)) if max(ids, default=0) < 10 else ids
+
+
+def unpack_predictions(stored: str | Sequence[int]) -> list[int]:
+    """Class ids from what `pack_predictions` made of them.
+
+    >>> unpack_predictions("062"), unpack_predictions([0, 12, 2])
+    ([0, 6, 2], [0, 12, 2])
+    """
+    return [int(class_id) for class_id in stored]
