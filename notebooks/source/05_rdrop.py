@@ -620,9 +620,10 @@ print(f"with equal epochs R-Drop took {ratio:.1f} times as long as plain trainin
 results.summary("meld", rows=["utterance only", "R-Drop, equal updates", "R-Drop, equal time", "label smoothing"])
 
 # %% [markdown]
-# The column "difference" compares each row with the first, seed by seed on the same test rows, with a 95 % interval.
-# Before you call a difference an improvement, check whether zero is in the interval. "No difference" is a result as
-# well. The next table has dialogue context (lesson 6), again with five seeds:
+# The column "difference" compares each row with the first, seed by seed on the same test rows, with a 95 % interval. It
+# covers what other seeds and other test dialogues would change, and the p-values are corrected for the number of
+# comparisons. Before you call a difference an improvement, check whether zero is in the interval. "No difference" is a
+# result as well. The next table has dialogue context (lesson 6), again with five seeds:
 
 # %%
 results.summary("context", rows=["past and future, R-Drop", "past only, R-Drop"])

@@ -457,8 +457,10 @@ print(f"chosen on test instead of dev: {100 * (chosen_on_test - chosen_on_dev):+
 # ## What was measured
 #
 # First the written dialogues, then MELD. Each number is the mean over seeds ± standard deviation. If a row names
-# another row, the table also has the difference from it, with a 95 % interval and a paired test that draws whole
-# dialogues. Rows with "future" need the whole transcript; all others work while a conversation is still going on.
+# another row, the table also has the difference from it, with a 95 % interval and the p-value of a paired test. Both
+# cover what other seeds and other test dialogues would change, and the p-values are corrected for the number of
+# comparisons in the table ([Holm](https://en.wikipedia.org/wiki/Holm%E2%80%93Bonferroni_method)). Rows with
+# "future" need the whole transcript; all others work while a conversation is still going on.
 # Reproduce the tables with `nbhelpers results dialogues` and `nbhelpers results context`.
 
 # %%
@@ -530,8 +532,8 @@ averages = ["utterance only, three seeds averaged", "past only, averaged", "past
 results.summary("context", rows=averages)
 
 # %% [markdown]
-# Compared with three averaged seeds *without* context, no difference is left. Averaging itself gave half a point, and
-# each prediction takes three times the work.
+# Compared with three averaged seeds *without* context, no difference is left. Averaging itself gained about half a
+# point, but its interval includes zero, and each prediction takes three times the work.
 #
 # EmoBERTa's row with context also reads the future. Its own files have further rows: with the past only (64.6 ± 0.9),
 # and with names but no context (63.5 ± 0.6, no better than without names). Each has five seeds.

@@ -143,7 +143,7 @@ def latency(form, model, texts):
 
 
 def tolerance(form, model, texts, expected):
-    """How far a probability may be from that of the text by itself: 0.001. Records how far it is with other neighbors."""
+    """How far a probability may be from that of the text by itself: 0.001. Records how far it moves among others."""
     draw, seen = np.random.default_rng(0), 0.0
     for _ in range(20):
         order = draw.permutation(len(texts))
