@@ -32,27 +32,37 @@ def from_source(loader: Any, source: str, revision: str | None, **options: Any) 
         EncoderError: the source cannot be loaded.
     """
     try:
-        options = {**cache_options(source, revision), **options}
-        # False is transformers' default, but without a value it asks the user at the terminal
-        return loader.from_pretrained(source, revision=revision or "main", trust_remote_code=False, **options)
+        with impatience(source, revision):
+            # False is transformers' default, but without a value it asks the user at the terminal
+            return loader.from_pretrained(source, revision=revision or "main", trust_remote_code=False, **options)
     except Exception as error:  # OSError, ValueError, KeyError, and errors of safetensors, tokenizers and http clients
         raise EncoderError(f"cannot load {source} ({first_line(error)}); {advice(source, error)}") from error
 
 
-def cache_options(source: str, revision: str | None) -> dict[str, bool]:
-    """The options with which `from_pretrained` loads from the cache alone, where the Hub does not answer; else {}.
+@contextmanager
+def impatience(source: str, revision: str | None) -> Iterator[None]:
+    """Load a model that is in the cache from there alone, in a `with` block, where the Hub does not answer.
 
-    Without them, huggingface_hub asks again and again for each file that the model does not have, over two minutes.
+    Otherwise huggingface_hub asks again and again for each file that the model does not have, over two minutes.
 
     Args:
         source, revision: as in `from_source`.
     """
+    hub = huggingface_hub.constants
+    before = hub.HF_HUB_OFFLINE
+    # the option local_files_only would do it in public, but transformers does not pass it on for every file
+    hub.HF_HUB_OFFLINE = before or (is_cached(source, revision) and not hub_answers(int(time.monotonic() // 60)))
+    try:
+        yield
+    finally:
+        hub.HF_HUB_OFFLINE = before
+
+
+def is_cached(source: str, revision: str | None) -> bool:
+    """Whether a source is a model of the Hub that was downloaded before."""
     if Path(source).is_dir():
-        return {}
-    cached = huggingface_hub.try_to_load_from_cache(source, "config.json", revision=revision)
-    if not isinstance(cached, str) or hub_answers(int(time.monotonic() // 60)):
-        return {}
-    return {"local_files_only": True}
+        return False
+    return isinstance(huggingface_hub.try_to_load_from_cache(source, "config.json", revision=revision), str)
 
 
 @functools.lru_cache(maxsize=1)

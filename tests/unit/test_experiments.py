@@ -8,7 +8,6 @@ from transformers import AutoTokenizer
 from nbhelpers import corpora, dialogue, encoders, objectives
 from nbhelpers.course import experiments, results
 from nbhelpers.course.errors import CourseError
-from nbhelpers.course.experiments import fine_tuning
 from nbhelpers.course.results.tables import configuration_faults
 
 pytestmark = pytest.mark.slow
@@ -147,7 +146,7 @@ def test_speaker_tokens_that_would_stay_random_are_refused(splits, method):
 def test_speaker_tokens_are_trained_beside_lora(splits):
     config = {**PLAIN, "context": "windows", "past": 1, "speaker_format": "id", "tuning": {"method": "lora"}}
     assert list(configuration_faults(config)) == []
-    _, model = fine_tuning.load_model(["a", "b"], config)
+    model = experiments.train(splits, list(corpora.EMOTIONS), config, seed=0).model
     (rows,) = [p for name, p in model.named_parameters() if "trainable_tokens" in name]
     assert rows.requires_grad
     assert len(rows) == len(dialogue.speaker_tokens())
