@@ -63,10 +63,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
 
 from nbhelpers import batching, encoders, environment, metrics, objectives, plots, training
-from nbhelpers.course import results
+from nbhelpers.course import results, splits
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
-from nbhelpers.course.splits import load_splits
 
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
 transformers.utils.logging.set_verbosity_error()  # no notes about the time stamps of checkpoints
@@ -96,7 +95,7 @@ seed = 0  # @param {type: "integer"}
 # `gold` has the labels of each split, the ones that count as correct:
 
 # %%
-data, label = load_splits(corpus, seed=seed)
+data, label = splits.load_splits(corpus, seed=seed)
 if num_rows:
     data = {split: part.select(range(min(num_rows, len(part)))) for split, part in data.items()}
 names = data["train"].features[label].names

@@ -62,10 +62,9 @@ from IPython.display import Code
 from torch import nn
 
 from nbhelpers import adapters, batching, encoders, environment, metrics, objectives, plots, training
-from nbhelpers.course import results
+from nbhelpers.course import results, splits
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
-from nbhelpers.course.splits import load_splits
 
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft 0.21 uses a name that transformers will remove
@@ -96,7 +95,7 @@ seed = 0  # @param {type: "integer"}
 # Load the corpus and make batches, as in lesson 3:
 
 # %%
-data, label = load_splits(corpus, seed=seed)
+data, label = splits.load_splits(corpus, seed=seed)
 if num_rows:
     data = {split: part.select(range(min(num_rows, len(part)))) for split, part in data.items()}
 names = data["train"].features[label].names

@@ -67,10 +67,9 @@ from sklearn.metrics import roc_auc_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nbhelpers import batching, encoders, environment, metrics, objectives, plots, training
-from nbhelpers.course import results
+from nbhelpers.course import results, splits
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
-from nbhelpers.course.splits import load_splits
 
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
 
@@ -100,7 +99,7 @@ seed = 0  # @param {type: "integer"}
 # Load the corpus, shuffle it, and take the first rows of each split:
 
 # %%
-data, label = load_splits(corpus, seed=seed)
+data, label = splits.load_splits(corpus, seed=seed)
 sizes = {split: min(num_rows or len(part), len(part)) for split, part in data.items()}
 data = {split: part.shuffle(seed=seed).select(range(sizes[split])) for split, part in data.items()}
 names = data["train"].features[label].names
