@@ -13,7 +13,8 @@ from nbhelpers import batching, dialogue, encoders, export, serving
 TEXTS = ["The ferry is cancelled.", "What? No!", "Because of the wind.", "Then it is a holiday after all. Book it!"]
 SPEAKERS = ["Mara", "Jonas", "Mara", "Jonas"]
 NEAR = 1e-5  # how far probabilities of the same model may be apart
-KINDS = ("torch", "onnx", "int8")
+# ... in a batch with others: 8 bits round all of a batch with one scale, so an answer depends a little on its company
+TOGETHER = {"torch": NEAR, "onnx": NEAR, "int8": 0.005}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def apart(a, b):
     return float(np.abs(a - b).max())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TOGETHER)
 def test_single_texts(pair, variants, kind):
     tokenizer, _ = pair
     run, same = variants[kind, "texts"]
@@ -90,12 +91,12 @@ def test_single_texts(pair, variants, kind):
     wanted = directly(same, batching.tokenize(texts, tokenizer))
     alone = np.concatenate([ask(model, "/classify", {"texts": [text]}) for text in texts])
     assert apart(alone, wanted) < NEAR
-    assert apart(ask(model, "/classify", {"texts": texts}), wanted) < NEAR
+    assert apart(ask(model, "/classify", {"texts": texts}), wanted) < TOGETHER[kind]
     turns = ask(model, "/classify/dialogue", asked())  # a model of single texts reads each turn alone
-    assert apart(turns, wanted[:4]) < NEAR
+    assert apart(turns, wanted[:4]) < TOGETHER[kind]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TOGETHER)
 def test_dialogues(pair, variants, kind):
     tokenizer, _ = pair
     run, same = variants[kind, "dialogues"]
@@ -105,17 +106,17 @@ def test_dialogues(pair, variants, kind):
     assert apart(ask(model, "/classify/dialogue", asked()), wanted) < NEAR
     turns = dialogue.encode_turns(TEXTS, [0] * 4, tokenizer, speakers=SPEAKERS, speaker_format="name")
     past = directly(same, dialogue.windows(turns, [0] * 4, tokenizer, past=10, future=0))
-    assert apart(ask(model, "/classify/dialogue", asked(future=False)), past) < NEAR
+    assert apart(ask(model, "/classify/dialogue", asked(future=False)), past) < TOGETHER[kind]
     assert apart(wanted[0], past[0]) > 0.005  # with the future it saw the later turns
     plain = dialogue.encode_turns(TEXTS, range(4), tokenizer)
     alone = directly(same, dialogue.whole_dialogues(plain, range(4), tokenizer))
-    assert apart(ask(model, "/classify", {"texts": TEXTS}), alone) < NEAR
+    assert apart(ask(model, "/classify", {"texts": TEXTS}), alone) < TOGETHER[kind]
 
 
 @pytest.mark.parametrize("form", ["texts", "dialogues"])
 def test_the_exports_are_close_to_torch_and_are_not_torch(pair, variants, form):
     examples = inputs(pair[0], form)
-    by_torch, by_onnx, by_int8 = (directly(variants[kind, form][1], examples) for kind in KINDS)
+    by_torch, by_onnx, by_int8 = (directly(variants[kind, form][1], examples) for kind in TOGETHER)
     assert apart(by_onnx, by_torch) < NEAR
     assert NEAR < apart(by_int8, by_torch) < 0.02
 
