@@ -59,6 +59,7 @@ from .quantization import adds_8_bit_exactly, quantize
 from .sizes import size_mib, weight_files
 from .smoothing import (
     NUM_CALIBRATION_EXAMPLES,
+    PER_TOKEN_RATIO,
     Int8Embedding,
     SmoothQuantLinear,
     observe_inputs,
@@ -71,6 +72,7 @@ __all__ = [
     "MODEL",
     "NUM_CALIBRATION_EXAMPLES",
     "OPSET",
+    "PER_TOKEN_RATIO",
     "PROTOBUF_LIMIT",
     "Batch",
     "ExportError",

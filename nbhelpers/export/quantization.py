@@ -6,7 +6,6 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -29,11 +28,10 @@ def quantize(
 ) -> Path:
     """Do what `export` does, with 8-bit weights: a quarter of the size, and faster on most CPUs.
 
-    Weights have one scale per output unit. Activations are rounded to 8 bits while the model runs, with one scale per
-    token. onnxruntime's `quantize_dynamic` alone rounds them with one scale for all tokens and channels of a batch: it
-    loses much, because a few channels of an encoder are many times larger than the rest, and the prediction for a text
-    depends on the other texts of its batch. `smooth_quant` evens out channels and tokens first. Compare the result with
-    the original on dev (`compare`) before you use it.
+    Weights have one scale per output unit. Activations are rounded to 8 bits while the model runs. onnxruntime's
+    `quantize_dynamic` alone loses much: it rounds each activation with one scale for all tokens and channels of a
+    batch, although a few channels of an encoder are many times larger than the rest. `smooth_quant` therefore evens
+    them out first. Compare the result with the original on dev (`compare`) before you use it.
 
     Args:
         model, tokenizer, folder: as in `export`.
@@ -77,24 +75,6 @@ def round_weights(folder: Path, full_range: bool) -> None:
     quantize_dynamic(
         graph, folder / MODEL, ["MatMul"], per_channel=True, reduce_range=not full_range, weight_type=QuantType.QInt8
     )
-    fix_activation_range(folder / MODEL)
-
-
-def fix_activation_range(path: Path) -> None:
-    """Let a graph round activations between -1 and 1, where `SmoothQuantLinear` puts them.
-
-    `quantize_dynamic` rounds them between the smallest and the largest number in the batch instead, which differ a
-    little from batch to batch.
-    """
-    model = onnx.load(path)
-    for position, node in enumerate(model.graph.node):
-        if node.op_type == "DynamicQuantizeLinear":
-            rounded, scale, zero = node.output
-            constants = {scale: np.array(1 / 127, np.float32), zero: np.array(128, np.uint8)}
-            model.graph.initializer.extend(onnx.numpy_helper.from_array(x, name) for name, x in constants.items())
-            fixed = onnx.helper.make_node("QuantizeLinear", [node.input[0], scale, zero], [rounded], name=node.name)
-            model.graph.node[position].CopyFrom(fixed)
-    onnx.save(model, path)
 
 
 def adds_8_bit_exactly() -> bool:

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from .inference import logits_per_example, make_logits_fn
 
 NUM_CALIBRATION_EXAMPLES = 200  # the ranges of activations hardly change with more
+PER_TOKEN_RATIO = 4  # layers whose largest activation exceeds this multiple of the median use one scale per token
 
 
 def smooth_quant(model: nn.Module, dataloader: DataLoader[Any]) -> nn.Module:
@@ -48,6 +49,7 @@ def smooth_quant(model: nn.Module, dataloader: DataLoader[Any]) -> nn.Module:
     """
     model = copy.deepcopy(model).eval()
     scale_channels(model, dataloader)
+    choose_per_token_scales(model, dataloader)
     transformers_model: Any = model
     transformers_model.set_input_embeddings(Int8Embedding(transformers_model.get_input_embeddings()))
     return model
@@ -91,6 +93,22 @@ def activation_ranges(model: nn.Module, dataloader: DataLoader[Any]) -> dict[Any
     return ranges
 
 
+def choose_per_token_scales(model: nn.Module, dataloader: DataLoader[Any]) -> None:
+    """Turn on one scale per token in the layers that read tokens of very different size. The model is changed.
+
+    In the other layers it would gain nothing, and onnxruntime computes them faster without it.
+    """
+    sizes = defaultdict(list)  # layer -> for each example, the largest absolute value of each token
+
+    def add_sizes(linear: Any, inputs: Tensor) -> None:
+        sizes[linear].append((inputs * linear.scale).abs().amax(-1).flatten())
+
+    observe_inputs(model, SmoothQuantLinear, add_sizes, dataloader)
+    for linear, sizes_by_example in sizes.items():
+        token_sizes = torch.cat(sizes_by_example)
+        linear.per_token = bool(token_sizes.max() > PER_TOKEN_RATIO * token_sizes.median())
+
+
 def observe_inputs(
     model: nn.Module, layer_type: type, observe: Callable[[Any, Tensor], Any], dataloader: DataLoader[Any]
 ) -> None:
@@ -113,9 +131,7 @@ def observe_inputs(
 
 
 class SmoothQuantLinear(nn.Module):
-    """A linear layer whose matrix product reads channels of similar size, and tokens whose largest number is 1 or -1.
-
-    Each token has a scale of its own. So its rounding does not depend on the other texts of a batch.
+    """A linear layer whose matrix product reads channels of similar size and, with `per_token`, tokens of similar size.
 
     Args:
         linear: the nn.Linear that it replaces.
@@ -134,10 +150,14 @@ class SmoothQuantLinear(nn.Module):
         super().__init__()
         self.weight, self.bias = nn.Parameter(linear.weight.detach() / scale), linear.bias
         self.register_buffer("scale", scale)
+        self.per_token = False
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Compute what the original layer computes: [..., in channels] -> [..., out channels]."""
         inputs = inputs * self.scale
+        # onnxruntime makes one operation of the rounding, the product and the bias, but only without the steps below
+        if not self.per_token:
+            return nn.functional.linear(inputs, self.weight, self.bias)
         size = inputs.abs().amax(-1, keepdim=True).clamp(min=1e-9)  # [..., 1]
         # one division per token and a product per channel: faster than a division per channel
         outputs = nn.functional.linear(inputs * size.reciprocal(), self.weight) * size
