@@ -68,7 +68,6 @@ from nbhelpers import adapters, batching, corpora, dialogue, encoders, export, m
 from nbhelpers.course import deploy, results
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
-from nbhelpers.course.splits import load_splits
 
 # %% cellView="form" tags=["parameters"]
 # @markdown A model folder of yours, saved as in this lesson; if empty, a small model is trained once and kept.
@@ -107,7 +106,8 @@ config = json.loads((folder / "config.json").read_text())
 
 # %%
 settings = config.get("settings", {})
-splits, label = load_splits(settings["corpus"])
+splits = corpora.load(settings["corpus"])
+label = "emotion" if "emotion" in splits["train"].features else "label"
 names = splits["train"].features[label].names
 data = {split: part.to_pandas() for split, part in splits.items()}
 if num_dialogues:
