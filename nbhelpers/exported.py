@@ -9,10 +9,11 @@ Copy this file into the program that uses the model. It needs onnxruntime, token
 `load` refuses a folder whose files are not those that were exported. `model.tokenizer` can be called as a tokenizer of
 transformers, as far as the units `dialogue` and `serving` do, and `model.session` is an onnxruntime.InferenceSession.
 
->>> load("no_such_folder")
-Traceback (most recent call last):
-    ...
-exported.ExportedError: no_such_folder has no config.json; pass a folder that export() or quantize() wrote
+>>> try:
+...     load("no_such_folder")
+... except ExportedError as error:
+...     print(error)
+no_such_folder has no config.json; pass a folder that export() or quantize() wrote
 """
 
 from __future__ import annotations
