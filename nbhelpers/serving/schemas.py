@@ -1,13 +1,14 @@
 """Requests and responses of the service. The requests that depend on limits are in `routes`."""
 
-import unicodedata
+import re
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # In words for a program that reads the OpenAPI schema: no NUL, and at least one character that is not a space.
-VISIBLE = "LNPS"  # letters, numbers, punctuation and symbols; accents alone and spaces of no width are not
-NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
+# Accents alone, and spaces of no width, are not visible.
+VISIBLE = r"[^\s\x00\u00ad\u0300-\u036f\u200b-\u200f\u2060\ufeff]"
+NOT_BLANK = rf"^[^\x00]*{VISIBLE}[^\x00]*$"
 
 
 def check_text(text: Any) -> Any:
@@ -17,7 +18,7 @@ def check_text(text: Any) -> Any:
     'Hello!'
     """
     if isinstance(text, str):
-        if not any(unicodedata.category(character)[0] in VISIBLE for character in text):
+        if not re.search(VISIBLE, text):
             raise ValueError("the text is empty")
         if "\x00" in text:
             raise ValueError("the text contains a NUL character; remove it")

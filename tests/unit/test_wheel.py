@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.slow
+# Alone, because two builds at the same time would write into the same folder of the checkout.
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def run(*command, cwd):
