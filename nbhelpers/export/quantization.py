@@ -54,7 +54,7 @@ def quantize(
     metadata = read_metadata(folder)
     full_range = adds_8_bit_exactly() if full_range is None else full_range
     round_weights(folder, full_range)
-    write_metadata(folder, {**metadata, "weights": "int8" if full_range else "int8, 7 bits used"})
+    write_metadata(folder, metadata | {"weights": "int8" if full_range else "int8, 7 bits used"})
     return folder
 
 

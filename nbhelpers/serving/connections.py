@@ -1,6 +1,7 @@
 """What happens on a connection before a request is complete, and when the service stops."""
 
 import asyncio
+import functools
 import json
 import logging
 import uuid
@@ -70,6 +71,7 @@ class Connection(H11Protocol):
             headers.append(CLOSE)  # uvicorn then puts it into the response
 
 
+@functools.cache  # asked for each connection
 def max_open_files() -> int:
     """How many files and connections the operating system lets this process open."""
     try:
