@@ -99,7 +99,7 @@ def prefix(model: nn.Module, *, num_tokens: int = 16) -> peft.PeftModel:
     """
     # compared by name, because this unit must work without the unit encoders
     if type(model).__name__ == "MeanPoolingClassifier":
-        raise ValueError("peft has prefix tuning only for heads on the first token; load the model with pooling='cls'")
+        raise ValueError("peft's prefix tuning needs a head on the first token; load the model with pooling='cls'")
     # the task type adds the head itself, but not the pooler
     pooler = [name for name in heads(model) if ".pooler." in name]
     config = peft.PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=num_tokens, modules_to_save=pooler)

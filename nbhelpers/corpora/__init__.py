@@ -13,12 +13,13 @@ text in it has several lines. In a file without a header, the first record is ro
 line. Rows of the Hub are counted from 0.
 
 Every text is normalized (see `normalize`). `describe` counts the changes, and `loading_report` shows examples of them.
+A model that is trained on such texts needs `normalizing_tokenizer`, which does the same to every text it will get.
 Labels that may be a mistake, such as "Pos" beside "pos", are kept, and the notes in `describe` name them.
 
 The files: `loading` turns a name into data. `tables`, `dialogues` and `hub` each load one kind of source. `readers`
 reads one file with the help of `encodings` and `parsing`. `validation` checks the cells, `labels` finds the classes,
-`normalizing` contains the rules for texts, and `building` creates the data sets. `arguments` checks what was passed,
-`meld` downloads MELD, and `describing` shows what was loaded.
+`normalizing` contains the rules for texts, `tokenizing` adds them to a tokenizer, and `building` creates the data sets.
+`arguments` checks what was passed, `meld` downloads MELD, and `describing` shows what was loaded.
 
 Load a file of your own and look at what was changed:
 
@@ -46,6 +47,7 @@ from .normalizing import RULES, normalize
 from .parsing import DELIMITERS
 from .readers import SPLITS
 from .tables import load_table
+from .tokenizing import normalizing_tokenizer
 from .validation import MAX_CHARS
 
 __all__ = [
@@ -71,4 +73,5 @@ __all__ = [
     "loading_report",
     "meld_folder",
     "normalize",
+    "normalizing_tokenizer",
 ]

@@ -13,6 +13,9 @@ QUOTES = dict.fromkeys(range(0x2018, 0x201C), "'") | dict.fromkeys(range(0x201C,
 # that another rule turns into characters outside these ranges: normalizing twice would then remove one more joiner
 JOINABLE = re.compile("[\u0600-\u167f\u1681-\u1cff\u2190-\u2fff\u3001-\ufb1c\ufb50-\U0010ffff]")
 INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+LINE_BREAKS = re.compile("[\n\r\x0b\x0c\x1c-\x1f\u2028\u2029]+")
+CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
+SPACES = re.compile("[\t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 VIRAMA = 9  # the combining class of the signs that take the vowel from a consonant, in Hindi, Bengali, Malayalam ...
 
 
@@ -52,10 +55,10 @@ def up_to_letter(characters: Iterable[str]) -> str:
 RULES: dict[str, Callable[[str], str]] = {  # applied in this order
     "cp1252 characters": lambda text: text.translate(CP1252),
     "curly quotes": lambda text: text.translate(QUOTES),
-    "line breaks": partial(re.compile("[\n\r\x0b\x0c\x1c-\x1f\u2028\u2029]+").sub, " "),
-    "control characters": partial(re.compile("[\x00-\x08\x0e-\x1b\x7f]").sub, ""),
+    "line breaks": partial(LINE_BREAKS.sub, " "),
+    "control characters": partial(CONTROL.sub, ""),
     "invisible characters": lambda text: without_stray_joiners(INVISIBLE.sub("", text)),
-    "special spaces": partial(re.compile("[\t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]").sub, " "),
+    "special spaces": partial(SPACES.sub, " "),
     "surplus spaces": lambda text: " ".join(filter(None, text.split(" "))),
     "Unicode NFC": partial(unicodedata.normalize, "NFC"),
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from heapq import nsmallest
+from operator import attrgetter
 from typing import Any
 
 from .limits import Limits
@@ -64,9 +65,8 @@ class ModelThread:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(function(*args))
-                except (
-                    StopIteration
-                ) as error:  # asyncio refuses to pass it on, and the one who waits would wait forever
+                except StopIteration as error:
+                    # asyncio refuses to pass it on, and the one who waits would wait forever
                     future.set_exception(RuntimeError(f"the model raised {error!r}"))
                 except BaseException as error:  # whatever it is, the one who waits has to know
                     future.set_exception(error)
@@ -81,6 +81,9 @@ class QueuedExample:
     turn: int  # the lowest goes first; `Batcher` says how it is counted
     arrived: float  # on the clock of time.monotonic
     logits: asyncio.Future[Logits]
+
+
+turn_of = attrgetter("turn")
 
 
 class Batcher:
@@ -112,17 +115,19 @@ class Batcher:
             HTTPException: status 503, when the queue is full.
         """
         lengths = [len(example["input_ids"]) for example in examples]
+        turns = list(itertools.accumulate(lengths, initial=self.clock))[1:]
+        # Only what is computed earlier counts: a short request has room while a long one waits, which it overtakes.
+        ahead = sum(item.num_tokens for item in self.queue[: bisect.bisect(self.queue, turns[-1], key=turn_of)])
         # A request larger than the whole queue is accepted when nothing waits; it would never be otherwise.
-        if self.queued_tokens and self.queued_tokens + sum(lengths) > self.limits.max_queued_tokens:
+        if ahead and ahead + sum(lengths) > self.limits.max_queued_tokens:
             raise overloaded(self.seconds_to_wait())
         loop = asyncio.get_running_loop()
-        turns = itertools.islice(itertools.accumulate(lengths, initial=self.clock), 1, None)
         queued = [
             QueuedExample(example, length, turn, time.monotonic(), loop.create_future())
             for example, length, turn in zip(examples, lengths, turns, strict=True)
         ]
         for item in queued:
-            bisect.insort(self.queue, item, key=lambda item: item.turn)
+            bisect.insort(self.queue, item, key=turn_of)
         self.queued_tokens += sum(lengths)
         self.arrived.set()
         try:

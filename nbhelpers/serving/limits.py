@@ -17,11 +17,13 @@ class Limits:
         body_timeout: seconds within which a client must have sent the body.
         request_timeout: seconds after which a request gets status 504 instead of its answer.
         shutdown_timeout: seconds that open requests have to end after SIGTERM; then they get status 503.
-        max_connections: open connections; further ones are closed at once. There are never more than the operating
-            system allows (`ulimit -n`), less a reserve.
+        max_connections: open connections; a further one takes the place of the one that has been silent longest. There
+            are never more than the operating system allows (`ulimit -n`), less a reserve.
         max_concurrent_requests: POST requests that are handled at the same time; further ones get status 503.
-        max_queued_characters: characters that may wait for the tokenizer; what does not fit gets status 503.
-        max_queued_tokens: tokens that may wait for the model; what does not fit gets status 503.
+        max_queued_characters: characters that may wait for the tokenizer; what does not fit gets status 503, but a
+            request of at most `max_characters` always fits.
+        max_queued_tokens: tokens that may wait for the model; a request before which more would be computed gets status
+            503. Short requests are computed before long ones, so they fit while long ones wait.
         max_tokens: the token budget of a batch, padding included. It bounds how long a short text waits for a batch
             that has already started.
         batch_size: the most examples in a batch.

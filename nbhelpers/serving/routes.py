@@ -70,10 +70,12 @@ class Engine:
         """Count the characters that wait for the tokenizer. Raises HTTPException 503 when there are too many.
 
         Without this, requests that the queue of the model has no room for would learn it only after they have waited
-        for the tokenizer.
+        for the tokenizer. Short requests overtake the others there, and `max_concurrent_requests` bounds their number.
         """
         num_characters = sum(map(len, texts))
-        if self.queued_characters and self.queued_characters + num_characters > self.limits.max_queued_characters:
+        is_long = num_characters > self.limits.max_characters
+        full = self.queued_characters + num_characters > self.limits.max_queued_characters
+        if is_long and self.queued_characters and full:
             raise overloaded(self.batcher.seconds_to_wait())
         self.queued_characters += num_characters
         try:

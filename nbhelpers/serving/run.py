@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 
 from .app import API_KEY
+from .connections import allow_connections
 from .limits import DEFAULTS, Limits
 from .model import Model
 from .workers import load_app, not_started, serve_with_workers, set_up_logging, uvicorn_options
@@ -42,6 +43,7 @@ def serve(
             `if __name__ == "__main__":`. "Ready" is printed when the first one serves; the others follow.
     """
     set_up_logging()
+    allow_connections(limits)
     start, several = time.perf_counter(), workers > 1
     print("Loading the model ...", flush=True)
     try:
@@ -60,9 +62,8 @@ def serve(
     if several:
         return serve_with_workers(loaded, limits, workers, listener, announce)
     announce()
-    if hasattr(
-        signal, "SIGHUP"
-    ):  # with one process there is nothing to reload, and a closed terminal must lose nothing
+    # With one process there is nothing to reload, and a closed terminal must lose nothing. Windows has no SIGHUP.
+    if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         uvicorn.Server(uvicorn.Config(loaded, **uvicorn_options(limits))).run(sockets=[listener])

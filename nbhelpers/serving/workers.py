@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from .app import API_KEY, create_app
-from .connections import Connection
+from .connections import Connection, backlog
 from .limits import Limits
 from .model import Model, probe
 
@@ -92,7 +92,7 @@ def serve_with_workers(
 def uvicorn_options(limits: Limits) -> dict[str, Any]:
     """What one process and several workers have in common."""
     return {
-        "http": Connection,
+        "http": Connection, "backlog": backlog(),
         "log_config": None, "access_log": False,  # the middleware logs, with the id and the time of each request
         "server_header": False, "proxy_headers": False, "ws": "none", "lifespan": "on",
         "timeout_graceful_shutdown": limits.shutdown_timeout,

@@ -7,8 +7,7 @@ with `set_epoch` has the same.)
 
 How to use it: copy this folder into your project (it needs torch and transformers; `Trainer` also needs accelerate),
 and bring a transformers model with a head and a DataLoader whose batches are dicts of tensors, padded to one length,
-for
-instance with collate_fn=transformers.DataCollatorWithPadding(tokenizer):
+for example with collate_fn=transformers.DataCollatorWithPadding(tokenizer):
 
 >>> import torch, transformers
 >>> from torch.utils.data import DataLoader
@@ -40,7 +39,8 @@ no seed: call `transformers.set_seed(0)` before you create the model, because it
 
 The files: `loop` has `fit` and `predict`; `optimizer` makes the optimizer and the learning-rate schedule; `trainer` has
 `Trainer`, and `arguments` has `make_training_arguments` and `last_checkpoint`; `batches` groups batches to updates and
-counts their labels; `precision` scales the loss in fp16; `progress` keeps the history and the best weights.
+counts their labels; `precision` scales the loss in fp16; `progress` keeps the history and the best weights;
+`temperature` calibrates a trained model.
 """
 
 from .arguments import last_checkpoint, make_training_arguments
@@ -49,6 +49,7 @@ from .loop import fit, predict
 from .optimizer import SCHEDULES, freeze_encoder, is_encoder, make_optimizer, make_scheduler
 from .precision import DTYPES, LossScaler, autocast
 from .progress import BestWeights, History
+from .temperature import scale_logits
 from .trainer import Trainer
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "make_training_arguments",
     "num_labeled",
     "predict",
+    "scale_logits",
     "set_epoch",
     "to_device",
     "updates_per_epoch",

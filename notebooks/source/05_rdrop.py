@@ -178,7 +178,7 @@ def dev_score(model):
 # probabilities on test are stored now and scored when all models are trained.
 
 # %%
-probabilities, seconds = {}, {}
+trained_logits, probabilities, seconds = {}, {}, {}
 
 
 def train(name, objective, num_epochs):
@@ -189,7 +189,10 @@ def train(name, objective, num_epochs):
     settings |= {"evaluate": dev_score, "log": partial(record, name, model)}
     seconds[name], clock["since"] = 0.0, timeit.default_timer()
     training.fit(model, dataloaders["train"], objective, optimizer, scheduler, **settings)
-    probabilities[name] = training.predict(model, dataloaders["test"], precision=precision).softmax(-1).numpy()
+    trained_logits[name] = {
+        split: training.predict(model, dataloaders[split], precision=precision) for split in ("dev", "test")
+    }
+    probabilities[name] = trained_logits[name]["test"].softmax(-1).numpy()
     return model
 
 
@@ -455,7 +458,8 @@ plots.dropout_spread(probabilities_of_passes(r_drop_model, shown_rows), shown_te
 #
 # Lesson 3 asked whether a model is right as often as it says. R-Drop makes the predictions of two passes more similar,
 # and label smoothing moves probabilities away from 100 %. Both change the confidence, not only the labels. The table
-# has the expected calibration error in points:
+# has the expected calibration error in points. The second column has it after temperature scaling, with a temperature
+# for each model that was chosen on dev:
 
 # %%
 errors = {
@@ -463,7 +467,12 @@ errors = {
     for name, predicted in probabilities.items()
 }
 mean_confidence = {name: float(predicted.max(1).mean()) for name, predicted in probabilities.items()}
-(100 * pd.DataFrame({"calibration error": errors, "mean confidence": mean_confidence})).round(1)
+scaled_errors = {}
+for name, logits in trained_logits.items():
+    scaled = logits["test"] / metrics.fit_temperature(logits["dev"], gold["dev"])
+    scaled_errors[name] = metrics.expected_calibration_error(gold["test"], scaled.softmax(-1), num_bins=10)
+columns = {"calibration error": errors, "with a temperature": scaled_errors, "mean confidence": mean_confidence}
+(100 * pd.DataFrame(columns)).round(1)
 
 # %% [markdown]
 # Two of the models in detail:

@@ -447,6 +447,36 @@ chosen_on_dev = max(scores, key=lambda score: score["dev"])["test"]
 print(f"chosen on test instead of dev: {100 * (chosen_on_test - chosen_on_dev):+.1f} points from {len(scores)} epochs")
 
 # %% [markdown]
+# ### New tokens that start equal
+#
+# A token per speaker needs new rows in the embedding. `resize_token_embeddings` draws them close to the mean of all
+# rows. That is a good start for a word, but not for tokens that differ only from each other. The eight rows are nearly
+# the same, training moves them together, and the model cannot tell the speakers apart. There is no error, and the score
+# looks normal. `dialogue.add_speaker_tokens` draws the rows with the spread of the vocabulary. Compare the distances
+# between rows:
+
+
+# %%
+def mean_distance(rows):
+    return torch.nn.functional.pdist(rows.detach().float().cpu()).mean().item()
+
+
+speakers = dialogue.speaker_tokens()
+distances = {}
+for name in ("resize_token_embeddings", "add_speaker_tokens"):
+    new_tokenizer, new_model = encoders.load(encoder, names)
+    if name == "add_speaker_tokens":
+        dialogue.add_speaker_tokens(new_tokenizer, new_model)
+    else:
+        new_tokenizer.add_special_tokens({"extra_special_tokens": speakers})
+        with encoders.quiet():
+            new_model.resize_token_embeddings(len(new_tokenizer))
+    embedding = new_model.get_input_embeddings().weight
+    distances[name] = mean_distance(embedding[new_tokenizer.convert_tokens_to_ids(speakers)])
+distances["words of the vocabulary"] = mean_distance(embedding[1000:2000])
+pd.Series(distances, name="mean distance between rows").round(5)
+
+# %% [markdown]
 # ### A checkpoint that has seen the test set
 #
 # The public `emoberta` checkpoints were trained on dialogues of MELD's train, dev *and test*: their `utils.py` merges

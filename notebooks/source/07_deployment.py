@@ -97,10 +97,14 @@ config = json.loads((folder / "config.json").read_text())
 {name: config.get(name) for name in ("id2label", "causal_turns", "settings", "scores")}
 
 # %% [markdown]
-# Three things must be saved together with the weights: the names of the classes, the tokenizer, and
-# *how the inputs were made*. Suppose a model was trained on "Ruby: Burned down?" and the service gives it "Burned
-# down?". Its predictions are then worse, and there is no error. transformers saves any attribute of `model.config`, so
-# one line is enough: `model.config.settings = {...}` before `save_pretrained`.
+# Four things must be saved together with the weights: the names of the classes, the tokenizer, what was done to the
+# texts, and *how the inputs were made*. Suppose a model was trained on "Ruby: Burned down?" and the service gives it
+# "Burned down?". Its predictions are then worse, and there is no error. transformers saves any attribute of
+# `model.config`, so one line is enough: `model.config.settings = {...}` before `save_pretrained`.
+#
+# What was done to the texts is saved in the tokenizer: `corpora.normalizing_tokenizer` gave it the rules by which
+# `corpora.load` normalizes (lesson 3). Of MELD's 2,610 test texts as they are in its files, 833 change under these
+# rules, and a model that reads them unchanged gives NUMBER of them another label.
 #
 # The comparisons use dev. The labels of test are not used in this lesson. Load the corpus that the settings name:
 
@@ -164,8 +168,9 @@ print(Path("onnx/README.md").read_text())
 #
 # ## Eight bits
 #
-# A weight in fp32 takes four bytes. *Quantization* rounds it to one of 255 steps, which takes one byte. Modern CPUs
-# also multiply such small numbers faster. Each row of a weight matrix has its own *scale*, the size of a step.
+# A weight in fp32 takes four bytes. *Quantization* rounds it to one of 255 steps, which takes one byte. CPUs with the
+# instructions VNNI or AMX also multiply such small numbers faster than fp32. (With AMX, bf16 is fast as well; the table
+# below shows which one is faster here.) Each row of a weight matrix has its own *scale*, the size of a step.
 # Activations are rounded while the model runs. How much does rounding change a weight?
 
 
@@ -344,7 +349,7 @@ print("not answered:", {rate: int(np.isnan(ms).sum()) for rate, ms in latencies.
 
 # %%
 counts = httpx.get(f"{address}/metrics").text
-print("\n".join(line for line in counts.splitlines() if re.match(r"nbhelpers_(requests|labels)_total", line)))
+print("\n".join(line for line in counts.splitlines() if re.match(r"(http_requests|nbhelpers_predictions)_total", line)))
 
 # %% [markdown]
 # To stop a service, send it the signal SIGTERM, as Docker and Kubernetes do. It accepts no new requests, answers those
@@ -510,7 +515,7 @@ check("psi", psi)
 #
 # ## Recap
 #
-# - Save the labels, the tokenizer and the way inputs are made together with the weights.
+# - Save the labels, the tokenizer with the rules for texts, and the way inputs are made, together with the weights.
 # - Compare every smaller variant with the original: first the labels, then the score.
 # - Export with dynamic sizes, merge adapters first, and treat large channels when you quantize to int8.
 # - Measure latency at a fixed rate of requests, and look at the slowest hundredth.

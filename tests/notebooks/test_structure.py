@@ -106,6 +106,14 @@ def test_executed_without_errors_widgets_paths_or_warnings(path):
 
 
 @each_lesson
+def test_no_printed_output_is_blank(path):
+    """A search in a text that has changed its words would print nothing, and no error either."""
+    for cell in code_cells(path):
+        for output in cell["outputs"]:
+            assert output["output_type"] != "stream" or "".join(output["text"]).strip(), source(cell)
+
+
+@each_lesson
 def test_every_picture_has_alt_text_and_a_summary(path):
     for cell in code_cells(path):
         for number, output in enumerate(cell["outputs"]):

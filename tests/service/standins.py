@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -109,4 +110,6 @@ def served(kind):
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores Ctrl-C
     limits = serving.Limits(**json.loads(os.environ.get("LIMITS", "{}")))
+    if max_files := int(os.environ.get("MAX_FILES", 0)):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))
     serving.serve(partial(served, sys.argv[1]), port=0, workers=int(sys.argv[2]), limits=limits)

@@ -77,7 +77,8 @@ def test_the_small_model_is_trained_once_and_saved_with_its_settings(trained):
     assert shares[-1] == pytest.approx(1)
     config = json.loads((folder / "config.json").read_text())
     assert config["settings"] == {"corpus": "dialogues", "context": "whole_dialogues", "speaker_format": "name"}
-    assert set(config["scores"]) == {"dev weighted F1", "test weighted F1"}
+    measured = {f"{split} {score}" for split in ("dev", "test") for score in ("weighted F1", "calibration error")}
+    assert set(config["scores"]) == {"temperature", *measured}
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
 
 
@@ -99,6 +100,16 @@ def test_an_exported_folder_predicts_what_the_model_does(folder, monkeypatch, ca
     card = (exported_folder / "README.md").read_text()
     assert "dev weighted F1, exported" in card
     assert "speaker_format: name" in card
+
+
+def test_a_text_that_is_not_normalized_gets_the_prediction_of_the_normalized_one(folder, tmp_path):
+    """The model was trained on texts that `corpora.load` had normalized, and so it treats every text it is given."""
+    tokenizer, model = encoders.load_trained(folder)
+    export.export(model, tokenizer, tmp_path / "onnx", dialogue=True, settings=model.config.settings)
+    raw = ["\u201cThe bus\u00a0left.\u201d", "Again ?\u200b", "I\x92m  late\r\n"]
+    for model in (served.load(folder, threads=1), served.load(tmp_path / "onnx", threads=1)):
+        for encode in (model.encode, lambda texts: model.encode_dialogue(texts, SPEAKERS, True)):  # noqa: B023
+            assert encode(raw) == encode([corpora.normalize(text) for text in raw])
 
 
 def test_a_refused_step_leaves_nothing_behind(folder, monkeypatch, tmp_path):
@@ -126,8 +137,9 @@ def test_an_adapter_is_merged_with_the_encoder_that_it_names(adapter):
     folder, adapted, tokenizer = adapter
     with pytest.raises(CourseError, match="its tokenizer cannot be known"):
         deploy.load_torch(folder)
-    tokenizer.save_pretrained(folder)
-    _, merged = deploy.load_torch(folder)
+    corpora.normalizing_tokenizer(tokenizer).save_pretrained(folder)
+    tokenizer, merged = deploy.load_torch(folder)
+    assert tokenizer.tokenize("It isn\u2019t  bad") == tokenizer.tokenize("It isn't bad")
     batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
     batch = {name: batch[name] for name in ("input_ids", "attention_mask")}
     with torch.inference_mode():

@@ -49,7 +49,7 @@ def train(
     Raises:
         CourseError: the folder exists or cannot be made, or the row has an adapter or a second task.
     """
-    from nbhelpers import metrics
+    from nbhelpers import metrics, training
     from nbhelpers.course import experiments
 
     if "sentiment" in config or "tuning" in config:
@@ -62,10 +62,13 @@ def train(
     num_epochs = config.get("single_turns_first", 0) + config["num_epochs"]
     with new_folder(folder) as new:  # before the training, which takes minutes and would be lost without a folder
         trained = experiments.train(data, names, config, seed=0, log=share_of_epochs(num_epochs, progress))
-        scores = {}
+        temperature = metrics.fit_temperature(trained.logits("dev"), data["dev"].labels)
+        training.scale_logits(trained.model, temperature)
+        scores = {"temperature": temperature}
         for split in ("dev", "test"):
-            predicted = trained.logits(split).argmax(-1).numpy()
-            scores[f"{split} weighted F1"] = metrics.scores(data[split].labels, predicted, len(names))["weighted_f1"]
+            labels, logits = data[split].labels, trained.logits(split)
+            scores[f"{split} weighted F1"] = metrics.scores(labels, logits.argmax(-1), len(names))["weighted_f1"]
+            scores[f"{split} calibration error"] = metrics.expected_calibration_error(labels, logits.softmax(-1))
         model = trained.model.float().cpu()
         model.config.scores = scores  # transformers saves every attribute of the configuration
         with encoders.quiet():

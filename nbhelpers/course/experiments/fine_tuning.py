@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from nbhelpers import adapters, batching, dialogue, encoders, environment, metrics, objectives, training
+from nbhelpers import adapters, batching, corpora, dialogue, encoders, environment, metrics, objectives, training
 from nbhelpers.course.errors import CourseError
 from nbhelpers.course.new_tokens import new_tokens_fault
 
@@ -132,6 +132,7 @@ def load_model(names: list[str], config: Config) -> tuple[Any, Any]:
         pooling=config["pooling"],
         attention_dropout=config.get("attention_dropout"),
     )
+    tokenizer = corpora.normalizing_tokenizer(tokenizer)
     model.config.causal_turns = config.get("causal_turns", False)
     model.config.settings = {name: config[name] for name in INPUT_SETTINGS if name in config}
     tuning = dict(config.get("tuning", {"method": "full"}))
