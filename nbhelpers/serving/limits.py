@@ -22,8 +22,9 @@ class Limits:
         max_concurrent_requests: POST requests that are handled at the same time; further ones get status 503.
         max_queued_characters: characters that may wait for the tokenizer; what does not fit gets status 503, but a
             request of at most `max_characters` always fits.
-        max_queued_tokens: tokens that may wait for the model; a request before which more would be computed gets status
-            503. Short requests are computed before long ones, so they fit while long ones wait.
+        max_queued_tokens: tokens that may be computed before a new request is complete, including its own; a request
+            that would exceed this gets status 503. Longer requests that wait do not count, because they are computed
+            later. In all, four times as many tokens may wait.
         max_tokens: the token budget of a batch, padding included. It bounds how long a short text waits for a batch
             that has already started.
         batch_size: the most examples in a batch.

@@ -105,7 +105,8 @@ class Guard:
             # Escaped and cut, because the path is the client's text: it must not forge a line of the log.
             path = scope["path"][:100].encode("unicode_escape").decode()
             milliseconds = 1000 * (time.perf_counter() - start)
-            # Probes come every few seconds, and an attacker's by the thousand: those that succeed tell nothing.
+            # Health probes come every few seconds, and an attacker can send thousands. The log does not need those that
+            # succeed.
             level = logging.DEBUG if scope["method"] == "GET" and respond.status == 200 else logging.INFO
             line = "%s %s %s %s %.1f ms"
             log.log(level, line, correlation_id.get(), scope["method"], path, respond.status, milliseconds)

@@ -92,7 +92,7 @@ def serve_with_workers(
 def uvicorn_options(limits: Limits) -> dict[str, Any]:
     """What one process and several workers have in common."""
     return {
-        "http": Connection, "backlog": backlog(),
+        "http": Connection, "backlog": backlog(), "timeout_keep_alive": limits.head_timeout,
         "log_config": None, "access_log": False,  # the middleware logs, with the id and the time of each request
         "server_header": False, "proxy_headers": False, "ws": "none", "lifespan": "on",
         "timeout_graceful_shutdown": limits.shutdown_timeout,

@@ -49,6 +49,7 @@ except ImportError:  # on Colab or Kaggle, after:  !git clone <the address of th
     sys.path.insert(0, str(checkout))
 
 # %%
+import copy
 import inspect
 import shutil
 import time
@@ -385,9 +386,9 @@ plots.reliability_diagram(bins, calibration_error)
 # rows.
 #
 # One number corrects most of it. **Temperature scaling** ([Guo et al. 2017](https://arxiv.org/abs/1706.04599)) divides
-# all logits by a *temperature*. Above 1 it makes the probabilities less extreme, below 1 more. The order of the classes
-# stays the same, so no prediction changes. The temperature is chosen on dev, where the labels have the highest
-# likelihood, and then used on test:
+# all logits by a *temperature*. Above 1 it makes the probabilities less extreme, and below 1 more extreme. The order of
+# the classes stays the same, so no prediction changes. We choose the temperature that gives the labels of dev the
+# highest likelihood, and then use it on test:
 
 # %%
 temperature = metrics.fit_temperature(logits["dev"], gold["dev"])
@@ -517,12 +518,13 @@ pd.DataFrame(updates).T.round(4)
 # temperature: it divides the weights of the last layer by it, so every program gets the calibrated probabilities.
 
 # %%
-training.scale_logits(model, temperature)
-expected = training.predict(model, dataloaders["test"], precision=precision)
+calibrated_model = copy.deepcopy(model)  # scaling twice would divide twice
+training.scale_logits(calibrated_model, temperature)
+expected = training.predict(calibrated_model, dataloaders["test"], precision=precision)
 normalizing_tokenizer = corpora.normalizing_tokenizer(tokenizer)
 for text in ("It isn't  bad", "It isn\u2019t bad"):
     print(tokenizer.tokenize(text), "->", normalizing_tokenizer.tokenize(text))
-model.save_pretrained("model")
+calibrated_model.save_pretrained("model")
 normalizing_tokenizer.save_pretrained("model")
 reloaded_tokenizer, reloaded = encoders.load_trained("model")
 test_examples = batching.tokenize(texts["test"], reloaded_tokenizer)

@@ -450,10 +450,10 @@ print(f"chosen on test instead of dev: {100 * (chosen_on_test - chosen_on_dev):+
 # ### New tokens that start equal
 #
 # A token per speaker needs new rows in the embedding. `resize_token_embeddings` draws them close to the mean of all
-# rows. That is a good start for a word, but not for tokens that differ only from each other. The eight rows are nearly
-# the same, training moves them together, and the model cannot tell the speakers apart. There is no error, and the score
-# looks normal. `dialogue.add_speaker_tokens` draws the rows with the spread of the vocabulary. Compare the distances
-# between rows:
+# rows. That is a good start for a single new word, but not for several tokens that must be told apart. The eight rows
+# are nearly the same, training moves them together, and the model cannot tell the speakers apart. There is no error,
+# and the score looks normal. `dialogue.add_speaker_tokens` draws the rows with the spread of the vocabulary. Compare
+# the distances between rows:
 
 
 # %%

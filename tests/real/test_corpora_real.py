@@ -5,9 +5,10 @@ import random
 import shutil
 import time
 
+import pandas as pd
 import pytest
 
-from nbhelpers import corpora
+from nbhelpers import corpora, encoders
 from nbhelpers.cleaning import cost
 from nbhelpers.corpora import CorpusError, describe, load, load_meld, load_table, loading_report
 
@@ -186,3 +187,14 @@ def test_columns_for_a_file_with_a_header_are_refused(real_data):
     # under other names, the header is noticed because it is the only row of its class
     notes = loading_report(load_table(path, columns=["text", "label"])["train"])["notes"]
     assert notes == ["label: only one row for 'category'"]
+
+
+def test_meld_as_it_is_in_its_files_gets_the_tokens_of_the_normalized_text(real_data):
+    """A service receives such texts: a third of them change in `load`."""
+    raw = pd.read_csv(real_data / "meld" / "test_sent_emo.csv")["Utterance"].tolist()
+    normalized = [corpora.normalize(text) for text in raw]
+    assert sum(a != b for a, b in zip(raw, normalized, strict=True)) == 833
+    tokenizer = encoders.load("embedded")[0]
+    expected = tokenizer(normalized)["input_ids"]
+    assert tokenizer(raw)["input_ids"] != expected
+    assert corpora.normalizing_tokenizer(tokenizer)(raw)["input_ids"] == expected

@@ -87,3 +87,18 @@ def test_recorded_scores_follow_from_the_recorded_predictions(real_data, table):
 def test_recorded_comparisons_follow_from_the_recorded_predictions(real_data, tmp_path, table):
     results.write_tests(table, tmp_path)
     assert results.tests(table, tmp_path) == results.tests(table)
+
+
+@pytest.mark.parametrize("add_prefix_space", [False, True])
+def test_a_normalizing_tokenizer_of_roberta_gives_the_tokens_of_normalized_texts(real_data, tmp_path, add_prefix_space):
+    """Its tokens contain the spaces, so an additional one at the beginning would change them."""
+    folder = real_data / "roberta_tokenizer"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, add_prefix_space=add_prefix_space)
+    normalizing = corpora.normalizing_tokenizer(tokenizer)
+    normalizing.save_pretrained(tmp_path)
+    raw = ["  \u201cI don\u2019t  know\u201d\r\n", "caf\u00e9", "a\u00a0b"]
+    expected = tokenizer([corpora.normalize(text) for text in raw])
+    transformers.RobertaConfig(vocab_size=len(tokenizer)).save_pretrained(tmp_path)
+    for each in (normalizing, transformers.AutoTokenizer.from_pretrained(tmp_path)):
+        assert dict(each(raw)) == dict(expected)
+        assert each("Hi", "you")["input_ids"] == tokenizer("Hi", "you")["input_ids"]

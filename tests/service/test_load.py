@@ -1,6 +1,8 @@
 """Many requests at once, through a real socket: no answer is lost, mixed up, or held up by another."""
 
 import asyncio
+import contextlib
+import errno
 import json
 import random
 import socket
@@ -264,6 +266,26 @@ def test_beyond_the_limit_a_new_connection_replaces_the_one_that_is_silent_longe
         gate.open.set()
         assert b"200 OK" in read_answer(asking)  # it was older than all others, but not silent
     assert len(caplog.records) < 50
+
+
+def test_a_burst_of_connections_beyond_the_limit_does_not_hold_up_a_request(run_service):
+    with run_service(standins.model(), serving.Limits(max_connections=2000)) as address:
+        silent = [connect(address) for _ in range(2000)]
+        began = time.monotonic()
+        silent += [connect(address) for _ in range(500)]
+        assert httpx.post(f"{address}/classify", json={"texts": ["a"]}).status_code == 200
+        assert time.monotonic() - began < 2
+        for connection in silent:
+            connection.close()
+
+
+def test_a_client_that_does_not_read_is_disconnected(run_service):
+    with run_service(standins.model(), serving.Limits(body_timeout=0.5)) as address:
+        connection = connect(address)
+        connection.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):  # the service does not read on either
+            connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 10_000)
+        until(lambda: connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET)
 
 
 def test_a_refused_body_is_not_read_to_its_end(run_service):

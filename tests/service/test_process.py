@@ -1,6 +1,8 @@
 """The service as a process: its start, its address, and its end."""
 
 import asyncio
+import http.client
+import json
 import re
 import signal
 import socket
@@ -69,6 +71,22 @@ def test_responses_while_the_service_stops_close_their_connection():
         answer = connection.recv(65536)
         assert b"200 OK" in answer
         assert b"connection: close" in answer.lower()
+        running.wait(timeout=10)
+
+
+def test_a_request_that_is_on_its_way_when_the_service_stops_is_answered():
+    """On a connection that is kept: the client cannot know yet that it will be closed."""
+    with standins.process(0) as (running, address, _):
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+        for ending in (False, True):
+            if ending:
+                running.send_signal(signal.SIGTERM)
+                time.sleep(0.2)
+            connection.request("POST", "/classify", b'{"texts": ["a"]}', {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            assert answer.status == 200
+            assert (answer.headers["Connection"] == "close") == ending
+            assert standins.right(json.loads(answer.read())["results"][0], "a")
         running.wait(timeout=10)
 
 

@@ -56,7 +56,7 @@ def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
         # The adapter's head was trained on an embedding with these rows. The new ones are random until it is loaded.
         dialogue.add_speaker_tokens(tokenizer, model)
         require_token_rows(folder)
-    # The folder's own one may normalize texts, or have a lower limit of tokens
+    # The adapter's own tokenizer may normalize texts, or have a smaller model_max_length
     tokenizer = encoders.load_tokenizer(str(folder), None, model.config)
     return tokenizer, adapters.merge(adapters.load_adapter(model, folder))
 
