@@ -110,8 +110,9 @@ def add_speaker_tokens(tokenizer: Any, model: Any) -> None:
         return
     # some models have more rows than tokens from the start; resizing would make the embedding smaller
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(len(tokenizer))
-    # transformers starts new rows at the mean of all rows, nearly equal, and fine-tuning would not tell them apart
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    # By default transformers starts new rows at the mean of all rows, nearly equal, and fine-tuning would not tell them
+    # apart
     with torch.no_grad():
         rows = model.get_input_embeddings().weight  # [tokens, size]
         known = rows[:num_known]

@@ -549,7 +549,8 @@ results.summary("context", rows=[*(f"past and future, {name}" for name in variat
 
 # %% [markdown]
 # No interval excludes zero, with this encoder, on this corpus, with these weights of the terms. Measure them on your
-# data before you use them.
+# data before you use them. (The row with a token per speaker was trained on two CPU cores, so do not compare its
+# seconds.)
 #
 # ### Averaging
 #

@@ -22,6 +22,7 @@ def measured(table, row, score="weighted_f1"):
     return sum(scores) / len(scores)
 
 
+@pytest.mark.slow
 def test_tf_idf_has_a_middling_score_and_the_recorded_one():
     data, names = experiments.read("dialogues")
     probabilities, _ = experiments.tf_idf(data, names, {"C": 4, "class_weight": "balanced"}, seed=0)

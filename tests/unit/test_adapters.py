@@ -233,6 +233,7 @@ def test_ia3_scales_outputs_of_attention_and_inputs_of_the_feed_forward_block(fo
     assert {(m.in_features, m.out_features, m.is_feedforward) for m in layers} == {(32, 96, False), (64, 32, True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "modernbert", "embedded"])  # only of the last one the embedding grows
 def test_rows_of_new_tokens_are_trained_saved_and_merged(tmp_path, folder, name):
     source = name if name == "embedded" else folder / name

@@ -81,6 +81,7 @@ def test_joiners_after_a_virama_are_kept_at_the_end_of_a_word(word, rest):
     assert normalize(word + rest) == (word + rest).replace("\n", "").strip()
 
 
+@pytest.mark.slow
 def test_no_rule_takes_a_character_out_of_those_that_can_be_joined():
     """Otherwise normalizing a second time would remove a joiner."""
     joinable = corpora.normalizing.JOINABLE

@@ -19,6 +19,7 @@ NAMES = ["neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"]
 pairs = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=60)
 
 
+@pytest.mark.slow
 @given(pairs)
 @settings(deadline=None)
 def test_scores_agree_with_scikit_learn(rows):

@@ -21,6 +21,7 @@ def stream(rng, num_items, shares=SHARES, beta_a=8):
     return labels, rng.beta(beta_a, 3, num_items).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_reference", [200, 1000])
 @pytest.mark.parametrize("level", [0.05, 0.0003])
 def test_a_count_lies_outside_its_interval_no_more_often_than_stated(num_reference, level):

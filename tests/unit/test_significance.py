@@ -19,6 +19,7 @@ def noisy(labels, share_right, rng, num_classes=7):
     return np.where(rng.random(len(labels)) < share_right, labels, rng.integers(0, num_classes, len(labels)))
 
 
+@pytest.mark.slow
 @given(pairs)
 @settings(deadline=None, max_examples=50)
 def test_scores_from_counts_are_the_scores(rows):
@@ -34,6 +35,7 @@ def test_scores_from_counts_are_the_scores(rows):
             assert ours == pytest.approx(metrics.scores(gold, predicted, num_classes)[metric])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", metrics.METRICS)
 def test_bootstrap_agrees_with_resampling_rows(metric):
     rng = np.random.default_rng(1)

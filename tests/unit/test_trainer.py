@@ -105,6 +105,7 @@ def test_uneven_micro_batches_give_the_gradient_of_one_large_batch(tmp_path, nam
             torch.testing.assert_close(gradients[parameter], gradient, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_stock_trainer_still_has_the_fault_that_lesson_3_shows(tmp_path):
     def first_loss(batch_size):
         model = without_dropout(tiny_model(pooling="cls", config_class=RobertaConfig))
@@ -182,6 +183,7 @@ def test_gains_below_the_threshold_use_up_patience_but_the_best_weights_are_kept
     assert same_weights(by_loop, by_trainer)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
     options = dict(save_strategy="steps", save_steps=3)
     undisturbed = train_by_trainer(tiny_model(), tmp_path / "a", **options)
@@ -192,6 +194,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
     assert same_weights(undisturbed.model, resumed.model)
 
 
+@pytest.mark.slow
 def test_early_stopping_continues_its_count_after_a_resume(tmp_path):
     # Evaluation after epochs 1 to 4; the run is killed in epoch 4, which is evaluated only after the resume.
     scores = iter([0.5, 0.4, 0.4, 0.4])
@@ -218,6 +221,7 @@ def test_last_checkpoint_is_the_newest_complete_one(tmp_path):
     assert training.last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-100")
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_does_not_change_the_result(tmp_path):
     plain = train_by_trainer(tiny_model(), tmp_path, num_epochs=1)
     recomputed = train_by_trainer(tiny_model(), tmp_path, num_epochs=1, gradient_checkpointing=True)
@@ -261,6 +265,7 @@ def test_a_loss_that_is_not_finite_stops_the_trainer_and_saves_nothing(tmp_path)
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_with_another_number_of_updates_per_epoch(tmp_path):
     examples = random_examples(32)
     arguments = training.make_training_arguments(
