@@ -9,6 +9,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine must not make a test fail.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 # Parallel test processes share the cores. With more threads than cores, torch's threads would wait for each other.
 # This must be set before torch is imported.

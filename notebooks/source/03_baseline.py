@@ -68,9 +68,6 @@ from nbhelpers.course import results, splits
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
 
-transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
-transformers.utils.logging.set_verbosity_error()  # no notes about the time stamps of checkpoints
-
 # %% cellView="form" tags=["parameters"]
 # @markdown "dialogues" or "reviews" (included in the course), "meld", or a file or folder with text and label.
 corpus = "dialogues"  # @param {type: "string"}
@@ -96,6 +93,8 @@ seed = 0  # @param {type: "integer"}
 # `gold` has the labels of each split, the ones that count as correct:
 
 # %%
+transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
+transformers.utils.logging.set_verbosity_error()  # no notes about the time stamps of checkpoints
 data, label = splits.load_splits(corpus, seed=seed)
 if num_rows:
     data = {split: part.select(range(min(num_rows, len(part)))) for split, part in data.items()}

@@ -10,7 +10,7 @@ from nbhelpers import serving
 SCHEMA = schemathesis.openapi.from_dict(serving.create_app(standins.model()).openapi())
 LOCKED = schemathesis.openapi.from_dict(serving.create_app(standins.model(), api_key="sesame").openapi())
 bounded = settings(
-    max_examples=40, deadline=None, derandomize=True, database=None,
+    max_examples=40, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )  # fmt: skip
 

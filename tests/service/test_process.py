@@ -15,7 +15,6 @@ import standins
 
 from nbhelpers import serving
 
-
 SHORT_END = json.dumps({"shutdown_timeout": 2})
 
 

@@ -1,7 +1,7 @@
 """cleaning.py: each step does what it says, and the cost of dropping what carries the label is visible."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nbhelpers.cleaning import VARIANTS, clean_text, cost
@@ -30,7 +30,6 @@ def test_without_steps_the_text_is_unchanged():
     assert clean_text("A  b, 7 ", lower=False, punctuation=False, digits=False) == "A  b, 7 "
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_dropped_characters_do_not_remain(text):
     cleaned = clean_text(text)

@@ -10,7 +10,7 @@ import datasets
 import pytest
 from corpus_files import GOOD, TURNS, error_message, write
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nbhelpers import corpora
@@ -73,7 +73,6 @@ TABLE_LIKE = st.text(alphabet='abé01,"\t\r\n \0\ufeff\u2019{}[]:\\ud').map(
 JSON_LIKE = st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists, max_leaves=3)
 
 
-@settings(deadline=None)
 @given(
     content=st.one_of(st.binary(), TABLE_LIKE, TABLE_LIKE.map(lambda content: content.decode().encode("utf-16"))),
     suffix=st.sampled_from([".csv", ".tsv", ".jsonl"]),
@@ -92,7 +91,6 @@ def test_arbitrary_bytes_are_loaded_or_raise_corpus_error(tmp_path_factory, cont
     assert all(text == normalize(text) != "" for text in texts)
 
 
-@settings(deadline=None)
 @given(st.lists(st.fixed_dictionaries({"text": JSON_LIKE | st.text(min_size=1), "label": JSON_LIKE}), min_size=1))
 def test_arbitrary_json_lines_are_loaded_or_raise_corpus_error(tmp_path_factory, objects):
     path = tmp_path_factory.getbasetemp() / "any.jsonl"

@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nbhelpers import corpora
@@ -16,7 +16,6 @@ ODD = (
 )
 
 
-@settings(deadline=None)
 @given(st.one_of(st.text(), st.text(alphabet=ODD)))
 @example("e\u200b\u0301")
 @example("\u0928\u200d\u200b\u0937")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import classification_report, f1_score
 
@@ -21,7 +21,6 @@ pairs = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, ma
 
 @pytest.mark.slow
 @given(pairs)
-@settings(deadline=None)
 def test_scores_agree_with_scikit_learn(rows):
     labels, predictions = zip(*rows, strict=True)
     with warnings.catch_warnings():

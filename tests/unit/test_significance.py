@@ -21,7 +21,7 @@ def noisy(labels, share_right, rng, num_classes=7):
 
 @pytest.mark.slow
 @given(pairs)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_scores_from_counts_are_the_scores(rows):
     gold, predicted = (np.array(column) for column in zip(*rows, strict=True))
     each_row = np.arange(len(rows))
