@@ -231,7 +231,7 @@ def test_requests_too_large_for_the_tokenizers_queue_are_refused_at_once(run_ser
         time.sleep(0.3)
         start = time.monotonic()
         refused = ask()
-        assert time.monotonic() - start < 0.2
+        assert time.monotonic() - start < 1  # what is in the queue takes 1.8 s
         assert refused.status_code == 503
         assert 1 <= int(refused.headers["Retry-After"]) <= 60
         short = httpx.post(f"{address}/classify", json={"texts": ["short"]}, timeout=20)  # overtakes what is left
