@@ -49,6 +49,7 @@ def test_no_text_of_more_than_four_words_occurs_twice(name):
 
 
 @each_corpus
+@pytest.mark.slow
 def test_near_duplicates_are_rare(name):
     """Character 5-grams, Jaccard above 0.7; texts of up to four words ("Oh my God!") may repeat."""
     longer = [text.lower() for text in texts(name) if len(text.split()) > 4]

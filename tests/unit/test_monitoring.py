@@ -34,6 +34,7 @@ def test_a_count_lies_outside_its_interval_no_more_often_than_stated(num_referen
             assert binom.pmf(counts, num_reference, share) @ outside <= level
 
 
+@pytest.mark.slow
 def test_false_alarms_of_independent_items_stay_within_the_rate():
     """200 streams of 10 windows: a rate of 0.2 allows 400 alarms."""
     rng, window, rate, alarms = np.random.default_rng(0), 100, 0.2, 0
