@@ -41,10 +41,10 @@ def normalizing_tokenizer(tokenizer: Any) -> Any:
     if not getattr(tokenizer, "is_fast", False):
         name = type(tokenizer).__name__
         raise ValueError(f"{name} has no tokenizer.json that rules can be written to; choose an encoder that has one")
-    backend = copy.deepcopy(tokenizer.backend_tokenizer)
-    own = backend.normalizer
+    own = tokenizer.backend_tokenizer.normalizer
     if has_rules(own):
         return tokenizer
+    backend = copy.deepcopy(tokenizer.backend_tokenizer)
     backend.normalizer = normalizers.Sequence([*rules(), *([] if own is None else [own])])
     # The model-specific classes of transformers 5 build their own normalizer and ignore the one in tokenizer.json
     return PreTrainedTokenizerFast(

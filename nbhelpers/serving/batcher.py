@@ -118,10 +118,10 @@ class Batcher:
         turns = list(itertools.accumulate(lengths, initial=self.clock))[1:]
         # Only what is computed earlier counts: a short request has room while a long one waits, which it overtakes.
         ahead = sum(item.num_tokens for item in self.queue[: bisect.bisect(self.queue, turns[-1], key=turn_of)])
-        most = self.limits.max_queued_tokens
+        num_tokens, most = sum(lengths), self.limits.max_queued_tokens
         # A request larger than the whole queue is accepted when nothing is computed before it; it would never be
         # otherwise.
-        if (ahead and ahead + sum(lengths) > most) or (ahead and self.queued_tokens + sum(lengths) > 4 * most):
+        if ahead and (ahead + num_tokens > most or self.queued_tokens + num_tokens > 4 * most):
             raise overloaded(self.seconds_to_wait())
         loop = asyncio.get_running_loop()
         queued = [
@@ -130,7 +130,7 @@ class Batcher:
         ]
         for item in queued:
             bisect.insort(self.queue, item, key=turn_of)
-        self.queued_tokens += sum(lengths)
+        self.queued_tokens += num_tokens
         self.arrived.set()
         try:
             return await asyncio.gather(*(item.logits for item in queued))
