@@ -260,6 +260,7 @@ except export.ExportError as error:
 
 # %%
 last = {row["row"]: row for row in results.read("service")}
+print("measured on", " and on ".join(dict.fromkeys(row["device"] for row in last.values())))
 pd.DataFrame(
     [
         {"measured": name, "number": number, "value": row[number], "wanted": wanted, "holds": row["holds"][number]}
