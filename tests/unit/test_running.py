@@ -14,7 +14,7 @@ import psutil
 import pytest
 from course_lessons import run_command, start_command, write_course, write_lesson
 
-from nbhelpers.course import lessons, runner
+from nbhelpers.course import kernel, lessons, runner
 
 pytestmark = pytest.mark.slow
 
@@ -120,6 +120,14 @@ def test_processes_that_a_lesson_leaves_behind_are_ended(tmp_path):
         assert left.status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow
+def test_the_end_of_a_cell_with_widgets_is_always_noticed(tmp_path):
+    """nbclient alone missed it once in some dozen cells, and waited forever."""
+    draw = "_ = ipywidgets.interact(lambda x, y: print(x, y), x=(0, 9), y=(0, 9))"
+    result = run_alone(tmp_path, "import ipywidgets", *[draw] * 60)
+    assert result.failure is None
+
+
 def test_a_lesson_runs_where_the_path_of_temporary_files_is_long(tmp_path, monkeypatch):
     folder = tmp_path / ("long" * 30)
     folder.mkdir()
@@ -139,7 +147,7 @@ def test_a_lesson_runs_in_the_python_of_the_command_whatever_kernel_is_installed
 
 
 def test_the_example_of_the_transport_is_right():
-    outcome = doctest.testmod(runner)
+    outcome = doctest.testmod(kernel)
     assert outcome.attempted
     assert not outcome.failed
 
