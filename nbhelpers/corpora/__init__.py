@@ -5,7 +5,8 @@ The name says where the data comes from:
     load("dialogues")          dialogues written for this course, with the emotion of each turn
     load("reviews")            product reviews written for this course: negative, neutral, positive
     load("meld")               MELD, downloaded once and verified, or from a local copy
-    load("reviews.csv")        your own file (.csv, .tsv, .jsonl), or a folder with train, dev and test files
+    load("reviews.csv")        your own file (.csv, .tsv, .txt, .jsonl, .json, .parquet, .xlsx, also with .gz), or a
+                               folder with train, dev and test files, or with a folder for each class
     load("dair-ai/emotion")    a data set of the Hugging Face Hub
 
 Row numbers in error messages are those of a spreadsheet: the header is row 1, and a record is one row, even if a quoted
@@ -16,10 +17,12 @@ Every text is normalized (see `normalize`). `describe` counts the changes, and `
 A model that is trained on such texts needs `normalizing_tokenizer`, which does the same to every text it will get.
 Labels that may be a mistake, such as "Pos" beside "pos", are kept, and the notes in `describe` name them.
 
-The files: `loading` turns a name into data. `tables`, `dialogues` and `hub` each load one kind of source. `readers`
-reads one file with the help of `encodings` and `parsing`. `validation` checks the cells, `labels` finds the classes,
-`normalizing` contains the rules for texts, `tokenizing` adds them to a tokenizer, and `building` creates the data sets.
-`arguments` checks what was passed, `meld` downloads MELD, and `describing` shows what was loaded.
+The files: `loading` turns a name into data. `tables`, `dialogues` and `hub` each load one kind of source. `files` finds
+the files, and `readers` reads one, with the help of `encodings`, `parsing` and `spreadsheets`; `folders` and `nested`
+read what is spread over files or nested in records. `columns` and `dialogue_columns` find the columns, `validation`
+checks the cells, `labels` finds the classes, `splitting` makes missing splits, `normalizing` contains the rules for
+texts, `tokenizing` adds them to a tokenizer, and `building` creates the data sets. `arguments` checks what was passed,
+`meld` downloads MELD, and `describing` shows what was loaded.
 
 Load a file of your own and look at what was changed:
 
@@ -40,12 +43,13 @@ Load a file of your own and look at what was changed:
 from .describing import describe, loading_report
 from .dialogues import DIALOGUE_COLUMNS, EMOTIONS, SENTIMENTS, load_dialogues, load_meld
 from .errors import CorpusError
+from .files import SPLITS
+from .folders import read_names
 from .hub import load_hub
 from .loading import DATA, OWN, load
 from .meld import MELD_SHA256, MELD_SOURCES, PAUSE_LIMIT, meld_folder
 from .normalizing import RULES, normalize
 from .parsing import DELIMITERS
-from .readers import SPLITS
 from .tables import load_table
 from .tokenizing import normalizing_tokenizer
 from .validation import MAX_CHARS
@@ -74,4 +78,5 @@ __all__ = [
     "meld_folder",
     "normalize",
     "normalizing_tokenizer",
+    "read_names",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from .errors import CorpusError
@@ -26,11 +26,32 @@ def is_limit(value: Any) -> bool:
     return not isinstance(value, bool) and isinstance(value, Integral) and int(value) > 0
 
 
+def is_share(value: Any) -> bool:
+    """Return whether a value is a share of the rows, from 0 to below 1."""
+    return not isinstance(value, bool) and isinstance(value, Real) and 0 <= float(value) < 1
+
+
+def is_column(value: Any) -> bool:
+    """Return whether a value can name a column, or is None."""
+    return value is None or is_text(value)
+
+
+def is_columns(value: Any) -> bool:
+    """Return whether a value can name columns: nothing, a name, or several names, which `names_of` looks at."""
+    return value is None or is_text(value) or (isinstance(value, list | tuple) and bool(value))
+
+
 # argument -> its check, what it must be, and an example
 EXPECTED: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "name": (is_text, "the name of a data set", "'dair-ai/emotion'"),
-    "text_column": (is_text, "the name of a column", "'text'"),
-    "label_column": (is_text, "the name of a column", "'label'"),
+    "text": (is_columns, "the name of a column, or two of them", "'text'"),
+    "label": (is_columns, "the name of a column, or several", "'label'"),
+    **{x: (is_column, "the name of a column", f"{x!r}") for x in ("dialogue", "turn", "speaker", "sentiment", "group")},
+    "label_separator": (lambda value: value is None or (isinstance(value, str) and bool(value)), "a text", "','"),
+    "dev_share": (is_share, "a share from 0 to below 1", "0.1"),
+    "test_share": (is_share, "a share from 0 to below 1", "0.1"),
+    "seed": (lambda value: isinstance(value, Integral) and not isinstance(value, bool), "a whole number", "0"),
+    "on_fault": (lambda value: value in ("raise", "drop"), "'raise' or 'drop'", "'drop'"),
     "delimiter": (lambda value: value is None or is_delimiter(value), "one character", "';'"),
     "quotes": (lambda value: isinstance(value, bool), "True or False", "False"),
     "encoding": (is_text, "the name of an encoding", "'utf-8'"),

@@ -1,52 +1,157 @@
-"""From checked columns to a `datasets.Dataset`, and from tables with texts and labels to a `DatasetDict`."""
+"""From tables with texts and labels to a `DatasetDict`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo, Features, Value
+from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo, Features, List, Value
 
-from .errors import TWO_CLASSES, CorpusError
+from .columns import Columns, choose
+from .errors import TWO_CLASSES, CellFault, CorpusError
 from .labels import Labels, class_names, label_notes, require_classes, require_no_header_label
+from .normalizing import normalize
 from .readers import Table
-from .validation import class_id, convert_cells, label_of_cell, normalized_texts
+from .splitting import Splitting, make_splits
+from .validation import (
+    class_id,
+    convert_cells,
+    drop_faults,
+    label_of_cell,
+    labels_of_cell,
+    normalized_texts,
+    require_columns,
+    text_of_cell,
+)
 
 
 def classification_data(
-    tables: dict[str, Table], text: str, label: str, labels: Labels | None, max_chars: int
+    tables: dict[str, Table],
+    text: Columns | None,
+    label: Columns | None,
+    labels: Labels | None,
+    *,
+    label_separator: str | None,
+    max_chars: int,
+    on_fault: str,
+    splitting: Splitting,
 ) -> DatasetDict:
-    """Return the columns text and label of each table; the train split defines the classes."""
-    if text == label:
-        raise CorpusError(f"text_column and label_column are both {text!r}; pass two different columns")
+    """Return the columns text, text_pair (of pairs), and label of each table; the train split defines the classes."""
     if "train" not in tables:
         raise CorpusError(f"there is no train split, only {', '.join(tables)}; name one split train")
-    train = tables["train"]
-    found = convert_cells(train, label, label_of_cell)
-    require_no_header_label(train, label, found)
-    if labels is None:
-        require_classes(train, label, found)
-        train.notes.extend(label_notes(label, found))
-    # A label that only dev or test has cannot be learned, so the other splits must use the names of train
+    texts, label = choose(tables["train"], text, label)
+    required = [*texts, *([label] if isinstance(label, str) else label), *splitting.group_columns]
+    for table in tables.values():
+        require_columns(table, required, "pass text= and label=, or columns= if there is no header")
+    if not isinstance(label, str):
+        tables, label = {split: join_labels(table, label) for split, table in tables.items()}, "label"
+    several = label_separator is not None or any(isinstance(x, list | tuple) for x in tables["train"].columns[label])
+    read_cell = partial(labels_of_cell, separator=label_separator) if several else one_label
+    check_text = partial(text_of_cell, max_chars=max_chars)
+    if on_fault == "drop":
+        checks: dict[str, Callable[[Any], Any]] = {**dict.fromkeys(texts, check_text), label: read_cell}
+        tables = {split: drop_faults(table, checks) for split, table in tables.items()}
+    names, ids = classes_of(tables["train"], label, labels, read_cell, several)
+
+    def ids_of_cell(cell: Any) -> Any:
+        found = [class_id(name, ids, "correct the row or pass labels=...") for name in read_cell(cell)]
+        return found if several else found[0]
+
+    if on_fault == "drop":  # a second time, now that the classes are known
+        tables = {split: drop_faults(table, {label: ids_of_cell}) for split, table in tables.items()}
+    if splitting.is_wanted:
+        train = tables["train"]
+        # Without a group column, rows with the same text are a group, so that no text gets into two splits
+        keys = splitting.group_columns or texts
+        groups = [tuple(map(text_key, cells)) for cells in zip(*(train.columns[key] for key in keys), strict=True)]
+        tables = make_splits(tables, splitting, list(map(text_key, train.columns[label])), groups)
+    return DatasetDict(
+        {
+            split: classified_texts(table, texts, label, names, ids_of_cell, several, max_chars)
+            for split, table in tables.items()
+        }
+    )
+
+
+def one_label(cell: Any) -> list[str]:
+    """Return the label in a cell as a list."""
+    return [label_of_cell(cell)]
+
+
+def text_key(cell: Any) -> str:
+    """Return what is the same for cells that differ only in spaces, quotation marks and the like."""
+    return normalize(str(cell))
+
+
+def join_labels(table: Table, columns: Sequence[str]) -> Table:
+    """Return the table with the column "label": a list of the names of the columns that contain a 1, and not a 0.
+
+    Raises:
+        CorpusError: a cell is neither 0 nor 1.
+    """
+    marks = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+
+    def mark(cell: Any) -> bool:
+        if str(cell).strip().casefold() not in marks:
+            raise CellFault("no mark", f"{cell!r:.60} is neither 0 nor 1; pass one label= column, or correct the row")
+        return marks[str(cell).strip().casefold()]
+
+    flags = zip(*(convert_cells(table, column, mark) for column in columns), strict=True)
+    found = [[column for column, flag in zip(columns, row, strict=True) if flag] for row in flags]
+    table.columns["label"] = found
+    return table
+
+
+def classes_of(
+    train: Table, label: str, labels: Labels | None, read_cell: Callable[[Any], list[str]], several: bool
+) -> tuple[list[str], dict[str, int]]:
+    """Return the names of the classes, and the id of each label as the file has it.
+
+    A label that only dev or test has cannot be learned, so the train split alone defines the classes.
+    """
+    found = [name for names in convert_cells(train, label, read_cell) for name in names]
+    if not several:  # else a row may have any number of labels
+        require_no_header_label(train, label, found)
+        if labels is None:
+            require_classes(train, label, found)
+            train.notes.extend(label_notes(label, found))
     names, ids = class_names(train, label, found, labels)
-    splits = {}
-    for split, table in tables.items():
-        texts, changes = normalized_texts(table, text, max_chars)
-        ids_of_rows = convert_cells(table, label, class_id, ids, "correct the row or pass labels=...")
-        if split == "train" and len(set(ids_of_rows)) == 1:
-            raise CorpusError(f"{table.file}: every {label} is the same; {TWO_CLASSES}")
-        splits[split] = to_dataset({"text": texts, "label": ids_of_rows}, {"label": names}, table, changes)
-    return DatasetDict(splits)
+    if len({ids[name] for name in found if name in ids}) < 2 and set(found) <= set(ids):
+        raise CorpusError(f"{train.file}: every {label} is the same; {TWO_CLASSES}")
+    return names, ids
+
+
+def classified_texts(
+    table: Table,
+    texts: Sequence[str],
+    label: str,
+    names: Sequence[str],
+    ids_of_cell: Callable[[Any], Any],
+    several: bool,
+    max_chars: int,
+) -> Dataset:
+    """Return a split with its texts and class ids."""
+    data: dict[str, list[Any]] = {}
+    changes: dict[str, Any] = {}
+    for name, column in zip(("text", "text_pair"), texts, strict=False):
+        data[name], changed = normalized_texts(table, column, max_chars)
+        changes |= changed
+    data["label"] = convert_cells(table, label, ids_of_cell)
+    feature = ClassLabel(names=list(names))
+    return to_dataset(data, {"label": List(feature) if several else feature}, table, changes)
 
 
 def to_dataset(
-    data: dict[str, list[Any]], classes: dict[str, Sequence[str]], table: Table, changes: dict[str, Any]
+    data: dict[str, list[Any]], labels: dict[str, ClassLabel | List], table: Table, changes: dict[str, Any]
 ) -> Dataset:
     """Return a split in memory. What was noted while loading is in its description, which `datasets` passes on."""
-    # ClassLabel cannot be inferred from the values, so all types are given
+    # A ClassLabel cannot be inferred from the values, so all types are given
     types = {name: Value("string" if isinstance(values[0], str) else "int64") for name, values in data.items()}
-    features = Features(types | {name: ClassLabel(names=list(names)) for name, names in classes.items()})
-    report = {"file": table.file, "notes": table.notes, "normalized": changes}
+    features = Features(types | labels)
+    dropped = {kind: {"rows": len(faults), "example": faults[0][:200]} for kind, faults in table.dropped.items()}
+    report = {"file": table.file, "notes": table.notes, "normalized": changes, "dropped": dropped}
+    report |= {"guessed": table.guessed}
     info = DatasetInfo(description=json.dumps(report, ensure_ascii=False), features=features)
     return Dataset.from_dict(data, features=features, info=info)

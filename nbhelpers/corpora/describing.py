@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict, List
 
 from .arguments import shown
 from .errors import CorpusError
 from .normalizing import RULES
 
 MAX_CLASSES = 12  # more would make the table of `describe` too long to read
-REPORT = {"file", "notes", "normalized"}  # what `building.to_dataset` notes; other descriptions may be JSON as well
+REPORT = {
+    "file",
+    "notes",
+    "normalized",
+    "dropped",
+    "guessed",
+}  # what `building.to_dataset` notes; other descriptions may be JSON as well
 
 
 def loading_report(dataset: Dataset) -> dict[str, Any]:
-    """Return a dict with the "file" of a split, "notes" about it, and for each rule the texts that were "normalized".
+    """Return a dict about a split: "file", "notes", texts that rules "normalized", rows "dropped", columns "guessed".
 
     The report is stored as JSON in `dataset.info.description`, so `map`, `select` and `save_to_disk` keep it. A data
     set that was not loaded by this unit has no report, and the result is {}.
@@ -39,8 +46,9 @@ def describe(data: DatasetDict) -> pd.DataFrame:
 
     The rows are the number of rows, dialogues, speakers, rows of each class, empty and repeated texts, and so on. With
     more than 12 classes, only the largest and the smallest are listed. "also in train" counts the rows whose text is
-    also in the train split. "normalized" counts the texts that a rule changed; `loading_report` shows examples. "notes"
-    names what may be a mistake, such as labels that differ only in case, and files of the folder that were not read.
+    also in the train split. "normalized" counts the texts that a rule changed, and "dropped" the faulty rows that were
+    left out; `loading_report` has examples. "notes" names what was guessed and what may be a mistake, such as labels
+    that differ only in case, and files of the folder that were not read.
 
     >>> from datasets import Features, Value
     >>> labels = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
@@ -53,6 +61,7 @@ def describe(data: DatasetDict) -> pd.DataFrame:
     reports = {split: loading_report(part) for split, part in data.items()}
     # A rule that changed nothing in any split would only make the table longer
     changed = [rule for rule in RULES if any(rule in report.get("normalized", {}) for report in reports.values())]
+    kinds = dict.fromkeys(kind for report in reports.values() for kind in report.get("dropped", {}))
     known = set(data["train"]["text"]) if "train" in data else set()
     for split, part in data.items():
         texts, report = part["text"][:], reports[split]
@@ -62,7 +71,11 @@ def describe(data: DatasetDict) -> pd.DataFrame:
         facts[split]["also in train"] = "-" if split == "train" else sum(text in known for text in texts)
         for rule in changed:
             facts[split][f"normalized: {rule}"] = report.get("normalized", {}).get(rule, {"texts": 0})["texts"]
-        facts[split] |= {"file": report.get("file", "-"), "notes": "; ".join(report.get("notes", [])) or "-"}
+        for kind in kinds:
+            facts[split][f"dropped: {kind}"] = report.get("dropped", {}).get(kind, {"rows": 0})["rows"]
+        guessed = ", ".join(f"{argument}={column!r}" for argument, column in report.get("guessed", {}).items())
+        notes = [*report.get("notes", []), *([f"read with {guessed}"] if guessed else [])]
+        facts[split] |= {"file": report.get("file", "-"), "notes": "; ".join(notes) or "-"}
     return pd.DataFrame(facts, dtype=object)
 
 
@@ -84,8 +97,10 @@ def counts_of_columns(part: Dataset) -> dict[str, Any]:
         if column in part.features:
             counts[name] = len(set(part[column]))
     for column, feature in part.features.items():
-        if isinstance(feature, ClassLabel):
-            found = Counter(part[column][:])
+        several = isinstance(feature, List) and isinstance(feature.feature, ClassLabel)
+        if several or isinstance(feature, ClassLabel):
+            feature = feature.feature if several else feature
+            found = Counter(itertools.chain(*part[column][:]) if several else part[column][:])
             counts |= counts_of_classes(column, {name: found[i] for i, name in enumerate(feature.names)})
     return counts
 

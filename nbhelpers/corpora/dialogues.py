@@ -1,86 +1,175 @@
-"""Load dialogues: the turns of train, dev and test files in MELD's format, and MELD itself."""
+"""Load dialogues: in MELD's format, MELD itself, or with columns and classes of their own."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets import DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict
 
-from .arguments import check_arguments, path_of
-from .building import to_dataset
-from .errors import TWO_CLASSES, CorpusError, place
+from .arguments import check_arguments, names_of, path_of
+from .building import classes_of, one_label, to_dataset
+from .dialogue_columns import (
+    MELD_LAYOUT,
+    checks_of,
+    choose_columns,
+    dialogue_numbers,
+    meld_layout,
+    order_of_turns,
+    plain_name,
+    positions,
+)
+from .errors import CorpusError
+from .labels import Labels
 from .meld import MELD_SHA256, download, meld_folder
-from .readers import Table, read, split_files, unread_files
-from .validation import MAX_CHARS, class_id, convert_cells, normalized_texts, require_columns, whole_number
+from .nested import turns_as_rows
+from .readers import Format, Table
+from .splitting import Splitting, make_splits
+from .tables import read_splits
+from .validation import (
+    MAX_CHARS,
+    class_id,
+    convert_cells,
+    drop_faults,
+    normalized_texts,
+    require_columns,
+    whole_number,
+)
 
 EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")  # the order of MELD's own label map
 SENTIMENTS = ("negative", "neutral", "positive")
-DIALOGUE_COLUMNS = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID")
+DIALOGUE_COLUMNS = tuple(MELD_LAYOUT.values())
+ADVICE = "correct the row or pass labels=..."
 
 
 def load_dialogues(
-    folder: str | Path, *, delimiter: str | None = None, encoding: str = "utf-8", max_chars: int = MAX_CHARS
+    path: str | Path | Mapping[str, str | Path],
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    labels: Labels | None = None,
+    dialogue: str | None = None,
+    turn: str | None = None,
+    speaker: str | None = None,
+    sentiment: str | None = None,
+    dev_share: float = 0.0,
+    test_share: float = 0.0,
+    seed: int = 0,
+    on_fault: str = "raise",
+    columns: Sequence[str] | None = None,
+    delimiter: str | None = None,
+    quotes: bool = True,
+    encoding: str = "utf-8",
+    max_chars: int = MAX_CHARS,
 ) -> DatasetDict:
-    """Load a folder with train, dev and test files in MELD's format.
+    """Load dialogues whose turns have labels, from files of the formats that `load_table` reads.
 
-    The files need the columns in `DIALOGUE_COLUMNS`. Season and Episode are optional, other columns are ignored. Pass
-    `delimiter` if they are separated by another character than a comma (.csv) or a tab (.tsv).
+    A file has a row for each turn. JSON and parquet files can also have a record for each dialogue, with a list of
+    turns, or with a list of texts, one of labels, and so on.
 
-    The result has the columns text and speaker (string), emotion (ClassLabel with EMOTIONS), sentiment (ClassLabel with
-    SENTIMENTS), dialogue_id, utterance_id, and season and episode if the files have them (int64). Rows are sorted by
-    dialogue_id and utterance_id. Gaps in utterance_id are normal (MELD has some), but a pair that occurs twice is an
-    error. Raises CorpusError.
+    Files in MELD's format need no arguments. They have the columns in `DIALOGUE_COLUMNS`, of which Sentiment may be
+    missing, and perhaps Season and Episode. The result has the columns text and speaker (string), emotion (ClassLabel
+    with EMOTIONS), sentiment (ClassLabel with SENTIMENTS), dialogue_id, utterance_id, and season and episode if the
+    files have them (int64).
+
+    The result of other files has the columns text (string), label (ClassLabel), dialogue_id and utterance_id (int64),
+    and speaker (string) if there is such a column. The train split defines the classes.
+
+    Turns are sorted by dialogue and turn. Gaps in the numbers of turns are normal (MELD has some), but a pair that
+    occurs twice is an error.
+
+    Args:
+        path: a file, a folder with train, dev and test files, or a dict from the name of a split to its file.
+        text, label: the columns with what was said, and with its label; by default they are guessed, if only one column
+            can be it.
+        labels: the names of the classes, as for `load_table`.
+        dialogue: the column that says to which dialogue a turn belongs: a number or a name. It is guessed by its name.
+        turn: the column with the position of a turn in its dialogue, a whole number. It is guessed by its name. Without
+            one, turns are in the order of the file.
+        speaker: the column with the name of the speaker; "['Ann']" is read as Ann. It is guessed by its name.
+        sentiment: a second column of classes, which `objectives.multi_task` can use.
+        dev_share, test_share, seed: make a missing split from this share of the train split. Dialogues stay whole.
+        on_fault, columns, delimiter, quotes, encoding, max_chars: as for `load_table`.
+
+    Raises CorpusError if something is wrong with a file.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     rows = [",".join(DIALOGUE_COLUMNS), "Hi!,Ann,joy,positive,0,1", "Who is it?,Bo,neutral,neutral,0,0"]
-    ...     _ = Path(folder, "train.csv").write_text("\\n".join(rows))
-    ...     load_dialogues(folder)["train"]["text"][:]
-    ['Who is it?', 'Hi!']
+    ...     path = Path(folder, "talks.csv")
+    ...     _ = path.write_text("scene,who,text,mood\\nbus,Ann,Hi!,good\\nbus,Bo,Who is it?,bad\\n")
+    ...     load_dialogues(path, dialogue="scene", speaker="who", label="mood")["train"][1]
+    {'text': 'Who is it?', 'speaker': 'Bo', 'label': 0, 'dialogue_id': 0, 'utterance_id': 1}
     """
-    check_arguments(delimiter=delimiter, encoding=encoding, max_chars=max_chars)
-    folder = Path(path_of("folder", folder))
-    files = split_files(folder)
-    splits = {}
-    for split, path in files.items():
-        table = read(path, encoding, delimiter=delimiter)
-        if split == "train":
-            table.notes.extend(unread_files(folder, files))
-        require_columns(table, DIALOGUE_COLUMNS, "rename your columns, or use load_table for texts without dialogues")
-        data, changes = turn_columns(table, max_chars)
-        if split == "train" and len(set(data["emotion"])) == 1:
-            raise CorpusError(f"{table.file}: every Emotion is the same; {TWO_CLASSES}")
-        # Models of whole dialogues need the turns in their order, and a file need not be sorted
-        order = order_of_turns(table, data["dialogue_id"], data["utterance_id"])
-        data = {name: [values[i] for i in order] for name, values in data.items()}
-        splits[split] = to_dataset(data, {"emotion": EMOTIONS, "sentiment": SENTIMENTS}, table, changes)
-    return DatasetDict(splits)
+    given = {
+        "text": text, "speaker": speaker, "label": label, "sentiment": sentiment, "dialogue": dialogue, "turn": turn
+    }  # fmt: skip
+    check_arguments(**given, dev_share=dev_share, test_share=test_share, seed=seed, on_fault=on_fault)
+    check_arguments(delimiter=delimiter, quotes=quotes, encoding=encoding, max_chars=max_chars)
+    names = None if columns is None else names_of("columns", columns)
+    form = Format(names, delimiter, quotes, encoding, on_fault)
+    tables = {split: turns_as_rows(table, dialogue) for split, table in read_splits(path, form).items()}
+    if "train" not in tables:
+        raise CorpusError(f"there is no train split, only {', '.join(tables)}; name one split train")
+    is_meld = labels is None and not any(given.values()) and "Dialogue_ID" in tables["train"].columns
+    layout = meld_layout(tables["train"]) if is_meld else choose_columns(tables["train"], given)
+    for table in tables.values():
+        require_columns(
+            table, list(layout.values()), "name your columns, or use load_table for texts without dialogues"
+        )
+    if on_fault == "drop":
+        tables = {split: drop_faults(table, checks_of(layout, max_chars)) for split, table in tables.items()}
+    classes = classes_of_roles(tables["train"], layout, EMOTIONS if is_meld else labels, is_meld)
+    if on_fault == "drop":
+        unknown = {layout[role]: partial(class_id, ids=ids, advice=ADVICE) for role, (_, ids) in classes.items()}
+        tables = {split: drop_faults(table, unknown) for split, table in tables.items()}
+    splitting = Splitting(dev_share, test_share, None, seed)
+    if splitting.is_wanted:
+        train = tables["train"].columns
+        tables = make_splits(tables, splitting, train[layout["label"]], train[layout["dialogue"]])
+    return DatasetDict({split: turns_of(table, layout, classes, max_chars, is_meld) for split, table in tables.items()})
 
 
-def turn_columns(table: Table, max_chars: int) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """Return the checked columns of a file in the order of its rows, and what normalizing changed in the texts."""
+def classes_of_roles(
+    train: Table, layout: Mapping[str, str], labels: Labels | None, is_meld: bool
+) -> dict[str, tuple[list[str], dict[str, int]]]:
+    """Return the names and ids of the classes, of the labels and, where there is such a column, of the sentiments."""
+    classes = {"label": classes_of(train, layout["label"], labels, one_label, several=False)}
+    if is_meld and "sentiment" in layout:  # a small file need not have all three
+        classes["sentiment"] = (list(SENTIMENTS), {name: i for i, name in enumerate(SENTIMENTS)})
+    elif "sentiment" in layout:
+        classes["sentiment"] = classes_of(train, layout["sentiment"], None, one_label, several=False)
+    return classes
+
+
+def turns_of(
+    table: Table, layout: Mapping[str, str], classes: Mapping[str, Any], max_chars: int, is_meld: bool
+) -> Dataset:
+    """Return a split: its checked columns, sorted by dialogue and turn."""
     data: dict[str, list[Any]] = {}
-    data["text"], changes = normalized_texts(table, "Utterance", max_chars)
-    data["speaker"], _ = normalized_texts(table, "Speaker", max_chars)
-    for column, names in (("Emotion", EMOTIONS), ("Sentiment", SENTIMENTS)):
-        ids = {name: i for i, name in enumerate(names)}
-        data[column.lower()] = convert_cells(table, column, class_id, ids, "correct the row")
-    for column in ("Dialogue_ID", "Utterance_ID", "Season", "Episode"):
+    features: dict[str, Any] = {}
+    data["text"], changes = normalized_texts(table, layout["text"], max_chars)
+    if "speaker" in layout:
+        table.columns[layout["speaker"]] = list(map(plain_name, table.columns[layout["speaker"]]))
+        data["speaker"], _ = normalized_texts(table, layout["speaker"], max_chars)
+    for role, (names, ids) in classes.items():
+        name = "emotion" if is_meld and role == "label" else role
+        data[name] = convert_cells(table, layout[role], class_id, ids, ADVICE)
+        features[name] = ClassLabel(names=list(names))
+    data["dialogue_id"] = dialogue_numbers(table, layout["dialogue"])
+    if "turn" in layout:
+        data["utterance_id"] = convert_cells(table, layout["turn"], whole_number)
+    else:
+        data["utterance_id"] = positions(data["dialogue_id"])
+    for column in ("Season", "Episode") if is_meld else ():
         if column in table.columns:
             data[column.lower()] = convert_cells(table, column, whole_number)
-    return data, changes
-
-
-def order_of_turns(table: Table, dialogues: list[int], utterances: list[int]) -> list[int]:
-    """Return the positions of the turns, sorted by dialogue and utterance; a pair that occurs twice is an error."""
-    first: dict[tuple[int, int], int] = {}
-    for i, turn in enumerate(zip(dialogues, utterances, strict=True)):
-        if first.setdefault(turn, i) != i:
-            fault = f"dialogue {turn[0]}, utterance {turn[1]} is also in row {table.rows[first[turn]]}"
-            raise CorpusError(f"{place(table.file, table.rows[i])}: {fault}; renumber or delete one of them")
-    return [first[turn] for turn in sorted(first)]
+    # Models of whole dialogues need the turns in their order, and a file need not be sorted
+    order = order_of_turns(table, data["dialogue_id"], data["utterance_id"])
+    data = {name: [values[i] for i in order] for name, values in data.items()}
+    return to_dataset(data, features, table, changes)
 
 
 def load_meld(folder: str | Path | None = None) -> DatasetDict:
@@ -105,4 +194,4 @@ def load_meld(folder: str | Path | None = None) -> DatasetDict:
                 download(file, folder)
         elif not folder.is_dir():
             raise CorpusError(f"NBHELPERS_DATA is set, but there is no folder {folder}; put MELD there or unset it")
-    return load_dialogues(folder)
+    return load_dialogues(path_of("folder", folder))

@@ -1,4 +1,4 @@
-"""The error of this unit, and helpers for its messages."""
+"""The errors of this unit, and helpers for their messages."""
 
 from __future__ import annotations
 
@@ -9,19 +9,42 @@ from collections.abc import Sequence
 from pathlib import Path
 
 TWO_CLASSES = "a classifier needs at least two classes; check the column and the file"
+UNITS = {".jsonl": "line", ".json": "record", ".txt": "line"}  # what a row of a file is called, if not "row"
 
 
 class CorpusError(ValueError):
     """A corpus cannot be used as it is; the message says what is wrong, where, and what to do."""
 
 
-def place(file: str, row: int) -> str:
-    """Return the place of an error, as all messages name it.
+class CellFault(ValueError):
+    """What is wrong with a cell, without its place.
 
-    >>> place("train.csv", 7), place("train.jsonl", 7)
-    ('train.csv, row 7', 'train.jsonl, line 7')
+    Args:
+        kind: a few words that are the same for all faults of this kind.
+        message: the fault in this cell, and what to do.
     """
-    return f"{file}, {'line' if file.lower().endswith('.jsonl') else 'row'} {row}"
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def suffix_of(file: str) -> str:
+    """Return the suffix of a file in lower case, that before ".gz" if the file is compressed.
+
+    >>> suffix_of("reviews.csv"), suffix_of("Reviews.JSONL.gz")
+    ('.csv', '.jsonl')
+    """
+    return Path(file.lower().removesuffix(".gz")).suffix
+
+
+def place(file: str, row: int | str) -> str:
+    """Return the place of an error, as all messages name it. In a folder, a row is a file.
+
+    >>> place("train.csv", 7), place("train.jsonl.gz", 7), place("reviews", "pos/7.txt")
+    ('train.csv, row 7', 'train.jsonl.gz, line 7', 'reviews/pos/7.txt')
+    """
+    return f"{file}/{row}" if isinstance(row, str) else f"{file}, {UNITS.get(suffix_of(file), 'row')} {row}"
 
 
 def missing(path: Path) -> CorpusError:

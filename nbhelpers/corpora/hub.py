@@ -9,23 +9,32 @@ from datasets import ClassLabel, DatasetDict, load_dataset
 
 from .arguments import check_arguments
 from .building import classification_data
+from .columns import Columns, choose
 from .errors import CorpusError
+from .files import by_split
 from .labels import Labels
-from .readers import Table, by_split
-from .validation import MAX_CHARS, require_columns
+from .readers import Table
+from .splitting import Splitting
+from .validation import MAX_CHARS
 
 
 def load_hub(
     name: str,
-    text_column: str = "text",
-    label_column: str = "label",
+    text: Columns | None = None,
+    label: Columns | None = None,
     labels: Labels | None = None,
     *,
+    label_separator: str | None = None,
+    dev_share: float = 0.0,
+    test_share: float = 0.0,
+    group: str | None = None,
+    seed: int = 0,
+    on_fault: str = "raise",
     config: str | None = None,
     revision: str | None = None,
     max_chars: int = MAX_CHARS,
 ) -> DatasetDict:
-    """Load a data set of the Hugging Face Hub. The result has the columns text (string) and label (ClassLabel).
+    """Load a data set of the Hugging Face Hub. The result and the arguments are those of `load_table`.
 
     The split "validation" is renamed to "dev". A split without labels (all are -1) is left out, and the notes of the
     other splits say so. The data set is kept in the Hub's own cache. No code from the Hub is run.
@@ -37,8 +46,14 @@ def load_hub(
     """
     check_arguments(
         name=name,
-        text_column=text_column,
-        label_column=label_column,
+        text=text,
+        label=label,
+        label_separator=label_separator,
+        dev_share=dev_share,
+        test_share=test_share,
+        group=group,
+        seed=seed,
+        on_fault=on_fault,
         config=config,
         revision=revision,
         max_chars=max_chars,
@@ -48,23 +63,36 @@ def load_hub(
     except (OSError, RuntimeError, ValueError) as error:
         raise CorpusError(f"{name}: {explain(error)}") from error
     tables: dict[str, Table] = {}
-    notes = []
     for split, part in loaded.items():
-        table = Table(f"{name}[{split}]", range(len(part)), {column: part[column][:] for column in part.features}, [])
-        require_columns(table, (text_column, label_column), "pass text_column= and label_column=")
-        feature, values = part.features[label_column], table.columns[label_column]
-        if isinstance(feature, ClassLabel):
-            # The order of the Hub's names gives the ids. -1 is its value for a label that is not published
-            labels = feature.names if labels is None else labels
-            table.columns[label_column] = [None if v in (None, -1) else feature.int2str(v) for v in values]
-        if not any(value not in (None, -1) for value in values):
-            notes.append(f"split {split} is left out because it has no labels")
-        else:
-            tables[str(split)] = table  # `datasets` has a type of its own for names of splits
-    for table in tables.values():
-        table.notes.extend(notes)
+        columns = {column: part[column][:] for column in part.features}
+        for column, feature in part.features.items():
+            if isinstance(feature, ClassLabel):
+                columns[column] = [None if i in (None, -1) else feature.int2str(i) for i in columns[column]]
+        tables[str(split)] = Table(f"{name}[{split}]", range(len(part)), columns)
     tables = by_split(tables, name, "download its files and pass load_table a dict with one of them")
-    return classification_data(tables, text_column, label_column, labels, max_chars)
+    chosen = choose(tables["train"], text, label)[1] if "train" in tables else label
+    feature = loaded["train"].features.get(chosen) if isinstance(chosen, str) and "train" in loaded else None
+    if labels is None and isinstance(feature, ClassLabel):
+        labels = feature.names  # their order on the Hub gives the ids
+    for split in [split for split, table in tables.items() if isinstance(chosen, str) and has_no_labels(table, chosen)]:
+        del tables[split]
+        for table in tables.values():
+            table.notes.append(f"split {split} is left out because it has no labels")
+    return classification_data(
+        tables,
+        text,
+        label,
+        labels,
+        label_separator=label_separator,
+        max_chars=max_chars,
+        on_fault=on_fault,
+        splitting=Splitting(dev_share, test_share, group, seed),
+    )
+
+
+def has_no_labels(table: Table, label: str) -> bool:
+    """Return whether a split's labels are not published: all of them are -1, or missing."""
+    return all(cell in (None, -1) for cell in table.columns.get(label, [0]))
 
 
 def explain(error: Exception) -> str:

@@ -50,7 +50,7 @@ def require_classes(table: Table, column: str, found: Sequence[str]) -> None:
                 raise CorpusError(f"{place(table.file, row)}: {fault}; {advice}")
     if len(set(found)) == len(found) >= FEW_ROWS:
         fault = f"each of the {len(found)} rows has its own {column}"
-        advice = "pass label_column= with the column of the classes, or labels=[...] if this is intended"
+        advice = "pass label= with the column of the classes, or labels=[...] if this is intended"
         raise CorpusError(f"{table.file}: {fault}; {advice}")
 
 
@@ -130,6 +130,9 @@ def class_names(
     require_distinct(names, "labels")
     # Numbers in the file that are not among `labels` are ids, and `labels` gives their names
     positions = numbers and not set(distinct) <= set(names)
+    if positions and {int(label) for label in distinct} == set(range(1, len(names) + 1)):
+        table.notes.append(f"{column}: ids run from 1, so {distinct[0]} is {names[0]!r:.40}")
+        return names, {str(i): number for number, i in enumerate(range(1, len(names) + 1))}
     if positions and "0" not in distinct:
         first = min(distinct, key=int)
         fault = f"no {column} is 0, so {names[0]!r:.40} may be the name of {column} {first}"

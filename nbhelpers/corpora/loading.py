@@ -13,13 +13,13 @@ from datasets import DatasetDict
 from .arguments import check_options, path_of
 from .dialogues import load_dialogues, load_meld
 from .errors import CorpusError, missing
+from .files import COMPRESSED, FORMATS, SPLIT_FILE
 from .hub import load_hub
-from .parsing import DELIMITERS
-from .readers import COMPRESSED, split_files
 from .tables import load_table
 
 OWN = ("dialogues", "reviews")  # in DATA, written for this course
-FILE_SUFFIXES = (*DELIMITERS, *COMPRESSED, ".txt", ".json", ".xls", ".xlsx", ".parquet")  # never those of a Hub name
+FILE_SUFFIXES = (*FORMATS, *COMPRESSED, ".xls")  # never those of a Hub name
+DIALOGUE_OPTIONS = {"dialogue", "turn", "speaker", "sentiment"}  # those that only `load_dialogues` has
 
 
 def data_folder(package: Path) -> Path:
@@ -34,10 +34,10 @@ DATA = data_folder(Path(__file__).resolve().parents[1])
 def load(name: str | Path | Mapping[str, str | Path], **options: Any) -> DatasetDict:
     """Load a corpus by name: "dialogues", "reviews", "meld", a local file or folder, or a data set of the Hub.
 
-    "dialogues", "meld" and folders in MELD's format have the columns that `load_dialogues` describes. All other corpora
-    have the columns `text` (string) and `label` (ClassLabel). The options are those of `load_dialogues`, `load_table`
-    or `load_hub`, for example text_column="review", label_column="stars", labels=["bad", "good"].
-    A dict from the names of splits to files is passed on to `load_table`.
+    "dialogues", "meld", files in MELD's format, and all files for which you name the column of the `dialogue`, have the
+    columns that `load_dialogues` describes. All other corpora have those that `load_table` describes. The options are
+    those of `load_dialogues`, `load_table` or `load_hub`, for example text="review", label="stars", labels=["bad",
+    "good"]. Instead of a name, a dict from the names of splits to files can be passed.
 
     Raises CorpusError if the corpus is not found, or if something is wrong with its data.
 
@@ -48,9 +48,11 @@ def load(name: str | Path | Mapping[str, str | Path], **options: Any) -> Dataset
     ...     load(path)["train"][1]
     {'text': 'bad, really', 'label': 0}
     """
+    is_dialogue = bool(DIALOGUE_OPTIONS & set(options))
+    load_files = load_dialogues if is_dialogue else load_table
     if isinstance(name, Mapping):
-        check_options(load_table, options)
-        return load_table(name, **options)
+        check_options(load_files, options)
+        return load_files(name, **options)
     path = Path(path_of("name", name))
     if name in (*OWN, "meld"):
         if options:
@@ -61,15 +63,12 @@ def load(name: str | Path | Mapping[str, str | Path], **options: Any) -> Dataset
             reason = "this code was copied without the data of the course"
             raise CorpusError(f"there is no folder {DATA / name}, because {reason}; pass the path of your own data")
         return load_dialogues(DATA / name) if name == "dialogues" else load_table(DATA / name)
-    # MELD's format is recognized by a column name, unless the options say that it is to be read as a plain table
-    if os.path.isdir(path) and not {"text_column", "label_column", "labels"} & set(options):
-        with split_files(path)["train"].open("rb") as file:
-            if b"Dialogue_ID" in file.readline():
-                check_options(load_dialogues, options)
-                return load_dialogues(path, **options)
     if os.path.exists(path):  # False for a name that is too long, where Path.exists raises OSError
-        check_options(load_table, options)
-        return load_table(path, **options)
+        # MELD's format is recognized by a column name, unless the options say that it is to be read as a plain table
+        if not {"text", "label", "labels", "columns"} & set(options) and is_in_meld_format(path):
+            load_files = load_dialogues
+        check_options(load_files, options)
+        return load_files(path, **options)
     # A misspelled path must not become a question to the Hub, whose error would be misleading
     if (
         not isinstance(name, str)
@@ -79,3 +78,14 @@ def load(name: str | Path | Mapping[str, str | Path], **options: Any) -> Dataset
         raise missing(path)
     check_options(load_hub, options)
     return load_hub(name, **options)
+
+
+def is_in_meld_format(path: Path) -> bool:
+    """Return whether the header of a file, or of a folder's train file, has a column that only MELD's format has."""
+    if os.path.isdir(path):
+        trains = [file for file in path.iterdir() if SPLIT_FILE.fullmatch(file.name) and file.name.lower()[:2] == "tr"]
+        return bool(trains) and is_in_meld_format(trains[0])
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        return False
+    with path.open("rb") as file:
+        return b"Dialogue_ID" in file.readline()

@@ -1,4 +1,4 @@
-"""From the text of a file to its records: CSV, TSV and JSON Lines."""
+"""From the text of a file to its records: CSV, TSV, JSON Lines and JSON."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import csv
 import io
 import json
 import threading
-from pathlib import Path
 from typing import Any
 
-from .errors import CorpusError, place, require_distinct
+from .errors import CorpusError, place, require_distinct, suffix_of
 
-DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": "\n"}
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 CSV_LOCK = threading.Lock()  # the csv module has one field size limit for all threads
 
@@ -25,7 +24,7 @@ def csv_records(
     [['text', 'label'], [], ['one, two', 'x']]
     """
     records: list[list[str]] = []
-    style: dict[str, Any] = {"delimiter": delimiter or DELIMITERS[Path(file).suffix.lower()], "strict": strict}
+    style: dict[str, Any] = {"delimiter": delimiter or DELIMITERS[suffix_of(file)], "strict": strict}
     style["quoting"] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     with CSV_LOCK:
         # The default limit would end with an error of the csv module; `max_chars` refuses long texts with a better one
@@ -71,18 +70,76 @@ def json_lines(file: str, text: str) -> tuple[list[int], dict[str, list[Any]]]:
     for row, line in enumerate(text.split("\n"), start=1):  # not splitlines(): JSON allows U+2028 inside a string
         if not line.strip():
             continue
-        try:
-            if not line.lstrip().startswith("{"):
-                raise ValueError("not an object")
-            pairs = json.loads(line, object_pairs_hook=list)  # a dict would hide a name that occurs twice
-            if "\\ud" in line.lower():  # "\ud83d" without its other half makes a string that cannot be written
-                json.dumps(pairs, ensure_ascii=False).encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise CorpusError(f"{place(file, row)}: half of a surrogate pair; write the character itself") from error
-        except (ValueError, RecursionError) as error:
-            raise CorpusError(f'{place(file, row)}: {error}; write an object such as {{"text": "..."}}') from error
-        require_distinct([name for name, _ in pairs], place(file, row))
+        if not line.lstrip().startswith("{"):
+            raise CorpusError(f'{place(file, row)}: not an object; write an object such as {{"text": "..."}}')
+        objects.append(json_value(place(file, row), line, 'write an object such as {"text": "..."}'))
         rows.append(row)
-        objects.append(dict(pairs))
+    return rows, columns_of_objects(objects)
+
+
+def json_tables(file: str, text: str) -> dict[str, tuple[list[int], dict[str, list[Any]]]]:
+    """Return the record numbers and columns of each table in a JSON file, under the name of its split.
+
+    A file with one table has the name "". A table is a list of objects, a list of pairs such as ["fine", "pos"], or an
+    object with a list for each column. An object with a table for each split has several.
+
+    >>> json_tables("a.json", '[{"text": "fine", "label": 1}]')
+    {'': ([1], {'text': ['fine'], 'label': [1]})}
+    >>> json_tables("a.json", '{"train": [["fine", "pos"]], "test": [["bad", "neg"]]}')["test"]
+    ([1], {'column 1': ['bad'], 'column 2': ['neg']})
+    """
+    value = json_value(
+        file, text, "check that it was copied completely; if each line is an object, rename it to .jsonl"
+    )
+    while isinstance(value, dict) and len(value) == 1:  # {"data": [...]}
+        value = next(iter(value.values()))
+    if isinstance(value, list):
+        return {"": json_table(file, value)}
+    parts = list(value.values()) if isinstance(value, dict) else []
+    if parts and all(isinstance(part, list) and part and isinstance(part[0], dict | list) for part in parts):
+        return {split: json_table(f"{file}, {split!r}", part) for split, part in value.items()}
+    if parts and all(isinstance(part, dict) and part.keys() == parts[0].keys() for part in parts):
+        value = {name: list(part.values()) for name, part in value.items()}  # as DataFrame.to_json writes it
+        parts = list(value.values())
+    if parts and all(isinstance(part, list) and part and len(part) == len(parts[0]) for part in parts):
+        return {"": (list(range(1, 1 + len(parts[0]))), value)}
+    forms = 'a list of objects such as [{"text": "...", "label": "..."}], or an object with such a list for each split'
+    raise CorpusError(f"{file} contains no table; write {forms}")
+
+
+def json_table(where: str, records: list[Any]) -> tuple[list[int], dict[str, list[Any]]]:
+    """Return the record numbers and the columns of a list of objects, or of a list of lists of the same length."""
+    rows = list(range(1, 1 + len(records)))
+    if records and all(isinstance(record, list) and record and isinstance(record[0], dict) for record in records):
+        records = [{"turns": record} for record in records]  # dialogues
+    if records and all(isinstance(record, dict) for record in records):
+        return rows, columns_of_objects(records)
+    if records and all(isinstance(record, list) and len(record) == len(records[0]) for record in records):
+        return rows, {f"column {i}": list(cells) for i, cells in enumerate(zip(*records, strict=True), start=1)}
+    raise CorpusError(f"{where} is not a list of objects, or of lists of the same length; correct the file")
+
+
+def json_value(where: str, text: str, advice: str) -> Any:
+    """Return what a JSON text contains; a text that is not JSON, and a name that occurs twice, raise CorpusError."""
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        require_distinct([name for name, _ in pairs], where)  # a dict would hide it
+        return dict(pairs)
+
+    try:
+        value = json.loads(text, object_pairs_hook=distinct)
+        if "\\ud" in text.lower():  # "\ud83d" without its other half makes a string that cannot be written
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CorpusError(f"{where}: half of a surrogate pair; write the character itself") from error
+    except CorpusError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{where}: {error}; {advice}") from error
+    return value
+
+
+def columns_of_objects(objects: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return the columns of a list of objects. A value that an object lacks is None."""
     names = dict.fromkeys(name for item in objects for name in item)
-    return rows, {name: [item.get(name) for item in objects] for name in names}
+    return {name: [item.get(name) for item in objects] for name in names}

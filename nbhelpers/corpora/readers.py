@@ -1,169 +1,177 @@
-"""From a path to a table: find the files of the splits, and read one file."""
+"""Read one file: from a path to a table with unchecked cells."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 from .encodings import decode
-from .errors import CorpusError, missing, place, require_distinct
+from .errors import CorpusError, place, require_distinct, suffix_of
+from .files import content_of
 from .meld import compare_with_official
-from .parsing import DELIMITERS, SEPARATORS, csv_records, json_lines, probable_delimiter
+from .parsing import DELIMITERS, SEPARATORS, csv_records, json_lines, json_tables, probable_delimiter
+from .spreadsheets import parquet_columns, xlsx_records
 
-# The names of the splits in files and on the Hub, and ours
-SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "val": "dev", "test": "test"}
-SPLIT_FILE = re.compile(rf"({'|'.join(SPLITS)})(_sent_emo)?\.(csv|tsv|jsonl)", re.IGNORECASE)
-# What looks like a split, but has another name or is compressed
-SIMILAR_FILE = re.compile(
-    r"(train(ing)?|dev|val(id(ation)?)?|test(ing)?|eval(uation)?)([^a-z].*)?\.(csv|tsv|jsonl)(\.\w+)?", re.IGNORECASE
-)
-
-COMPRESSED = (".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz")
-FIRST_BYTES = {  # of files that got the wrong suffix
-    b"\x1f\x8b": "a gzip file",
-    b"PK\x03\x04": "a zip archive or an Excel file",
-    b"\xfd7zXZ\0": "an xz file",
-    b"\x28\xb5\x2f\xfd": "a Zstandard file",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an Excel file",
-}
-
-Part = TypeVar("Part")
+ON_FAULT = ("raise", "drop")
 
 
-class Table(NamedTuple):
-    """The content of one file, before its cells are checked."""
+@dataclass(frozen=True)
+class Format:
+    """How files are to be read. The fields are the arguments of `load_table`."""
+
+    columns: Sequence[str] | None = None
+    delimiter: str | None = None
+    quotes: bool = True
+    encoding: str = "utf-8"
+    on_fault: str = "raise"
+
+
+@dataclass
+class Table:
+    """The content of one file, before its cells are checked.
+
+    Args:
+        file: its name, for messages.
+        rows: the number of each record in the file; in a folder, the name of its file.
+        columns: name -> cells.
+        notes: what `describe` is to show.
+        dropped: kind of fault -> what was wrong with each row that was left out.
+        num_rows: how many rows there were before any was left out.
+        guessed: argument -> column, where the user named none.
+    """
 
     file: str
-    rows: Sequence[int]  # the row number of each record
+    rows: Sequence[int | str]
     columns: dict[str, list[Any]]
-    notes: list[str]
+    notes: list[str] = field(default_factory=list)
+    dropped: dict[str, list[str]] = field(default_factory=dict)
+    num_rows: int = 0
+    guessed: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.num_rows = self.num_rows or len(self.rows)
+
+    def take(self, positions: Iterable[int]) -> Table:
+        """Return a table with only these rows. All else is shared with this one."""
+        chosen = list(positions)
+        columns = {name: [cells[i] for i in chosen] for name, cells in self.columns.items()}
+        return replace(self, rows=[self.rows[i] for i in chosen], columns=columns)
 
 
-def split_files(folder: Path) -> dict[str, Path]:
-    """Return a dict from split to file. A folder without a train file is an error."""
-    if os.path.isfile(folder):
-        raise CorpusError(f"{folder} is a file, but a folder is needed; pass the folder that contains it")
-    if not os.path.isdir(folder):
-        raise missing(folder)
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):  # sorted, so that a message is the same on all file systems
-        if match := SPLIT_FILE.fullmatch(path.name):
-            other = files.setdefault(SPLITS[match[1].lower()], path)
-            if other != path:
-                raise CorpusError(f"{folder} has both {other.name} and {path.name} for one split; keep one of them")
-    if "train" not in files:
-        for path in sorted(folder.glob("[Tt]rain*")):
-            if path.suffix.lower() in COMPRESSED:
-                raise CorpusError(f"{folder} has {path.name}, which is compressed; unpack it")
-        names = "train.csv, train.tsv, train.jsonl or train_sent_emo.csv"
-        raise CorpusError(f"{folder} has no {names}; give one file such a name")
-    return {split: files[split] for split in ("train", "dev", "test") if split in files}
+def read(path: Path, form: Format) -> Table:
+    """Read one file that contains one table."""
+    tables = read_tables(path, form)
+    if len(tables) > 1:
+        raise CorpusError(f"{path.name} contains {', '.join(tables)}; save each of them as a file of its own")
+    return next(iter(tables.values()))
 
 
-def unread_files(folder: Path, files: Mapping[str, Path]) -> list[str]:
-    """Return a note for each file of a folder that looks like a split but is not read, such as "test_hard.csv".
-
-    Compressed files are not named if the same file is there without compression.
-    """
-    read_names = {path.name for path in files.values()}
-    names = sorted(path.name for path in folder.iterdir() if SIMILAR_FILE.fullmatch(path.name))
-    left_out = [name for name in names if not {name, Path(name).stem} & read_names]
-    return [f"{name} is not read" for name in left_out]
-
-
-def by_split(parts: Mapping[str, Part], where: str, advice: str = "keep one of them") -> dict[str, Part]:
-    """Return the parts under our names of the splits. Two parts for one split are an error, so that none is dropped.
-
-    >>> by_split({"train": 9989, "validation": 1109}, "the dict")
-    {'train': 9989, 'dev': 1109}
-    """
-    names: dict[str, str] = {}
-    for name in parts:
-        split = SPLITS.get(name.lower(), name)
-        other = names.setdefault(split, name)
-        if other != name:
-            raise CorpusError(f"{where} has both {other} and {name} for one split; {advice}")
-    return {split: parts[name] for split, name in names.items()}
-
-
-def read(
-    path: Path,
-    encoding: str,
-    quotes: bool = True,
-    columns: Sequence[str] | None = None,
-    delimiter: str | None = None,
-) -> Table:
-    """Read one file. If it has no header, `columns` are the names of its columns."""
+def read_tables(path: Path, form: Format) -> dict[str, Table]:
+    """Read one file. The result has one table with the name "", or, from JSON, one for each split in the file."""
     file, content = path.name, content_of(path)
-    text, notes = decode(file, content, encoding, quotes), compare_with_official(file, content)
+    suffix, notes = suffix_of(file), compare_with_official(path.name, content)
+    if suffix == ".parquet":
+        columns = parquet_columns(file, content)
+        return {"": Table(file, range(1, 1 + len(next(iter(columns.values())))), columns, notes)}
+    if suffix == ".xlsx":
+        records, more = xlsx_records(file, content)
+        return {"": table_from_records(file, records, form, notes + more)}
+    text = decode(file, content, form.encoding, form.quotes)
     if text.startswith("\ufeff"):  # it would become an invisible part of the first column's name
         text = text[1:]
         notes.append("byte order mark removed")
     if not text.strip():
         raise CorpusError(f"{file} is empty; check that it was saved and copied completely")
-    if path.suffix.lower() == ".jsonl":
-        return Table(file, *json_lines(file, text), notes)
-    used = delimiter or DELIMITERS[path.suffix.lower()]
+    if suffix == ".jsonl":
+        return {"": Table(file, *json_lines(file, text), notes)}
+    if suffix == ".json":
+        return {split: Table(file, rows, cells, notes) for split, (rows, cells) in json_tables(file, text).items()}
+    return {"": read_csv(file, text, form, notes)}
+
+
+def read_csv(file: str, text: str, form: Format, notes: list[str]) -> Table:
+    """Read the text of a CSV or TSV file. Another separator than the suffix promises is found, and noted."""
+    used = form.delimiter or DELIMITERS[suffix_of(file)]
     try:
-        return table_from_records(file, csv_records(file, text, quotes, delimiter=used), columns, notes)
-    except CorpusError as error:
+        records = csv_records(file, text, form.quotes, delimiter=used)
+        return table_from_records(file, records, form, notes)
+    except CorpusError:
         # With another separator, the error is about fields or quotation marks, and its advice would not help
-        fitting = probable_delimiter(file, text, quotes, used, len(columns) if columns else None)
+        num_columns = len(form.columns) if form.columns else None
+        fitting = probable_delimiter(file, text, form.quotes, used, num_columns)
         if fitting is None:
             raise
         fault = f"{SEPARATORS[fitting]} separates the columns, not {SEPARATORS.get(used, repr(used))}"
-        raise CorpusError(f"{file}: {fault}; pass delimiter={fitting!r}") from error
+        if form.delimiter:
+            raise CorpusError(f"{file}: {fault}; pass delimiter={fitting!r}") from None
+        notes.append(fault)
+        return table_from_records(file, csv_records(file, text, form.quotes, delimiter=fitting), form, notes)
 
 
-def content_of(path: Path) -> bytes:
-    """Return the bytes of a file. A folder, a compressed file and a file of another kind raise CorpusError."""
-    file, suffix = path.name, path.suffix.lower()
-    if os.path.isdir(path):
-        raise CorpusError(f"{path} is a folder, but a file is needed; pass a .csv, .tsv or .jsonl file in it")
-    if not os.path.isfile(path):
-        raise missing(path)
-    if suffix in COMPRESSED:
-        raise CorpusError(f"{file} is compressed; unpack it and pass the .csv, .tsv or .jsonl file in it")
-    if suffix not in DELIMITERS:
-        hint = " (if tabs separate the columns, rename it to .tsv)" if suffix == ".txt" else ""
-        raise CorpusError(f"{file}: suffix {suffix!r} is not supported{hint}; save the table as .csv, .tsv or .jsonl")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CorpusError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
-    for start, kind in FIRST_BYTES.items():
-        if content.startswith(start):
-            raise CorpusError(f"{file} is {kind}, not text; unpack it or export the table as {suffix}")
-    return content
-
-
-def table_from_records(file: str, records: list[list[str]], columns: Sequence[str] | None, notes: list[str]) -> Table:
+def table_from_records(file: str, records: list[list[str]], form: Format, notes: list[str]) -> Table:
     """Turn records into columns; each must have as many fields as the header."""
     numbered = [(row, record) for row, record in enumerate(records, start=1) if record]
-    header = list(columns) if columns else [name.strip() for name in numbered.pop(0)[1]]
+    num_columns = len(numbered[0][1])
+    if form.columns:
+        header = list(form.columns)
+    elif has_no_header([record for _, record in numbered]):
+        header = [f"column {i}" for i in range(1, 1 + num_columns)]
+        notes.append("no header")
+    else:
+        header = [name.strip() for name in numbered.pop(0)[1]]
     if len(header) < 2:
         advice = "a table needs texts and labels, so check what separates its columns"
         raise CorpusError(f"{file} has only the column {header[0]!r:.60}; {advice}")
     require_distinct(header, f"{file}, header")
-    require_no_header(file, numbered, header, bool(columns))
+    require_no_header(file, numbered, header, bool(form.columns))
     if not numbered:
         raise CorpusError(f"{file} has a header but no rows; check that it was saved and copied completely")
-    for row, record in numbered:
-        if len(record) != len(header):
-            fault = f"the number of fields is {len(record)} instead of {len(header)}"
-            advice = "put quotation marks around a text that contains the separator"
-            raise CorpusError(f"{place(file, row)}: {fault}; {advice}")
+    kept, dropped = rows_of_width(file, numbered, len(header), form.on_fault)
+    rows, cells = zip(*kept, strict=True)
     # Blank rows are skipped, but they keep their row numbers, so that a message points to the right row
-    rows, kept = zip(*numbered, strict=True)
-    if blank := rows[-1] - len(rows) - (0 if columns else 1):
+    if blank := numbered[-1][0] - len(numbered) - (numbered[0][0] == 2):
         notes.append(f"{blank} blank rows skipped")
-    return Table(file, rows, dict(zip(header, map(list, zip(*kept, strict=True)), strict=True)), notes)
+    columns = dict(zip(header, map(list, zip(*cells, strict=True)), strict=True))
+    return Table(file, rows, columns, notes, dropped, num_rows=len(numbered))
 
 
-def require_no_header(file: str, numbered: Sequence[tuple[int, list[str]]], header: list[str], given: bool) -> None:
+def rows_of_width(
+    file: str, numbered: list[tuple[int, list[str]]], width: int, on_fault: str
+) -> tuple[list[tuple[int, list[str]]], dict[str, list[str]]]:
+    """Return the rows with the right number of fields, and the faults of the others, if they may be dropped."""
+    kept, faults = [], []
+    for row, record in numbered:
+        if len(record) == width:
+            kept.append((row, record))
+            continue
+        fault = f"{place(file, row)}: the number of fields is {len(record)} instead of {width}"
+        if on_fault == "raise" or not kept:
+            raise CorpusError(f"{fault}; put quotation marks around a text that contains the separator")
+        faults.append(fault)
+    return kept, {"wrong number of fields": faults} if faults else {}
+
+
+def has_no_header(records: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first record is data: a cell of it that is short or a number comes again below it.
+
+    A name of a column does not occur among its values, but the label of the first row nearly always does.
+
+    >>> has_no_header([["fine", "1"], ["bad", "0"], ["so", "1"], ["sad", "0"], ["good", "1"]])
+    True
+    """
+    first, rest = records[0], records[1:]
+    if first in rest:  # files that were joined with their headers
+        return False
+    for position, cell in enumerate(first):
+        below = [record[position] for record in rest if len(record) > position]
+        if cell.strip() and cell in below and 2 <= len(set(below)) <= len(below) / 2:
+            return True
+    return False
+
+
+def require_no_header(file: str, numbered: Sequence[tuple[int, list[Any]]], header: list[str], given: bool) -> None:
     """Raise CorpusError if a row repeats the names of the columns: "text" would become a text, and "label" a class."""
     if given and numbered:
         row, record = numbered[0]

@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .errors import CorpusError, place
+from .errors import CellFault, CorpusError, place
 from .normalizing import RULES, normalize
 from .readers import Table
 
 MAX_CHARS = 100_000  # a longer "text" nearly always comes from a missing quotation mark
+MAX_DROPPED = 0.05  # of the rows of a file; if more are faulty, something is wrong with the file or its reading
 
 
 def require_columns(table: Table, columns: Sequence[str], advice: str) -> None:
@@ -23,44 +24,90 @@ def require_columns(table: Table, columns: Sequence[str], advice: str) -> None:
 
 
 def convert_cells(table: Table, column: str, convert: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """Convert every cell of a column; a ValueError of `convert` becomes a CorpusError with file and row."""
+    """Convert every cell of a column; a CellFault of `convert` becomes a CorpusError with file and row."""
     values = []
     # The functions that check a cell do not know where it is, so the place is added here
     for row, cell in zip(table.rows, table.columns[column], strict=True):
         try:
             values.append(convert(cell, *arguments))
-        except ValueError as error:
+        except CellFault as error:
             raise CorpusError(f"{place(table.file, row)}: {column} {error}") from error
     return values
+
+
+def drop_faults(table: Table, checks: Mapping[str, Callable[[Any], Any]]) -> Table:
+    """Return the table without its faulty rows, which are noted in `dropped`; too many raise CorpusError.
+
+    Args:
+        table: any table.
+        checks: column -> a function that raises CellFault for a faulty cell.
+    """
+    kept = []
+    for position, row in enumerate(table.rows):
+        for column, check in checks.items():
+            try:
+                check(table.columns[column][position])
+            except CellFault as fault:
+                message = f"{place(table.file, row)}: {column} {fault}".partition("; ")[0]
+                table.dropped.setdefault(f"{column} {fault.kind}", []).append(message)
+                break
+        else:
+            kept.append(position)
+    require_few_faults(table)
+    return table.take(kept)
+
+
+def require_few_faults(table: Table) -> None:
+    """Raise CorpusError if more than MAX_DROPPED of a table's rows were dropped."""
+    count = sum(map(len, table.dropped.values()))
+    if count > MAX_DROPPED * table.num_rows:
+        kind, faults = max(table.dropped.items(), key=lambda item: len(item[1]))
+        share = f"{count:,} of {table.num_rows:,} rows are faulty, more than {MAX_DROPPED:.0%}"
+        advice = "correct the file, or check how it is read"
+        raise CorpusError(f"{table.file}: {share}, most often: {kind} ({faults[0]:.200}); {advice}")
 
 
 def whole_number(cell: Any) -> int:
     """Return the number in a cell. More than 18 digits would not fit into int64."""
     if not re.fullmatch("[0-9]{1,18}", str(cell).strip()):
-        raise ValueError(f"{cell!r:.60} is not a whole number such as 0 or 12; correct the row")
+        raise CellFault("no number", f"{cell!r:.60} is not a whole number such as 0 or 12; correct the row")
     return int(cell)
 
 
 def text_of_cell(cell: Any, max_chars: int) -> str:
     """Return the text in a cell unchanged. A text that is empty after normalizing is an error."""
     if not isinstance(cell, str | None):
-        raise ValueError(f"{cell!r:.60} is not text; put quotation marks around it")
+        raise CellFault("no text", f"{cell!r:.60} is not text; put quotation marks around it")
     if cell and len(cell) > max_chars:
         advice = "look for a missing quotation mark, shorten it or pass max_chars=..."
-        raise ValueError(f"has {len(cell):,} characters, more than max_chars={max_chars:,}; {advice}")
+        raise CellFault("too long", f"has {len(cell):,} characters, more than max_chars={max_chars:,}; {advice}")
     if not (cell and (re.search(r"\w", cell) or normalize(cell))):  # a word is never lost in normalizing
-        raise ValueError("is empty after normalizing; fill it in or delete the row")
+        raise CellFault("empty", "is empty after normalizing; fill it in or delete the row")
     return cell
 
 
 def label_of_cell(cell: Any) -> str:
     """Return the label in a cell, a name or a number, as a string."""
-    if isinstance(cell, float | list | dict):  # only JSON Lines and the Hub have cells that are not strings
-        raise ValueError(f"{cell!r:.60} is neither a name nor a whole number; correct the row")
+    if isinstance(cell, float | list | dict):  # only JSON, parquet and the Hub have cells that are not strings
+        raise CellFault("no label", f"{cell!r:.60} is neither a name nor a whole number; correct the row")
     label = "" if cell is None else " ".join(str(cell).split())
     if not label:
-        raise ValueError("is missing; fill it in or delete the row")
+        raise CellFault("missing", "is missing; fill it in or delete the row")
     return label
+
+
+def labels_of_cell(cell: Any, separator: str | None) -> list[str]:
+    """Return the labels in a cell: a list, or a text whose parts are separated. No label is possible, too."""
+    if cell is None:
+        raise CellFault("missing", "is missing; write an empty list, or delete the row")
+    if isinstance(cell, str):
+        cell = [part for part in cell.split(separator) if part.strip()] if separator else [cell]
+    elif not isinstance(cell, list | tuple):
+        cell = [cell]
+    labels = [label_of_cell(part) for part in cell]
+    if len(set(labels)) < len(labels):
+        raise CellFault("repeated", f"{cell!r:.60} has a label twice; correct the row")
+    return labels
 
 
 def class_id(cell: Any, ids: Mapping[str, int], advice: str) -> int:
@@ -69,7 +116,7 @@ def class_id(cell: Any, ids: Mapping[str, int], advice: str) -> int:
     if label not in ids:
         near = ", ".join(difflib.get_close_matches(label, ids, n=5)) or "none"
         listing = ", ".join(ids) if len(ids) <= 12 else f"the {len(ids)} classes (similar: {near})"
-        raise ValueError(f"{label!r:.60} is not one of {listing}; {advice}")
+        raise CellFault("unknown", f"{label!r:.60} is not one of {listing}; {advice}")
     return ids[label]
 
 

@@ -113,15 +113,15 @@ def test_cost_of_cleaning_on_meld(meld):
 def test_financial_phrasebank_names_its_encoding(real_data):
     path = real_data / "financial_phrasebank" / "all-data.csv"
     with pytest.raises(CorpusError, match=r"row \d+: byte 0x\w\w cannot be read as utf-8; .*pass encoding='cp1252'"):
-        load_table(path, text_column="news")
-    train = load_table(path, text_column="news", encoding="cp1252")["train"]
+        load_table(path, text="news")
+    train = load_table(path, text="news", encoding="cp1252")["train"]
     assert len(train) == 4846
     assert train.features["label"].names == ["negative", "neutral", "positive"]
-    assert load_table(path, text_column="news", encoding="latin-1")["train"]["text"][:] == train["text"][:]
+    assert load_table(path, text="news", encoding="latin-1")["train"]["text"][:] == train["text"][:]
 
 
 def test_waimai_is_loaded_and_split(real_data):
-    train = load_table(real_data / "waimai" / "waimai_10k.csv", text_column="review")["train"]
+    train = load_table(real_data / "waimai" / "waimai_10k.csv", text="review")["train"]
     assert len(train) == 11987
     assert train[0] == {"text": "\u5f88\u5feb\uff0c\u597d\u5403\uff0c\u5473\u9053\u8db3\uff0c\u91cf\u5927", "label": 1}
     parts = train.train_test_split(0.1, seed=0, stratify_by_column="label")
@@ -132,7 +132,7 @@ def test_waimai_is_loaded_and_split(real_data):
     ("folder", "options", "rows", "classes"),
     [
         ("sst2", {"columns": ["text", "label"], "labels": ["negative", "positive"]}, [6920, 872, 1821], 2),
-        ("banking77", {"label_column": "category"}, [10003, 3080], 77),
+        ("banking77", {"label": "category"}, [10003, 3080], 77),
     ],
 )
 def test_folders_of_public_data_sets(real_data, folder, options, rows, classes):
@@ -175,15 +175,15 @@ def test_uci_sentences_are_read_without_quoting(real_data, tmp_path):
 def test_a_column_of_numbers_is_no_column_of_classes(real_data):
     path = real_data / "imdb" / "train_5k.csv"
     with pytest.raises(CorpusError, match="each of the 5000 rows has its own id"):
-        load_table(path, label_column="id")
+        load_table(path, label="id")
     with pytest.raises(CorpusError, match="rating ids 1, 2, 3, 4, 7, 8, 9, 10 do not run from 0 to 7"):
-        load_table(path, label_column="rating")
+        load_table(path, label="rating")
 
 
 def test_columns_for_a_file_with_a_header_are_refused(real_data):
     path = real_data / "banking77" / "test.csv"
     with pytest.raises(CorpusError, match="row 1: the row is a header, because it contains category and text"):
-        load_table(path, columns=["text", "category"], label_column="category")
+        load_table(path, columns=["text", "category"], label="category")
     # under other names, the header is noticed because it is the only row of its class
     notes = loading_report(load_table(path, columns=["text", "label"])["train"])["notes"]
     assert notes == ["label: only one row for 'category'"]

@@ -19,8 +19,10 @@ from nbhelpers.corpora import CorpusError, load, load_dialogues, load_hub, load_
 ERRORS = [  # name of the file, its content, options, the whole message
     ("r.csv", "text,label\na,postive\n", {"labels": ["negative", "neutral", "positive"]},
      "r.csv, row 2: label 'postive' is not one of negative, neutral, positive; correct the row or pass labels=..."),
-    ("r.csv", "review,label\na,x\n", {}, "r.csv: no column 'text'; the columns are review, label; pass text_column= and label_column=, "
-     "or columns= if there is no header"),
+    ("r.csv", "who,label\na,x\nb,y\n", {}, "r.csv: no column 'text', and no other column looks like it; the columns are who, "
+     "label; pass text= with the name of one, and columns= if there is no header"),
+    ("r.csv", GOOD, {"text": "review"}, "r.csv: no column 'review'; the columns are text, label; pass text= and label=, or "
+     "columns= if there is no header"),
     ("r.csv", "", {}, "r.csv is empty; check that it was saved and copied completely"),
     ("r.csv", " \r\n\n", {}, "r.csv is empty; check that it was saved and copied completely"),
     ("r.csv", "\ufeff", {}, "r.csv is empty; check that it was saved and copied completely"),
@@ -43,9 +45,9 @@ ERRORS = [  # name of the file, its content, options, the whole message
     ("r.csv", GOOD, {"labels": ["pos", "neg", "pos"]}, "labels: the name 'pos' occurs 2 times; rename or remove all but one"),
     ("r.csv", GOOD + "x" * 2_000_000 + ",pos\n", {}, "r.csv, row 4: text has 2,000,000 characters, more than max_chars=100,000; "
      "look for a missing quotation mark, shorten it or pass max_chars=..."),
-    ("r.txt", GOOD, {}, "r.txt: suffix '.txt' is not supported (if tabs separate the columns, rename it to .tsv); "
-     "save the table as .csv, .tsv or .jsonl"),
-    ("r.xlsx", GOOD, {}, "r.xlsx: suffix '.xlsx' is not supported; save the table as .csv, .tsv or .jsonl"),
+    ("r.doc", GOOD, {}, "r.doc: suffix '.doc' is not supported; save the table as .csv, .tsv, .txt, .jsonl, .json, .parquet "
+     "or .xlsx"),
+    ("r.xlsx", GOOD, {}, "r.xlsx is no .xlsx file; give it the suffix of its format, or save it again"),
     ("r.jsonl", '{"text": "a", "label": 0}\n\n{"text": "b"\n', {}, "r.jsonl, line 3: Expecting ',' delimiter: line 1 column 13 "
      '(char 12); write an object such as {"text": "..."}'),
     ("r.jsonl", '["a", 0]\n', {}, 'r.jsonl, line 1: not an object; write an object such as {"text": "..."}'),
@@ -134,8 +136,11 @@ def test_error_messages_when_a_folder_is_passed_for_a_file_or_a_file_for_a_folde
     folder.mkdir()
     file = write(tmp_path / "reviews.csv", GOOD)
     assert "is a folder, but a file is needed" in error_message(load_table, {"train": folder})
-    assert "is a file, but a folder is needed" in error_message(load_dialogues, file)
-    assert "has no train.csv, train.tsv, train.jsonl or train_sent_emo.csv" in error_message(load_table, folder)
+    assert "no column tells the dialogues apart" in error_message(load_dialogues, file)
+    assert (
+        "has no train.csv (or .tsv, .txt, .jsonl, .json, .parquet, .xlsx), and no folder for each class"
+        in error_message(load_table, folder)
+    )
     assert "does not exist" in error_message(load_dialogues, tmp_path / "none")
 
 
@@ -273,13 +278,14 @@ def test_hub_formats(tmp_path, monkeypatch):
     for split, labels in (("train", [1, 0]), ("validation", [1, 1]), ("test", [-1, -1])):
         part = Dataset.from_dict({"sentence": ["it\u2019s", "b"], "stars": labels}, features=features)
         part.to_parquet(folder / f"{split}-00000-of-00001.parquet")
-    data = load_hub(str(folder), text_column="sentence", label_column="stars")
+    data = load_hub(str(folder), text="sentence", label="stars")
     assert list(data) == ["train", "dev"]
     assert data["train"][:] == {"text": ["it's", "b"], "label": [1, 0]}
     assert data["train"].features["label"].names == ["neg", "pos"]
     assert loading_report(data["train"])["notes"] == ["split test is left out because it has no labels"]
-    assert "no column 'text'; the columns are sentence, stars; pass text_column=" in error_message(
-        load_hub, str(folder)
+    assert load_hub(str(folder))["train"][:] == data["train"][:]  # the columns are guessed
+    assert "no column 'review'; the columns are sentence, stars; pass text=" in error_message(
+        load_hub, str(folder), text="review"
     )
 
 

@@ -29,7 +29,7 @@ FRAME = pd.DataFrame({"text": ["a", "b"], "label": ["x", "y"]})
     ],
 )
 def test_what_is_no_path_is_refused(function, value, shown):
-    argument = {load: "name", load_table: "path"}.get(function, "folder")
+    argument = {load: "name", load_meld: "folder"}.get(function, "path")
     message = error_message(function, value)
     assert message == f"{argument}={shown} is not a path; pass a string or a Path, such as 'reviews.csv'"
 
@@ -56,12 +56,20 @@ def test_a_text_that_is_longer_than_any_path_is_refused(function):
     assert len(message) < 250
 
 
+OPTIONS = (
+    "text, label, labels, label_file, label_separator, dev_share, test_share, group, seed, on_fault, columns, delimiter, "
+    "quotes, encoding, max_chars"
+)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"text_column": 0}, "text_column=0 is not the name of a column; pass for example text_column='text'"),
-        ({"text_column": ["a"]}, "text_column=['a'] is not the name of a column; pass for example text_column='text'"),
-        ({"label_column": None}, "label_column=None is not the name of a column; pass for example label_column='label'"),
+        ({"text": 0}, "text=0 is not the name of a column, or two of them; pass for example text='text'"),
+        ({"text": []}, "text=[] is not the name of a column, or two of them; pass for example text='text'"),
+        ({"label": 5}, "label=5 is not the name of a column, or several; pass for example label='label'"),
+        ({"group": ""}, "group='' is not the name of a column; pass for example group='group'"),
+        ({"seed": 0.5}, "seed=0.5 is not a whole number; pass for example seed=0"),
         ({"quotes": "no"}, "quotes='no' is not True or False; pass for example quotes=False"),
         ({"encoding": None}, "encoding=None is not the name of an encoding; pass for example encoding='utf-8'"),
         ({"encoding": "utf\0"}, r"encoding='utf\x00' is not the name of an encoding; pass for example encoding='utf-8'"),
@@ -85,12 +93,9 @@ def test_a_text_that_is_longer_than_any_path_is_refused(function):
         ({"labels": [0.0, 1.0]}, "labels contains 0.0, which is not a name; pass a list of names, such as labels=['neg', 'pos']"),
         ({"labels": {"neg": None}}, "labels contains None, which is not a name; pass a list of names, such as labels=['neg', 'pos']"),
         ({"labels": {1: "a", "1": "b"}}, "labels: the name '1' occurs 2 times; rename or remove all but one"),
-        ({"label": "sentiment"}, "load_table has no option 'label'; its options are text_column, label_column, labels, columns, delimiter, "
-         "quotes, encoding, max_chars"),
-        ({"config": "x"}, "load_table has no option 'config'; its options are text_column, label_column, labels, columns, delimiter, "
-         "quotes, encoding, max_chars"),
-        ({"path": "x"}, "load_table has no option 'path'; its options are text_column, label_column, labels, columns, delimiter, "
-         "quotes, encoding, max_chars"),
+        ({"txt": "sentiment"}, f"load_table has no option 'txt'; its options are {OPTIONS}"),
+        ({"config": "x"}, f"load_table has no option 'config'; its options are {OPTIONS}"),
+        ({"path": "x"}, f"load_table has no option 'path'; its options are {OPTIONS}"),
     ],
 )  # fmt: skip
 def test_wrong_options_are_named(tmp_path, options, message):
@@ -99,8 +104,10 @@ def test_wrong_options_are_named(tmp_path, options, message):
 
 def test_options_that_another_kind_of_corpus_has_are_named(tmp_path):
     write(tmp_path / "train.csv", TURNS)
-    message = "load_dialogues has no option 'columns'; its options are delimiter, encoding, max_chars"
-    assert error_message(load, tmp_path, columns=["text", "label"]) == message
+    message = error_message(load, tmp_path, label_file="labels.txt")
+    assert message.startswith(
+        "load_dialogues has no option 'label_file'; its options are text, label, labels, dialogue"
+    )
     assert error_message(load, "some/thing", quotes=False).startswith(
         "load_hub has no option 'quotes'; its options are "
     )
@@ -115,7 +122,7 @@ def test_options_that_another_kind_of_corpus_has_are_named(tmp_path):
         ([5], {}, "name=5 is not the name of a data set"),
         (["a/b"], {"config": 5}, "config=5 is not a name"),
         (["a/b"], {"revision": ""}, "revision='' is not a name"),
-        (["a/b"], {"label_column": 1}, "label_column=1 is not the name of a column"),
+        (["a/b"], {"label": 1}, "label=1 is not the name of a column, or several"),
     ],
 )
 def test_wrong_arguments_of_the_hub_are_named(arguments, options, start):
@@ -128,7 +135,7 @@ def test_a_dict_of_files_is_loaded_and_its_faults_are_named(tmp_path):
     assert error_message(load, {"train": 5}).startswith("path['train']=5 is not a path; ")
     assert error_message(load, {0: path}) == "0 is not the name of a split; pass a dict such as {'train': 'a.csv'}"
     assert error_message(load, {}).startswith("the dict of files is empty; pass a dict such as {'train': 'a.csv'}")
-    assert error_message(load, {"train": path}, label="x").startswith("load_table has no option 'label'")
+    assert error_message(load, {"train": path}, lable="x").startswith("load_table has no option 'lable'")
 
 
 def test_numbers_of_numpy_and_lists_of_pandas_are_taken(tmp_path):

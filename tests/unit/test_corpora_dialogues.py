@@ -15,9 +15,9 @@ from nbhelpers.corpora import EMOTIONS, SENTIMENTS, describe, load, load_dialogu
     ("row", "message"),
     [
         ("a,Ann,joy,positive,0,0", "row 4: dialogue 0, utterance 0 is also in row 2; renumber or delete one of them"),
-        ("a,Ann,happy,positive,1,0", f"row 4: Emotion 'happy' is not one of {', '.join(EMOTIONS)}; correct the row"),
-        ("a,Ann,Joy,positive,1,0", f"row 4: Emotion 'Joy' is not one of {', '.join(EMOTIONS)}; correct the row"),
-        ("a,Ann,joy,good,1,0", "row 4: Sentiment 'good' is not one of negative, neutral, positive; correct the row"),
+        ("a,Ann,happy,positive,1,0", f"row 4: Emotion 'happy' is not one of {', '.join(EMOTIONS)}; correct the row or pass labels=..."),
+        ("a,Ann,Joy,positive,1,0", f"row 4: Emotion 'Joy' is not one of {', '.join(EMOTIONS)}; correct the row or pass labels=..."),
+        ("a,Ann,joy,good,1,0", "row 4: Sentiment 'good' is not one of negative, neutral, positive; correct the row or pass labels=..."),
         ("a,Ann,joy,,1,0", "row 4: Sentiment is missing; fill it in or delete the row"),
         ("a,Ann,joy,positive,1.5,0", "row 4: Dialogue_ID '1.5' is not a whole number such as 0 or 12; correct the row"),
         ("a,Ann,joy,positive,1,", "row 4: Utterance_ID '' is not a whole number such as 0 or 12; correct the row"),
@@ -32,10 +32,15 @@ def test_error_messages_of_dialogues(tmp_path, row, message):
     assert error_message(load_dialogues, tmp_path) == f"train.csv, {message}"
 
 
-@pytest.mark.parametrize("column", corpora.DIALOGUE_COLUMNS)
+@pytest.mark.parametrize("column", ["Utterance", "Speaker", "Emotion", "Utterance_ID"])
 def test_dialogue_columns_are_required(tmp_path, column):
     write(tmp_path / "train.csv", TURNS.replace(column, "Other", 1))
     assert error_message(load_dialogues, tmp_path).startswith(f"train.csv: no column '{column}'; the columns are ")
+
+
+def test_dialogues_without_sentiments(tmp_path):
+    write(tmp_path / "train.csv", TURNS.replace("Sentiment", "Other", 1))
+    assert load(tmp_path)["train"].column_names == ["text", "speaker", "emotion", "dialogue_id", "utterance_id"]
 
 
 def test_dialogues_with_a_single_emotion_are_refused(tmp_path):
@@ -87,10 +92,7 @@ def test_season_and_episode_are_loaded(tmp_path):
 def test_corpora_of_the_course_are_loaded_by_name(tmp_path, monkeypatch):
     assert load("dialogues")["test"].features["emotion"].names == list(corpora.EMOTIONS)
     assert load("reviews")["test"].features["label"].names == ["negative", "neutral", "positive"]
-    assert (
-        error_message(load, "reviews", text_column="x")
-        == "'reviews' has fixed columns and labels; leave out text_column"
-    )
+    assert error_message(load, "reviews", text="x") == "'reviews' has fixed columns and labels; leave out text"
     monkeypatch.setattr(corpora.loading, "DATA", tmp_path / "gone")
     for name in corpora.OWN:
         assert "this code was copied without the data of the course; pass the path of your own data" in error_message(

@@ -46,7 +46,7 @@ def test_ratings_with_decimals_are_refused_with_the_row(tmp_path):
 def test_as_many_classes_as_rows_are_refused(tmp_path, labels, suffix):
     path = table(tmp_path, labels, suffix)
     assert error_message(load, path) == (
-        f"r{suffix}: each of the {len(labels)} rows has its own label; pass label_column= with the column of the "
+        f"r{suffix}: each of the {len(labels)} rows has its own label; pass label= with the column of the "
         "classes, or labels=[...] if this is intended"
     )
     assert len(load(path, labels=labels)["train"]) == len(labels)
@@ -60,11 +60,11 @@ def test_as_many_classes_as_rows_are_refused_on_the_hub(monkeypatch):
 
 def test_one_column_for_texts_and_labels_is_refused(tmp_path, monkeypatch):
     path = write(tmp_path / "r.csv", GOOD)
-    message = "text_column and label_column are both 'label'; pass two different columns"
-    assert error_message(load, path, text_column="label") == message
+    message = "the column 'label' is named twice; pass different columns as text= and label="
+    assert error_message(load, path, text="label", label="label") == message
     columns = {"text": ["a", "b"], "label": ["x", "y"]}
     monkeypatch.setattr(corpora.hub, "load_dataset", lambda *_, **__: DatasetDict(train=Dataset.from_dict(columns)))
-    assert error_message(load_hub, "some/thing", text_column="label") == message
+    assert error_message(load_hub, "some/thing", text="label", label="label") == message
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------
@@ -123,7 +123,13 @@ def test_notes_about_many_odd_labels_are_short(tmp_path):
 # --- ids and names ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("names", [["a", "b", "c", "d", "e"], ["a", "b", "c", "d"], ["a", "b"]])
+def test_ids_from_1_with_a_name_for_each_are_taken_and_told(tmp_path):
+    data = load_table(table(tmp_path, ["1", "2", "3", "4", "1"]), labels=["a", "b", "c", "d"])
+    assert data["train"]["label"][:] == [0, 1, 2, 3, 0]
+    assert "label: ids run from 1, so 1 is 'a'" in loading_report(data["train"])["notes"]
+
+
+@pytest.mark.parametrize("names", [["a", "b", "c", "d", "e"], ["a", "b"]])
 def test_ids_from_1_with_names_are_refused(tmp_path, names):
     path = table(tmp_path, ["1", "2", "3", "4", "1"])
     assert error_message(load, path, labels=names) == (
