@@ -27,20 +27,26 @@ NO_LABEL = -100  # torch's and transformers' mark for a position that does not c
 
 
 def tokenize(
-    texts: Sequence[str], tokenizer: Any, *, labels: Sequence[int] | None = None, max_length: int | None = None
+    texts: Sequence[str],
+    tokenizer: Any,
+    *,
+    pairs: Sequence[str] | None = None,
+    labels: Sequence[Any] | None = None,
+    max_length: int | None = None,
 ) -> list[dict[str, Any]]:
     """Turn texts into examples: one dict per text with "input_ids" (a list without padding) and, if given, "labels".
 
-    Token types are left out. For single texts they are all 0, which BERT assumes without them, and RoBERTa has none.
+    Single texts have no token types: BERT takes 0 without them, and RoBERTa has none. Pairs have the tokenizer's.
 
     Args:
         texts: Strings [items].
         tokenizer: A transformers tokenizer; it adds its special tokens.
-        labels: Integers [items].
+        pairs: Strings [items], the second text of each pair. The longer text of a pair is cut first.
+        labels: Integers [items], or, where an item can have several labels, 0 and 1 [items, classes].
         max_length: Cut longer texts to this many tokens; by default `tokenizer.model_max_length`.
 
     Raises:
-        ValueError: Texts and labels differ in number, a text is not a string, or the model reads fewer tokens.
+        ValueError: The columns differ in length, a text is not a string, or the model reads fewer tokens.
 
     >>> def tokenizer(texts, truncation, max_length):  # a stand-in: each word becomes its length
     ...     return {"input_ids": [[0, *map(len, text.split()), 2] for text in texts]}
@@ -48,38 +54,40 @@ def tokenize(
     [{'input_ids': [0, 1, 4, 3, 2], 'labels': 1}]
     """
     texts, labels = list(texts), None if labels is None else list(labels)  # by position, whatever index they have
-    if labels is not None and len(labels) != len(texts):
-        raise ValueError(f"there are {len(texts)} texts, but {len(labels)} labels; each text needs exactly one")
-    for row, text in enumerate(texts):
+    for name, column in (("labels", labels), ("pairs", pairs)):
+        if column is not None and len(column) != len(texts):
+            raise ValueError(f"there are {len(texts)} texts, but {len(column)} {name}; each text needs exactly one")
+    for row, text in enumerate([*texts, *([] if pairs is None else pairs)]):
         if not isinstance(text, str):
             raise ValueError(f"text {row} is {type(text).__name__}, not a string; drop or fill missing texts first")
     if max_length and max_length > getattr(tokenizer, "model_max_length", max_length):
         raise ValueError(f"max_length={max_length}, but the model reads at most {tokenizer.model_max_length} tokens")
-    if len(texts) == 0:  # tokenizers raise an IndexError for an empty list
+    if not texts:  # tokenizers raise an IndexError for an empty list
         return []
-    input_ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+    both = (texts,) if pairs is None else (texts, list(pairs))
+    encoded = tokenizer(*both, truncation=True, max_length=max_length)
+    columns = {"input_ids": encoded["input_ids"]}
+    if pairs is not None and "token_type_ids" in encoded:
+        columns["token_type_ids"] = encoded["token_type_ids"]
     if hasattr(tokenizer, "backend_tokenizer"):
         # Otherwise `save_pretrained` would write this truncation into tokenizer.json, for every program.
         tokenizer.backend_tokenizer.no_truncation()
-    if labels is None:
-        return [{"input_ids": ids} for ids in input_ids]
-    return [{"input_ids": ids, "labels": int(label)} for ids, label in zip(input_ids, labels, strict=True)]
+    if labels is not None:
+        columns["labels"] = [list(x) if isinstance(x, list | tuple) else int(x) for x in labels]
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 class Collator:
     """Turn a list of examples into one batch of tensors, padded to the longest example.
 
-    This is a class and not a closure so that the worker processes of a DataLoader can receive it.
-
     Args:
         pad_token_id: Fills "input_ids": 1 for RoBERTa, 0 for BERT; take `tokenizer.pad_token_id`.
-        pad_to_multiple_of: Round the padded length up to a multiple of this. 8 suits the tensor cores of a GPU; on a
-            CPU it only adds work.
+        pad_to_multiple_of: Round the padded length up to a multiple of this, such as 8 for the tensor cores of a GPU.
 
     Returns (when called):
-        "input_ids" and "attention_mask" [batch, tokens], and "labels" [batch]. Labels that are lists (one label per
-        token, or one per turn of a dialogue) become [batch, longest list], filled with -100. Any other column is
-        handled like the labels and filled with 0. A column of strings raises a ValueError.
+        "input_ids" and "attention_mask" [batch, tokens], and "labels" [batch]. Labels that are lists (of each token, or
+        of each turn) become [batch, longest list], filled with -100. Other columns are handled like the labels and
+        filled with 0. A column of strings raises a ValueError.
 
     >>> batch = Collator(pad_token_id=1)([{"input_ids": [0, 7, 2], "labels": 4}, {"input_ids": [0, 2], "labels": 5}])
     >>> batch["input_ids"].tolist(), batch["attention_mask"].tolist(), batch["labels"].tolist()
@@ -118,9 +126,8 @@ class TokenBudgetSampler(Sampler[list[int]]):
     learning-rate schedules and resuming rely on that. The order depends on `seed` and the epoch, and not on random
     numbers that were drawn before.
 
-    Sorting by length has two costs, and `batch_size` limits both. A batch of short texts has more items than one of
-    long texts, so a long text counts a little more in the mean over its batch. And short texts ("Yeah.") are mostly
-    neutral, so they end up in the same batches.
+    Sorting by length has two costs, and `batch_size` limits both. A long text counts a little more in the mean over its
+    batch, because there are fewer of them. And short texts ("Yeah."), mostly neutral, end up in the same batches.
 
     Args:
         lengths: The number of tokens of each item.
@@ -195,12 +202,8 @@ def make_dataloader(
 
     Args:
         examples: From `tokenize`, or any dicts with "input_ids" [tokens].
-        pad_token_id: As in `Collator`.
-        max_tokens: The token budget of a batch, padding included.
-        batch_size: The largest number of examples in a batch; None sets no limit.
-        shuffle: False keeps the batches sorted by length, for evaluation.
-        seed: For the order.
-        pad_to_multiple_of: As in `Collator`.
+        pad_token_id, pad_to_multiple_of: As in `Collator`.
+        max_tokens, batch_size, shuffle, seed: As in `TokenBudgetSampler`.
 
     Raises:
         ValueError: There are no examples, or a limit is below 1.
@@ -233,8 +236,7 @@ def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]] | Non
 
     Args:
         lengths: The number of tokens of each item; without items, a ValueError is raised.
-        batches: The indices of the items in each batch, which is padded to its longest item; by default all items are
-            in one batch.
+        batches: The indices of the items in each batch, which is padded to its longest item; by default one batch.
         padded_to: Pad every item to at least this length, as `padding="max_length"` does in many tutorials.
 
     >>> padding_share([3, 9], padded_to=128), padding_share([3, 9]), padding_share([3, 9], batches=[[0], [1]])

@@ -63,6 +63,7 @@ class MeanPoolingClassifier(PreTrainedModel):
         Args:
             input_ids, attention_mask: [batch, tokens].
             labels: [batch], or [batch, turns] with -100 where there is no turn. With them, the output has a `loss`.
+                Where `config.problem_type` is "multi_label_classification": 0 and 1, [batch, classes].
             starts, ends: [batch, turns], the first token of each turn and the one after its last; ends 0 means no turn.
             inputs: further inputs of the encoder.
 
@@ -82,7 +83,9 @@ class MeanPoolingClassifier(PreTrainedModel):
             pooled = mean_over_turns(hidden, starts, ends)  # [batch, turns, hidden]
         logits = self.classifier(self.dropout(pooled))  # [batch, classes] or [batch, turns, classes]
         loss = None
-        if labels is not None:
+        if labels is not None and self.config.problem_type == "multi_label_classification":
+            loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float())
+        elif labels is not None:
             # a batch with turns is one long list of items here; cross_entropy leaves out those labeled -100
             loss = nn.functional.cross_entropy(logits.float().flatten(0, -2), labels.flatten())
         return SequenceClassifierOutput(loss=loss, logits=logits)

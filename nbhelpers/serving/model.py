@@ -30,6 +30,8 @@ class Model:
         future: whether the model can see later turns.
         digest: of the files it was loaded from, so that clients can tell one version from another. All workers of a
             service must have the same.
+        thresholds: for a model that gives a text any number of labels, the smallest probability with which it gives
+            each; its probabilities are those of a sigmoid. None: a text has exactly one label.
     """
 
     labels: Sequence[str]
@@ -39,6 +41,7 @@ class Model:
     name: str = "model"
     future: bool = False
     digest: str = ""
+    thresholds: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for labels that no client could tell apart."""
@@ -47,6 +50,23 @@ class Model:
             raise ValueError(f"the labels {names} are not names; pass one text for each class")
         if len(set(names)) < len(names):
             raise ValueError(f"the labels {', '.join(names)} contain a name twice; give each class its own")
+        if self.thresholds is not None and len(self.thresholds) != len(names):
+            raise ValueError(f"there are {len(self.thresholds)} thresholds for {len(names)} labels; give one for each")
+
+    def probabilities(self, logits: list[Logits], num_rows: int) -> Logits:
+        """The probabilities [num_rows, classes] of what `predict` gave, as the function `probabilities` says."""
+        return probabilities(logits, num_rows, len(self.labels), several=self.thresholds is not None)
+
+    def chosen(self, row: Sequence[float]) -> list[int]:
+        """The classes that a text has, most probable first.
+
+        Args:
+            row: its probabilities [classes].
+        """
+        order = sorted(range(len(row)), key=lambda c: -row[c])
+        if self.thresholds is None:
+            return order[:1]
+        return [c for c in order if row[c] >= self.thresholds[c]]
 
 
 def make_model(
@@ -60,6 +80,7 @@ def make_model(
     future: int = 0,
     name: str = "model",
     digest: str = "",
+    thresholds: Sequence[float] | None = None,
 ) -> Model:
     """A `Model` from a function that computes logits and a transformers tokenizer.
 
@@ -72,7 +93,7 @@ def make_model(
         speaker_format: how the model saw speakers in training: "name", "id" or "none".
         past: how many earlier turns it saw in training; None: whole dialogues in one pass.
         future: how many later turns it saw. For whole dialogues 1 (it sees them) or 0 (`config.causal_turns`).
-        name, digest: as in `Model`.
+        name, digest, thresholds: as in `Model`.
     """
 
     def encode(texts: list[str]) -> list[Example]:
@@ -103,7 +124,7 @@ def make_model(
             return list(logits[:, np.newaxis])
         return [rows[: len(example["starts"])] for rows, example in zip(logits, examples, strict=True)]
 
-    return Model(labels, encode, encode_dialogue, predict, name, future > 0, digest)
+    return Model(labels, encode, encode_dialogue, predict, name, future > 0, digest, thresholds)
 
 
 def torch_logits_fn(model: Any) -> LogitsFn:
@@ -145,8 +166,8 @@ def collate(examples: Sequence[Example], pad_token_id: int) -> Batch:
     return batch
 
 
-def probabilities(logits: list[Logits], num_rows: int, num_classes: int) -> Logits:
-    """The softmax of logits, joined to one array [num_rows, num_classes].
+def probabilities(logits: list[Logits], num_rows: int, num_classes: int, *, several: bool = False) -> Logits:
+    """The softmax of logits, joined to one array [num_rows, num_classes]; where a text can have several, the sigmoid.
 
     Raises:
         RuntimeError: the model gave another shape, or numbers that are not finite.
@@ -158,6 +179,8 @@ def probabilities(logits: list[Logits], num_rows: int, num_classes: int) -> Logi
     wanted = (num_rows, num_classes)
     if joined.shape != wanted or not np.isfinite(joined).all():
         raise RuntimeError(f"the model gave logits of shape {joined.shape} for {wanted}, or some that are not finite")
+    if several:
+        return 1 / (1 + np.exp(-joined.clip(-700, 700)))  # beyond 700 the exponential is infinite
     weights = np.exp(joined - joined.max(-1, keepdims=True))
     return weights / weights.sum(-1, keepdims=True)
 
@@ -166,4 +189,4 @@ def probe(model: Model) -> None:
     """Try a model on a text and on a dialogue, and raise what is wrong with it before a client finds out."""
     two_turns = model.encode_dialogue(["Hello.", "Hi!"], ["Ann", "Bo"], model.future)
     for examples, num_rows in ((model.encode(["Hello."]), 1), (two_turns, 2)):
-        probabilities(model.predict(examples), num_rows, len(model.labels))
+        model.probabilities(model.predict(examples), num_rows)

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from .batcher import Batcher, ModelThread
 from .limits import Limits
 from .metrics import Metrics
-from .model import Example, Model, probabilities
+from .model import Example, Model
 from .problems import overloaded, problem_responses
 from .schemas import Answer, Query, Result, Score, check_text, text_field, whole_number
 
@@ -86,10 +86,13 @@ class Engine:
     async def classify(self, examples: list[Example], num_rows: int, top_k: int, future: bool) -> Answer:
         """Compute and count the predictions for examples that hold `num_rows` texts or turns."""
         results = []
-        for row in probabilities(await self.batcher(examples), num_rows, len(self.labels)):
+        for row in self.model.probabilities(await self.batcher(examples), num_rows):
             best = [Score(label=self.labels[i], score=round(float(row[i]), 6)) for i in np.argsort(-row)[:top_k]]
-            results.append(Result(label=best[0].label, scores=best))
-            self.metrics.predictions.labels(best[0].label).inc()
+            chosen = [self.labels[i] for i in self.model.chosen(row.tolist())]
+            labels = chosen if self.model.thresholds is not None else None
+            results.append(Result(label=best[0].label, labels=labels, scores=best))
+            for label in chosen:
+                self.metrics.predictions.labels(label).inc()
             self.metrics.confidence.observe(best[0].score)
         return Answer(model=self.model.name, digest=self.model.digest, future=future, results=results)
 
@@ -105,7 +108,7 @@ class Engine:
 
     async def try_model(self) -> None:
         async with asyncio.timeout(2):
-            probabilities(await self.batcher(await self.encode(["Hello."])), 1, len(self.labels))
+            self.model.probabilities(await self.batcher(await self.encode(["Hello."])), 1)
 
     def end_trial(self, trial: asyncio.Task[None]) -> None:
         self.trial_ended = time.monotonic()
@@ -176,13 +179,13 @@ def add_classify(router: APIRouter, engine: Engine, **options: Any) -> None:
         future: bool | None = Field(None, description="may a turn see later ones? null: as the model was trained")
         top_k: TopK = num_labels
 
-    @router.post("/classify", **options)
+    @router.post("/classify", **options, response_model_exclude_none=True)
     async def classify(query: Texts) -> Answer:
         """The labels of single texts."""
         examples = await engine.encode(query.texts)
         return await engine.classify(examples, len(query.texts), query.top_k, False)
 
-    @router.post("/classify/dialogue", **options)
+    @router.post("/classify/dialogue", **options, response_model_exclude_none=True)
     async def classify_dialogue(query: Dialogue) -> Answer:
         """The label of each turn of a dialogue, seen with the turns before it and, with `future`, after it."""
         future = engine.model.future if query.future is None else query.future

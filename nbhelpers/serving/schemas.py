@@ -62,9 +62,13 @@ class Score(BaseModel):
 
 
 class Result(BaseModel):
-    """The predicted label of a text or turn, and its `top_k` labels, best first."""
+    """The predicted label of a text or turn, and its `top_k` labels, best first.
 
-    label: str
+    A model that gives a text any number of labels also returns `labels`: those it gives, most probable first.
+    """
+
+    label: str = Field(description="the most probable one")
+    labels: list[str] | None = None
     scores: list[Score]
 
 

@@ -18,7 +18,7 @@ def scale_logits(model: Any, temperature: float) -> None:
     know the temperature later: not the export, not the service, and no other program. Do it after the training.
 
     Args:
-        model: A transformers model with a head, without adapters (merge them first).
+        model: A transformers model with a head. An adapter may be on its encoder, but not on its head.
         temperature: More than 0, for instance from temperature scaling on dev (Guo et al. 2017, arXiv 1706.04599).
             Above 1 it makes probabilities less extreme.
 
@@ -36,17 +36,19 @@ def scale_logits(model: Any, temperature: float) -> None:
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature {temperature} is not a positive number")
+    # Where peft trains a copy of the head, the copy comes after the original.
     linear = [
-        module
+        (name, module)
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and not is_encoder(model, f"{name}.weight")
     ]
     num_labels = model.config.num_labels
-    if not linear or linear[-1].out_features != num_labels or hasattr(model, "peft_config"):
+    name, last = linear[-1] if linear else ("", None)
+    if last is None or last.out_features != num_labels or "lora_" in name:
         raise ValueError(
             f"a {type(model).__name__} has no linear layer of its own with {num_labels} outputs at its end; pass a "
-            "transformers classifier, with adapters merged"
+            "transformers classifier, with adapters of its head merged"
         )
     with torch.no_grad():
-        for parameter in linear[-1].parameters():
+        for parameter in last.parameters():
             parameter.div_(temperature)

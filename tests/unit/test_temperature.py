@@ -32,11 +32,17 @@ def test_errors_of_scale_logits_are_readable():
     for temperature in (0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="is not a positive number"):
             training.scale_logits(model, temperature)
-    adapted = adapters.lora(model)
-    with pytest.raises(ValueError, match="with adapters merged"):
-        training.scale_logits(adapted, 2.0)
-    merged = adapters.merge(adapted)
-    training.scale_logits(merged, 2.0)
-    merged.classifier = torch.nn.Linear(384, 2)
+    model.classifier = torch.nn.Linear(384, 2)
     with pytest.raises(ValueError, match="no linear layer of its own with 3 outputs at its end"):
-        training.scale_logits(merged, 2.0)
+        training.scale_logits(model, 2.0)
+
+
+@pytest.mark.parametrize("method", ["lora", "ia3"])
+def test_the_head_beside_an_adapter_is_scaled(method):
+    _, model = encoders.load("embedded", ("calm", "angry", "sad"))
+    adapted = getattr(adapters, method)(model).eval()
+    batch = {"input_ids": torch.tensor([[101, 2129, 102]]), "attention_mask": torch.ones(1, 3, dtype=torch.long)}
+    before = adapted(**batch).logits
+    training.scale_logits(adapted, 2.0)
+    assert torch.allclose(adapted(**batch).logits, before / 2, atol=1e-6)
+    assert torch.allclose(adapters.merge(adapted)(**batch).logits, before / 2, atol=1e-5)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nbhelpers import metrics
+from nbhelpers import baselines, metrics
 
 from .data import Split
 
@@ -28,17 +28,8 @@ def majority(data: Splits, names: list[str], config: Mapping[str, Any], seed: in
 
 def tf_idf(data: Splits, names: list[str], config: Mapping[str, Any], seed: int) -> Measured:
     """Logistic regression on TF-IDF weights of words, punctuation marks and character n-grams."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline, make_union
-
-    # Punctuation counts: "?!" tells more about an emotion than many words.
-    words = TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True)
-    # Letters as they are written, since "NO" and "no" differ in emotion.
-    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, lowercase=False)
-    regression = LogisticRegression(C=config["C"], class_weight=config.get("class_weight"), max_iter=2000)
-    model = make_pipeline(make_union(words, characters), regression)
-    model.fit(data["train"].texts, data["train"].labels)
+    train = data["train"]
+    model = baselines.tf_idf(train.texts, train.labels, C=config["C"], class_weight=config.get("class_weight"))
     probabilities = {}
     for split in ("dev", "test"):
         texts = data[split].texts
