@@ -27,7 +27,7 @@ FOLDER = Path(os.environ["NBHELPERS_MODEL"]).resolve()
 def build() -> Any:
     """The application of a replica, made in its process."""
     from nbhelpers import serving
-    from nbhelpers.course import served
+    from nbhelpers.classifier import served
 
     replica = serve.get_replica_context().replica_id.unique_id.encode()
     service = serving.load_app(lambda: served.load(FOLDER, THREADS), serving.DEFAULTS)

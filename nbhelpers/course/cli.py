@@ -17,6 +17,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nbhelpers.course import lessons as course
+from nbhelpers.course import own_data
 from nbhelpers.course.command.screen import make_screen, replace_what_cannot_be_shown
 from nbhelpers.course.errors import CourseError
 
@@ -29,6 +30,11 @@ app = typer.Typer(
 )
 screen = make_screen()
 ProfileOption = Annotated[str, typer.Option(help="A set of parameters from notebooks/profiles.yml.")]
+
+
+app.command()(own_data.train)
+app.command()(own_data.evaluate)
+app.command()(own_data.predict)
 
 
 class Format(StrEnum):
@@ -139,7 +145,7 @@ def serve(
 ) -> None:
     """Serve a model with a page, an API and its documentation, until Ctrl+C. NBHELPERS_API_KEY sets a key."""
     from nbhelpers import serving
-    from nbhelpers.course import served
+    from nbhelpers.classifier import served
 
     model = model or exported_small_model()
     threads = max(1, served.num_cores() // workers)
@@ -185,7 +191,7 @@ def main() -> None:
         # Our own errors tell the user what to do. Any other one is a fault whose traceback is needed.
         if not type(error).__module__.startswith("nbhelpers."):
             raise
-        make_screen(stderr=True).print(f"nbhelpers: {error}", highlight=False, soft_wrap=True)
+        make_screen(stderr=True).print(f"nbhelpers: {own_data.as_options(str(error))}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
 
 

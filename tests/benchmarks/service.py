@@ -32,7 +32,9 @@ import torch
 import transformers
 
 from nbhelpers import corpora, encoders, export, metrics, serving
-from nbhelpers.course import deploy, results, served
+from nbhelpers.classifier import served
+from nbhelpers.classifier.loading import load_torch
+from nbhelpers.course import deploy, results
 from nbhelpers.course.lessons import ROOT, CourseError
 
 THREADS = torch.get_num_threads()  # as `nbhelpers serve` takes
@@ -106,7 +108,7 @@ def quality(made, models, data):
 
 def throughput(folder, models, texts, labels):
     """Texts per second, tokenizing included."""
-    tokenizer, model = deploy.load_torch(folder)
+    tokenizer, model = load_torch(folder)
     pipeline = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
     expected = [labels[i] for i in answer(models["torch"], texts[:64]).argmax(-1)]
     if [found["label"] for found in pipeline(texts[:64])] != expected:

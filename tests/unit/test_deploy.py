@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from nbhelpers import adapters, corpora, dialogue, encoders, export
-from nbhelpers.course import cli, deploy, experiments, paths, served
+from nbhelpers.classifier import ClassifierError, served
+from nbhelpers.classifier.loading import labels_of, load_torch
+from nbhelpers.course import cli, deploy, experiments, paths
 from nbhelpers.course.errors import CourseError
 
 pytestmark = pytest.mark.slow
@@ -125,7 +127,7 @@ def test_a_refused_step_leaves_nothing_behind(folder, monkeypatch, tmp_path):
 @pytest.fixture
 def adapter(folder, tmp_path):
     """A folder with an adapter but without a tokenizer, the adapted model, and the tokenizer."""
-    tokenizer, model = encoders.load("embedded", deploy.labels_of(encoders.load_trained(folder)[1]))
+    tokenizer, model = encoders.load("embedded", labels_of(encoders.load_trained(folder)[1]))
     model.config.settings = {"corpus": "dialogues", "context": "none"}
     adapted = adapters.lora(model).eval()
     torch.nn.init.normal_(next(p for name, p in adapted.named_parameters() if "lora_B" in name), std=0.1)
@@ -135,16 +137,16 @@ def adapter(folder, tmp_path):
 
 def test_an_adapter_is_merged_with_the_encoder_that_it_names(adapter):
     folder, adapted, tokenizer = adapter
-    with pytest.raises(CourseError, match="its tokenizer cannot be known"):
-        deploy.load_torch(folder)
+    with pytest.raises(ClassifierError, match="its tokenizer cannot be known"):
+        load_torch(folder)
     corpora.normalizing_tokenizer(tokenizer).save_pretrained(folder)
-    tokenizer, merged = deploy.load_torch(folder)
+    tokenizer, merged = load_torch(folder)
     assert tokenizer.tokenize("It isn\u2019t  bad") == tokenizer.tokenize("It isn't bad")
     batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
     batch = {name: batch[name] for name in ("input_ids", "attention_mask")}
     with torch.inference_mode():
         assert (merged.eval()(**batch).logits - adapted(**batch).logits).abs().max() < 1e-5
-    assert deploy.labels_of(merged) == deploy.labels_of(adapted)
+    assert labels_of(merged) == labels_of(adapted)
     assert merged.config.settings == {"corpus": "dialogues", "context": "none"}
 
 
@@ -296,12 +298,14 @@ def test_an_adapter_with_speaker_tokens_comes_with_their_rows_or_is_refused(tmp_
     adapted = adapters.lora(model, trainable_token_indices=ids).eval()
     adapters.save(adapted, tmp_path, encoder="embedded")
     tokenizer.save_pretrained(tmp_path)
-    _, merged = deploy.load_torch(tmp_path)
+    _, merged = load_torch(tmp_path)
     batch = {"input_ids": torch.tensor([[101, *ids, 102]]), "attention_mask": torch.ones(1, len(ids) + 2).long()}
     with torch.inference_mode():
         assert (merged.eval()(**batch).logits - adapted(**batch).logits).abs().max() < 1e-5
     plain = encoders.load("embedded", corpora.EMOTIONS)[1]
     plain.config.settings = settings
     adapters.save(adapters.lora(plain), tmp_path, encoder="embedded")  # without rows of its own
-    with pytest.raises(CourseError, match="saved without the rows of its speaker tokens, and new ones would be random"):
-        deploy.load_torch(tmp_path)
+    with pytest.raises(
+        ClassifierError, match="saved without the rows of its speaker tokens, and new ones would be random"
+    ):
+        load_torch(tmp_path)

@@ -82,7 +82,7 @@ def test_a_folder_that_was_changed_is_refused(copy_of, change, words):
 def test_serving_an_export_needs_neither_torch_nor_much_memory(exported_folder_of):
     folder = exported_folder_of("bert", "mean")[2]
     code = (
-        "import sys, pathlib, psutil; from nbhelpers.course import served; from nbhelpers import serving\n"
+        "import sys, pathlib, psutil; from nbhelpers.classifier import served; from nbhelpers import serving\n"
         f"model = served.load(pathlib.Path({str(folder)!r}), 1); serving.probe(model); serving.create_app(model)\n"
         "print([name for name in ('torch', 'transformers', 'peft', 'datasets') if name in sys.modules])\n"
         "print(psutil.Process().memory_info().rss / 2**20)"

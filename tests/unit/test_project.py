@@ -19,12 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 PACKAGE = ROOT / "nbhelpers"
-# a unit is a file or a folder of the ground floor; course/ is the upper floor
+# a unit is a file or a folder of the ground floor; above it is classifier/, which joins units, and above that course/
+UPPER_FLOORS = ("classifier", "course")
 UNITS = sorted(
     path
     for path in PACKAGE.iterdir()
     if (path.suffix == ".py" and path.name != "__init__.py")
-    or (path.is_dir() and path.name not in ("course", "__pycache__"))
+    or (path.is_dir() and path.name not in (*UPPER_FLOORS, "__pycache__"))
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
 each_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
@@ -107,6 +108,12 @@ def test_no_unit_imports_another_or_the_course(unit):
             # "from ..metrics import" would leave the folder
             assert level <= (0 if unit.is_file() else len(path.relative_to(unit).parts)), path.name
         assert "import_module" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_the_classifier_does_not_import_the_course():
+    for path in (PACKAGE / "classifier").rglob("*.py"):
+        for _, module, names in imports(path):
+            assert "course" not in [*module.split("."), *names], path.name
 
 
 @pytest.mark.slow

@@ -2,20 +2,15 @@
 
 A unit never imports another one, so the code that needs several is here.
 
-The files: `small_model` trains the course's example model, `loading` gets from a folder to a model, `exporting` writes
-an ONNX folder and compares it with the original.
+The files: `small_model` trains the course's example model, `exporting` writes an ONNX folder and compares it with the
+original.
 """
 
 from .exporting import export_folder
-from .loading import adapter_facts, digest_of, labels_of, load_torch
 from .small_model import make_once, new_folder, small_model, train
 
 __all__ = [
-    "adapter_facts",
-    "digest_of",
     "export_folder",
-    "labels_of",
-    "load_torch",
     "make_once",
     "new_folder",
     "small_model",

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from datasets import DatasetDict
 
-from nbhelpers import encoders, export
+from nbhelpers import batching, corpora, encoders, export
+from nbhelpers.classifier.data import Rows, Task, make_examples, make_task
+from nbhelpers.classifier.loading import labels_of, load_torch
+from nbhelpers.classifier.served import remembered_options
 from nbhelpers.course.errors import CourseError
 
-from .loading import labels_of, load_torch
 from .small_model import new_folder
 
 
@@ -47,10 +50,10 @@ def export_folder(
         raise CourseError(f"{folder} is exported already; pass the folder it was made from")
     tokenizer, model = load_torch(folder, encoder)
     settings = getattr(model.config, "settings", {})
-    data, names = read_corpus(folder, corpus, model)
-    dev = make_dataloader(data["dev"], tokenizer, settings)
+    task = read_corpus(folder, corpus, model)
+    dev = make_dataloader(task.splits["dev"], tokenizer, settings)
     options: Any = {"dialogue": settings.get("context", "none") != "none", "settings": settings}
-    score = make_score(data["dev"].labels, len(names))
+    score = make_score(task.splits["dev"].labels, len(task.names))
     with new_folder(output) as new, tempfile.TemporaryDirectory() as temporary, encoders.quiet():
         # An adapter's folder has no weights of the merged model, whose size the table shows.
         model.save_pretrained(Path(temporary, "torch"))
@@ -59,7 +62,7 @@ def export_folder(
         export.export(model, tokenizer, graph, **options)
         steps["onnx"] = (export.load_exported(graph)[1], graph)
         if int8:
-            train = make_dataloader(data["train"], tokenizer, settings)  # shows how large activations get
+            train = make_dataloader(task.splits["train"], tokenizer, settings)  # shows how large activations get
             export.quantize(model, tokenizer, new, train, **options)
             steps["int8"] = (export.load_exported(new)[1], new)
         table = export.compare(steps, dev, score, force=force)
@@ -69,7 +72,7 @@ def export_folder(
     return table
 
 
-def read_corpus(folder: Path, dev: str | None, model: Any) -> tuple[dict[str, Any], list[str]]:
+def read_corpus(folder: Path, dev: str | None, model: Any) -> Task:
     """The corpus to compare on, with the splits train and dev. A single file that the user names is both.
 
     Args:
@@ -77,36 +80,32 @@ def read_corpus(folder: Path, dev: str | None, model: Any) -> tuple[dict[str, An
         dev: the corpus that the user names, or None for the one that the model names.
         model: the model.
     """
-    from nbhelpers.course import experiments
-
     settings, labels = getattr(model.config, "settings", {}), labels_of(model)
     corpus = dev or settings.get("corpus")
     if corpus is None:
         raise CourseError(f"{folder} does not tell what it was trained on; name a corpus with --dev to compare on")
     if dev is not None and Path(dev).expanduser().is_file():
         # perhaps not every class is in the file, so its names come from the model
-        data, names = experiments.read(dev, labels)
-        data = {"train": data["train"], "dev": data["train"]}
+        data = corpora.load(dev, **{"labels": labels, **remembered_options(folder)})
+        data = DatasetDict(train=data["train"], dev=data["train"])
     else:
-        data, names = experiments.read(corpus)
-    if labels != names:
-        raise CourseError(f"the labels of {corpus} ({', '.join(names)}) are not the model's ({', '.join(labels)})")
+        data = corpora.load(corpus, **(settings.get("corpus_options", {}) if dev is None else {}))
     if absent := {"train", "dev"} - set(data):
         raise CourseError(
             f"{corpus} has no {' and no '.join(sorted(absent))} split; name a folder that has both, or one file, with "
             "--dev"
         )
-    if settings.get("context", "none") != "none" and not data["dev"].dialogue_ids:
+    task = make_task(data)
+    if labels != task.names:
+        raise CourseError(f"the labels of {corpus} ({', '.join(task.names)}) are not the model's ({', '.join(labels)})")
+    if settings.get("context", "none") != "none" and not task.is_dialogue:
         raise CourseError(f"{folder} reads dialogues, and {corpus} has none; name a folder in MELD's format with --dev")
-    return data, names
+    return task
 
 
-def make_dataloader(split: Any, tokenizer: Any, settings: dict[str, Any]) -> Any:
+def make_dataloader(rows: Rows, tokenizer: Any, settings: dict[str, Any]) -> Any:
     """A DataLoader of a split, in order, with inputs as in the model's training."""
-    from nbhelpers import batching
-    from nbhelpers.course import experiments
-
-    examples = experiments.inputs(split, tokenizer, settings)
+    examples = make_examples(rows, tokenizer, settings)
     return batching.make_dataloader(examples, tokenizer.pad_token_id, max_tokens=4096, batch_size=32, shuffle=False)
 
 

@@ -16,7 +16,10 @@ from typing import Any
 import psutil
 
 from nbhelpers import dialogue, exported, serving
-from nbhelpers.course.errors import CourseError
+
+from .errors import ClassifierError
+
+OF_SPLITS = ("dev_share", "test_share", "group", "seed")  # options of `corpora.load` that make splits
 
 
 def load(folder: Path, threads: int = 0) -> serving.Model:
@@ -45,7 +48,23 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
     tokenizer.model_max_length = settings.get("max_length") or tokenizer.model_max_length
     options = service_options(settings, causal_turns)
     name = folder.resolve().name
+    if "thresholds" in settings:
+        options["thresholds"] = [settings["thresholds"][label] for label in labels]
     return serving.make_model(logits_fn, tokenizer, labels, name=name, digest=digest, **options)
+
+
+def remembered_options(folder: Path) -> dict[str, Any]:
+    """The options of `corpora.load` with which the corpus of a classifier is read, without those that make splits.
+
+    Args:
+        folder: from `classifier.train`, or an export of such a folder. Others give {}.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    settings = config.get("export", config).get("settings", {})
+    return {name: x for name, x in settings.get("corpus_options", {}).items() if name not in OF_SPLITS}
 
 
 def num_cores() -> int:
@@ -55,7 +74,7 @@ def num_cores() -> int:
 
 
 def parse_limits(texts: Sequence[str]) -> serving.Limits:
-    """Limits from texts such as "max_texts=128". Raises CourseError for an unknown name or a value that does not fit.
+    """Limits from texts such as "max_texts=128". An unknown name, or a value that does not fit: ClassifierError.
 
     >>> parse_limits(["max_texts=128"]).max_texts
     128
@@ -65,15 +84,15 @@ def parse_limits(texts: Sequence[str]) -> serving.Limits:
     for text in texts:
         name, _, value = text.partition("=")
         if name not in types:
-            raise CourseError(f"there is no limit {name!r}; there are {', '.join(types)}")
+            raise ClassifierError(f"there is no limit {name!r}; there are {', '.join(types)}")
         try:
             options[name] = int(value) if types[name] is int else float(value)
         except ValueError:
-            raise CourseError(f"--limit {text}: {value!r} is not a number; write {name}=NUMBER") from None
+            raise ClassifierError(f"--limit {text}: {value!r} is not a number; write {name}=NUMBER") from None
     try:
         return serving.Limits(**options)
     except ValueError as error:
-        raise CourseError(str(error)) from error
+        raise ClassifierError(str(error)) from error
 
 
 def is_current_export(folder: Path) -> bool:
@@ -88,28 +107,31 @@ def load_with_torch(folder: Path, threads: int) -> tuple[Any, ...]:
     """Tokenizer, logits_fn, labels, settings, causal_turns and digest of a folder that needs torch.
 
     Raises:
-        CourseError: the model does not choose one of several classes.
+        ClassifierError: the model does not choose one of several classes.
     """
     import torch
 
     from nbhelpers import export
-    from nbhelpers.course import deploy
+
+    from .loading import digest_of, labels_of, load_torch
 
     if (folder / exported.MODEL).is_file():
         tokenizer, onnx_model = export.load_exported(folder, threads=threads)
         about, digest = onnx_model.metadata, onnx_model.metadata["sha256"]
         logits_fn = serving.onnx_logits_fn(onnx_model.session)
         return tokenizer, logits_fn, onnx_model.labels, onnx_model.settings, about.get("causal_turns", False), digest
-    tokenizer, model = deploy.load_torch(folder)
-    if getattr(model.config, "problem_type", None) == "multi_label_classification" or model.config.num_labels < 2:
-        raise CourseError(f"{folder} does not choose one of several classes; only such models can be served")
+    tokenizer, model = load_torch(folder)
+    if model.config.num_labels < 2:
+        raise ClassifierError(f"{folder} has a single output, so it chooses among no classes; it cannot be served")
     for parameter in model.parameters():
         parameter.data = parameter.data.clone()  # loaded weights are a view of the file, which may be replaced
     if threads:
         torch.set_num_threads(threads)
     settings, causal_turns = getattr(model.config, "settings", {}), getattr(model.config, "causal_turns", False)
-    labels = deploy.labels_of(model)
-    return tokenizer, serving.torch_logits_fn(model), labels, settings, causal_turns, deploy.digest_of(folder)
+    labels = labels_of(model)
+    if getattr(model.config, "problem_type", None) == "multi_label_classification":
+        settings = {"thresholds": dict.fromkeys(labels, 0.5), **settings}
+    return tokenizer, serving.torch_logits_fn(model), labels, settings, causal_turns, digest_of(folder)
 
 
 def service_options(settings: Mapping[str, Any], causal_turns: bool) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 from safetensors import safe_open
 
 from nbhelpers import dialogue, encoders, export
-from nbhelpers.course.errors import CourseError
+
+from .errors import ClassifierError
 
 TOKENIZER = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")
 ABOUT = ("config.json", "adapter_config.json", *TOKENIZER)  # what belongs to a model beside its weights
@@ -38,7 +39,7 @@ def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
         encoder: what the adapter was trained on, where its folder names none, or a path that no longer exists.
 
     Raises:
-        CourseError: an adapter's folder has no labels, no tokenizer, or no rows of its speaker tokens.
+        ClassifierError: an adapter's folder has no labels, no tokenizer, or no rows of its speaker tokens.
         EncoderError: the model cannot be loaded.
     """
     if not (folder / "adapter_config.json").is_file():
@@ -62,11 +63,11 @@ def load_torch(folder: Path, encoder: str | None = None) -> tuple[Any, Any]:
 
 
 def require_token_rows(folder: Path) -> None:
-    """Raise CourseError unless a saved adapter contains rows of the embedding."""
+    """Raise ClassifierError unless a saved adapter contains rows of the embedding."""
     with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
         if any("trainable_tokens" in name or "embeddings" in name for name in file.keys()):  # noqa: SIM118
             return
-    raise CourseError(
+    raise ClassifierError(
         f"{folder} was saved without the rows of its speaker tokens, and new ones would be random; train it again with "
         "adapters.lora(model, trainable_token_indices=...)"
     )
@@ -83,11 +84,11 @@ def adapter_facts(folder: Path) -> dict[str, Any]:
         `settings` and `scores` that the model's configuration had.
 
     Raises:
-        CourseError: the configuration or the tokenizer is missing.
+        ClassifierError: the configuration or the tokenizer is missing.
     """
     for name, missing in (("config.json", "its labels"), ("tokenizer_config.json", "its tokenizer")):
         if not (folder / name).is_file():
-            raise CourseError(
+            raise ClassifierError(
                 f"{folder} has no {name}, so {missing} cannot be known; save the adapter with adapters.save(model, "
                 "folder), and its tokenizer with tokenizer.save_pretrained(folder)"
             )

@@ -1,0 +1,170 @@
+"""Fit a model to a task: load an encoder, train it in one or two phases, and keep the best epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nbhelpers import adapters, batching, corpora, encoders, environment, metrics, objectives, training
+
+from .data import Rows, Task, make_examples
+from .errors import ClassifierError
+from .settings import Settings
+from .trainer import OutOfMemory, Progress, ProgressCallback, Trainer
+
+MAX_PARTS = 64  # into which a batch is cut before the memory of the device is said to be too small
+
+
+def load_model(task: Task, settings: Settings, remembered: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The tokenizer and the model, ready to be trained."""
+    tokenizer, model = encoders.load(settings.encoder, task.names)
+    tokenizer = corpora.normalizing_tokenizer(tokenizer)
+    if settings.max_length and settings.max_length > tokenizer.model_max_length:
+        raise ClassifierError(
+            f"max_length is {settings.max_length}, but {settings.encoder} reads {tokenizer.model_max_length} tokens"
+        )
+    if task.several:
+        model.config.problem_type = "multi_label_classification"
+    model.config.causal_turns = settings.past_only
+    inputs: dict[str, Any] = {}
+    if settings.context == "whole_dialogues":
+        inputs |= {"context": settings.context}
+        inputs |= {"speaker_format": "name"} if task.splits["train"].speakers else {}
+    if settings.max_length:
+        inputs["max_length"] = settings.max_length
+    model.config.settings = {**remembered, **inputs}
+    if settings.method == "frozen":
+        training.freeze_encoder(model)
+    elif settings.method == "lora":
+        model = adapters.lora(model, r=16, alpha=32, target_modules="all")
+    elif settings.method == "ia3":
+        model = adapters.ia3(model)
+    return tokenizer, model
+
+
+def fit(model: Any, tokenizer: Any, task: Task, settings: Settings, checkpoints: Path, progress: Progress) -> Any:
+    """Train a model, and return it with the weights of the best epoch.
+
+    A model of whole dialogues first reads single turns for some epochs. Each phase has its own checkpoints and
+    schedule.
+    """
+    whole = model.config.settings
+    phases = [(whole, settings.num_epochs or 1)]
+    if settings.single_turn_epochs:
+        single = {**whole, "context": "windows", "past": 0}
+        phases.insert(0, (single, settings.single_turn_epochs))
+    dataloaders = [
+        make_dataloader(task.splits["train"], tokenizer, inputs, task, settings, train=True) for inputs, _ in phases
+    ]
+    steps = settings.gradient_accumulation_steps
+    updates = [
+        training.updates_per_epoch(dataloader, steps) * num_epochs
+        for dataloader, (_, num_epochs) in zip(dataloaders, phases, strict=True)
+    ]
+    for phase, (dataloader, (inputs, num_epochs)) in enumerate(zip(dataloaders, phases, strict=True)):
+        last = phase == len(phases) - 1
+        callback = ProgressCallback(progress, sum(updates[:phase]), sum(updates), "weighted_f1")
+        dev = make_dataloader(task.splits["dev"], tokenizer, inputs, task, settings) if last else None
+        options = {
+            "output_dir": checkpoints / f"phase-{phase + 1}",
+            "num_epochs": num_epochs,
+            "seed": settings.seed + phase,
+            "gradient_accumulation_steps": steps,
+            "metric_for_best_model": "weighted_f1" if last else None,
+        }
+        model = fit_phase(model, task, settings, dataloader, dev, options, callback, tokenizer)
+    return model
+
+
+def fit_phase(
+    model: Any, task: Task, settings: Settings, dataloader: Any, dev: Any, options: dict[str, Any], callback: Any,
+    tokenizer: Any,
+) -> Any:  # fmt: skip
+    """Train one phase from its last checkpoint on. Where the GPU has too little memory, batches are cut into parts."""
+    device = environment.best_device()
+    precision, _ = environment.best_precision(device)
+    num_parts = 1
+    while True:
+        environment.set_seed(options["seed"])  # also where the phase before was trained in another process
+        args = training.make_training_arguments(
+            **options, precision=precision, logging_strategy="no", save_strategy="epoch",
+        )  # fmt: skip
+        optimizer = training.make_optimizer(model, settings.lr or 0.0, head_lr=settings.head_lr)
+        trainer = Trainer(
+            model,
+            args,
+            make_objective(task, settings),
+            dataloader,
+            dev,
+            optimizer=optimizer,
+            tokenizer=tokenizer,
+            compute_metrics=partial(dev_scores, task=task) if dev is not None else None,
+            callbacks=[callback],
+            patience=settings.patience if dev is not None else None,
+        )
+        trainer.num_parts = num_parts
+        try:
+            with encoders.quiet():
+                trainer.train(resume_from_checkpoint=training.last_checkpoint(options["output_dir"]))
+        except OutOfMemory as error:
+            num_parts *= 2
+            if num_parts > MAX_PARTS:
+                raise ClassifierError(
+                    "the device has too little memory even for single texts; use a smaller encoder or max_length"
+                ) from error
+            torch.cuda.empty_cache()
+            continue
+        return trainer.model
+
+
+def make_dataloader(
+    rows: Rows, tokenizer: Any, inputs: Mapping[str, Any], task: Task, settings: Settings, train: bool = False
+) -> Any:
+    """A DataLoader: for training in a new order in each epoch, else in the order of the rows."""
+    return batching.make_dataloader(
+        make_examples(rows, tokenizer, inputs, len(task.names) if task.several else 0),
+        tokenizer.pad_token_id,
+        max_tokens=settings.max_tokens if train else 4096,
+        batch_size=settings.batch_size if train else 128,
+        shuffle=train,
+        seed=settings.seed,
+    )
+
+
+def make_objective(task: Task, settings: Settings) -> training.Objective:
+    """The loss that the settings ask for."""
+    if task.several:
+        for name in ("r_drop", "label_smoothing", "class_weights"):
+            if getattr(settings, name):
+                raise ClassifierError(
+                    f"{name} is for one label per text, and these texts can have several; leave it out"
+                )
+        return own_loss
+    options: dict[str, Any] = {"label_smoothing": settings.label_smoothing}
+    if settings.class_weights:
+        labels = task.splits["train"].labels
+        options["class_weights"] = objectives.class_weights(labels, len(task.names), power=settings.class_weights)
+    if settings.r_drop:
+        return partial(objectives.r_drop, alpha=settings.r_drop, **options)
+    return partial(objectives.cross_entropy, **options)
+
+
+def own_loss(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """The model's own loss, which is binary cross-entropy where a text can have several labels."""
+    return model(**batch).loss
+
+
+def dev_scores(prediction: Any, task: Task) -> dict[str, float]:
+    """The scores that choose the best epoch, from what the Trainer gives: logits and labels, with -100 as padding."""
+    logits, labels = prediction.predictions, prediction.label_ids
+    if task.several:
+        from sklearn.metrics import f1_score
+
+        return {"weighted_f1": float(f1_score(labels, logits > 0, average="weighted", zero_division=0))}
+    wanted = labels != -100
+    return metrics.scores(labels[wanted], np.asarray(logits)[wanted].argmax(-1), len(task.names))

@@ -1,0 +1,118 @@
+"""How good a classifier is: scores with intervals beside simple baselines, the classes, and the worst mistakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nbhelpers import baselines, metrics, plots
+
+from .data import Rows
+
+NUM_MISTAKES = 20
+METRICS = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "accuracy": "accuracy"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is known about the quality of a classifier on one split.
+
+    Args:
+        split: its name, and how many rows it has.
+        num_rows: how many rows it has.
+        scores: a row per model: the classifier, TF-IDF, the most frequent class. A column per score, and the ends of
+            the classifier's 95 % intervals.
+        per_class: precision, recall, F1 and support of each class.
+        confusion: [classes, classes], a row per gold class. None where a text can have several labels.
+        mistakes: the most confident wrong answers: text, label, predicted, probability.
+    """
+
+    split: str
+    num_rows: int
+    scores: pd.DataFrame
+    per_class: pd.DataFrame
+    confusion: pd.DataFrame | None
+    mistakes: pd.DataFrame
+
+    @property
+    def beats_tf_idf(self) -> bool | None:
+        """Whether the classifier has the better weighted F1; None without a baseline to compare with."""
+        if "TF-IDF" not in self.scores.index:
+            return None
+        column = self.scores["weighted F1"]
+        return bool(column["this classifier"] > column["TF-IDF"])
+
+
+def single_label_report(
+    split: str, rows: Rows, probabilities: NDArray[Any], names: Sequence[str], train: Rows | None = None
+) -> Report:
+    """Return the report of a classifier that gives each text one label.
+
+    Args:
+        split: the name of the split.
+        rows: its texts and labels.
+        probabilities: [rows, classes] of the classifier.
+        names: of the classes.
+        train: the rows that the baselines learn from; None leaves the baselines out.
+    """
+    predicted = probabilities.argmax(-1)
+    found = {"this classifier": predicted}
+    if train is not None:
+        texts = [joined(train), joined(rows)]
+        found["TF-IDF"] = baselines.tf_idf(texts[0], train.labels).predict(texts[1])
+        found["most frequent class"] = metrics.majority(train.labels, len(rows.labels))
+    scores = pd.DataFrame(
+        {
+            model: {title: metrics.scores(rows.labels, labels, len(names))[name] for name, title in METRICS.items()}
+            for model, labels in found.items()
+        }
+    ).T
+    for name, title in METRICS.items():
+        groups = rows.dialogue_ids or None
+        low, high = metrics.bootstrap_ci(rows.labels, predicted, name, groups=groups, num_classes=len(names))
+        scores[f"{title}, from"], scores[f"{title}, to"] = None, None
+        scores.loc["this classifier", [f"{title}, from", f"{title}, to"]] = low, high
+    wrong = np.flatnonzero(predicted != np.array(rows.labels))
+    wrong = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:NUM_MISTAKES]
+    mistakes = pd.DataFrame(
+        {
+            "text": [joined(rows)[i] for i in wrong],
+            "label": [names[rows.labels[i]] for i in wrong],
+            "predicted": [names[i] for i in predicted[wrong]],
+            "probability": probabilities[wrong].max(-1).round(3),
+        }
+    )
+    per_class = metrics.per_class(rows.labels, predicted, names)
+    confusion = metrics.confusion(rows.labels, predicted, names)
+    return Report(split, len(rows.labels), scores, per_class, confusion, mistakes)
+
+
+def joined(rows: Rows) -> list[str]:
+    """The texts; of pairs, both texts with a line break between them."""
+    if not rows.pairs:
+        return rows.texts
+    return [f"{first}\n{second}" for first, second in zip(rows.texts, rows.pairs, strict=True)]
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Write scores.json, mistakes.csv and confusion.png into a folder."""
+    scores = {model: {name: x for name, x in row.items() if x is not None} for model, row in report.scores.T.items()}
+    content = {
+        "split": report.split,
+        "rows": report.num_rows,
+        "scores": scores,
+        "per class": report.per_class.to_dict(orient="index"),
+    }
+    (folder / "scores.json").write_text(
+        json.dumps(content, indent=2, ensure_ascii=False, default=float) + "\n", "utf-8"
+    )
+    report.mistakes.to_csv(folder / "mistakes.csv", index=False)
+    if report.confusion is not None:
+        plots.confusion_matrix(report.confusion).savefig(folder / "confusion.png")

@@ -1,0 +1,220 @@
+"""Train a classifier on a corpus, and write its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import DatasetDict
+
+from nbhelpers import adapters, baselines, corpora, encoders, environment, metrics
+from nbhelpers import training as loops
+
+from .card import write_card
+from .data import Task, make_task
+from .errors import ClassifierError
+from .fitting import fit, load_model, make_dataloader
+from .report import Report, joined, single_label_report, write_report
+from .settings import Settings, complete
+from .several_labels import best_thresholds, one_hot, several_labels_report
+from .trainer import Progress
+
+SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
+DEV_SHARE = 0.1  # of the train split, where a corpus has no dev split; likewise for test
+
+
+def train(
+    corpus: str | Path | Mapping[str, Any] | DatasetDict,
+    output: str | Path | None = None,
+    *,
+    resume: bool = False,
+    progress: Progress = lambda done, total, score: None,
+    log: Callable[[str], None] = print,
+    **options: Any,
+) -> Path:
+    """Train a classifier, and write a folder that `evaluate`, `predict` and `nbhelpers serve` can use.
+
+    The folder has the model with its tokenizer, and what is known about it: README.md (the model card), scores.json,
+    confusion.png and mistakes.csv. They say how good the model is on the test split; without one, on the dev split.
+
+    Args:
+        corpus: what `corpora.load` reads, or what it returns. Where dev is missing, a tenth of train becomes dev, and
+            where test is missing as well, another tenth becomes test.
+        output: the new folder; by default runs/NAME with the name of the corpus.
+        resume: go on with a run that was killed. The result is that of a run that was not.
+        progress: called with (updates done, all updates, last dev score or None).
+        log: called with each sentence about what was read, and what the training will need.
+        options: the fields of `Settings`, such as encoder="embedded-base" or num_epochs=3. All others go to
+            `corpora.load`, such as text="review".
+
+    Returns:
+        The folder.
+
+    Raises:
+        ClassifierError: the folder exists, there is nothing to resume, or the settings do not fit the data.
+        CorpusError, EncoderError: the corpus or the encoder cannot be loaded.
+    """
+    settings = Settings(**{name: options.pop(name) for name in SETTINGS if name in options})
+    folder = Path(output) if output else Path("runs", name_of(corpus))
+    checkpoints = folder.with_name(f"{folder.name}.checkpoints")
+    require_new(folder, checkpoints, resume)
+    data = load_corpus(corpus, options)
+    task = make_task(data)
+    options |= corpora.loading_report(data["train"]).get("guessed", {})
+    for sentence in dict.fromkeys(facts(data, task)):  # splits that were made of one file have the same notes
+        log(sentence)
+    settings = complete(with_context(settings, task), len(task.splits["train"].texts))
+    environment.set_seed(settings.seed)
+    tokenizer, model = load_model(task, settings, origin(corpus, options))
+    log(memory_needed(model, settings))
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    model = fit(model, tokenizer, task, settings, checkpoints, progress)
+    save(model, tokenizer, task, settings, folder)
+    shutil.rmtree(checkpoints)
+    return folder
+
+
+def name_of(corpus: Any) -> str:
+    """The name of a corpus without folders and suffixes.
+
+    >>> name_of("data/reviews.csv.gz"), name_of({"train": "a.csv"})
+    ('reviews', 'classifier')
+    """
+    return Path(corpus).name.partition(".")[0] or "classifier" if isinstance(corpus, str | Path) else "classifier"
+
+
+def require_new(folder: Path, checkpoints: Path, resume: bool) -> None:
+    """Raise ClassifierError if the folder exists, or unless there is a stopped run exactly if one is to be resumed."""
+    if folder.exists():
+        raise ClassifierError(f"{folder} exists already; remove it, or choose another folder as output")
+    if resume and not checkpoints.is_dir():
+        raise ClassifierError(f"there is no {checkpoints}, so nothing can be resumed; train without resume")
+    if checkpoints.is_dir() and not resume:
+        raise ClassifierError(f"{checkpoints} is a run that was stopped; go on with resume, or remove it")
+
+
+def load_corpus(corpus: Any, options: dict[str, Any]) -> DatasetDict:
+    """The corpus with a dev split, and a test split if dev had to be made as well."""
+    if isinstance(corpus, DatasetDict):
+        if options:
+            raise ClassifierError(f"a loaded corpus takes no options; leave out {', '.join(options)}")
+        return corpus
+    data = corpora.load(corpus, **options)
+    if "dev" in data or "dev_share" in options:
+        return data
+    if isinstance(corpus, str) and corpus in corpora.OWN:
+        raise ClassifierError(f"{corpus!r} has no dev split")
+    shares = {"dev_share": DEV_SHARE} | ({} if "test" in data or "test_share" in options else {"test_share": DEV_SHARE})
+    options |= shares
+    return corpora.load(corpus, **options)
+
+
+def facts(data: DatasetDict, task: Task) -> Iterator[str]:
+    """Sentences about the corpus: how it was read, how large it is, and what may be wrong with it."""
+    unit = "turns" if task.is_dialogue else "texts"
+    described: dict[Any, dict[Any, Any]] = corpora.describe(data).to_dict()
+    for about in described.values():
+        if about["notes"] != "-":
+            yield f"{about['file']}: {about['notes']}"
+        dropped = [
+            f"{name.removeprefix('dropped: ')} ({x})" for name, x in about.items() if name.startswith("dropped: ") and x
+        ]
+        if dropped:
+            yield f"{about['file']}: rows left out: {', '.join(dropped)}"
+    sizes = ", ".join(f"{len(rows.texts):,} {unit} in {split}" for split, rows in task.splits.items())
+    names = ", ".join(task.names) if len(task.names) <= 12 else f"{task.names[0]} to {task.names[-1]}"
+    yield f"{sizes}; {len(task.names)} classes: {names}"
+    for split, about in described.items():
+        if split != "train" and about["also in train"]:
+            yield f"{about['also in train']:,} {unit} of {split} are also in train, word for word"
+
+
+def memory_needed(model: Any, settings: Settings) -> str:
+    """A sentence about the memory that the training takes."""
+    passes = 2 if settings.r_drop else 1
+    needed = environment.training_memory(model, passes * settings.max_tokens)
+    if torch.cuda.is_available():
+        there, where = torch.cuda.mem_get_info()[0] / 2**30, "of the GPU are free"
+    else:
+        there, where = environment.memory_gib() or 0.0, "this machine has"
+    available = f"; {there:.0f} GiB {where}" if there else ""
+    return f"training takes about {needed:.1f} GiB{available}"
+
+
+def origin(corpus: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model must remember in order to load its corpus again."""
+    if not isinstance(corpus, str | Path):
+        return {}
+    path = Path(corpus).expanduser()
+    found: dict[str, Any] = {"corpus": str(path.resolve()) if path.exists() else str(corpus)}
+    if options:
+        found["corpus_options"] = dict(options)
+    return found
+
+
+def with_context(settings: Settings, task: Task) -> Settings:
+    """The settings with the context that fits the corpus: a dialogue is read as a whole unless the user says "none"."""
+    context = settings.context or ("whole_dialogues" if task.is_dialogue else "none")
+    if context not in ("none", "whole_dialogues"):
+        raise ClassifierError(f"context {context!r} is neither 'none' nor 'whole_dialogues'")
+    if context != "none" and not task.is_dialogue:
+        raise ClassifierError(f"context={context!r} needs dialogues; name their column with dialogue=")
+    return dataclasses.replace(settings, context=context)
+
+
+def save(model: Any, tokenizer: Any, task: Task, settings: Settings, folder: Path) -> None:
+    """Write the folder as a whole: the model, its tokenizer, and what is known about it."""
+    precision, _ = environment.best_precision(environment.best_device())
+    logits: dict[str, Any] = {}
+    for split in ("dev", "test"):
+        if split in task.splits:
+            inputs = model.config.settings
+            dataloader = make_dataloader(task.splits[split], tokenizer, inputs, task, settings)
+            logits[split] = loops.predict(model, dataloader, precision=precision)
+    make_report = several_labels if task.several else single_label
+    report = make_report(model, task, logits, "test" if "test" in logits else "dev")
+    split = report.split
+    model.config.scores = {f"{split} {name}": x for name, x in report.scores.loc["this classifier"].items()}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the final folder, because a rename works only within one file system
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as parent, encoders.quiet():
+        new = Path(parent, "new")
+        if settings.method in ("lora", "ia3"):
+            adapters.save(model, new, encoder=settings.encoder)
+        else:
+            model.float().cpu().save_pretrained(new)
+        tokenizer.save_pretrained(new)
+        write_report(report, new)
+        write_card(new, report, task, settings)
+        new.rename(folder)
+
+
+def single_label(model: Any, task: Task, logits: Mapping[str, Any], split: str) -> Report:
+    """Calibrate the model on dev, and report how good it is on a split.
+
+    Args:
+        model: the model, whose last layer is divided by the temperature.
+        task: the data.
+        logits: split -> [rows, classes].
+        split: the one to report on.
+    """
+    temperature = metrics.fit_temperature(logits["dev"], task.splits["dev"].labels)
+    loops.scale_logits(model, temperature)
+    probabilities = (logits[split] / temperature).softmax(-1).numpy()
+    return single_label_report(split, task.splits[split], probabilities, task.names, task.splits["train"])
+
+
+def several_labels(model: Any, task: Task, logits: Mapping[str, Any], split: str) -> Report:
+    """Choose a threshold for each class on dev, and report how good the model is on a split. As `single_label`."""
+    gold = {name: one_hot(rows.labels, len(task.names)) for name, rows in task.splits.items()}
+    thresholds = best_thresholds(gold["dev"], logits["dev"].sigmoid().numpy())
+    model.config.settings["thresholds"] = dict(zip(task.names, thresholds, strict=True))
+    rows = task.splits[split]
+    baseline = baselines.tf_idf(joined(task.splits["train"]), gold["train"]).predict(joined(rows))
+    probabilities = logits[split].sigmoid().numpy()
+    return several_labels_report(split, joined(rows), gold[split], probabilities, thresholds, task.names, baseline)

@@ -1,0 +1,245 @@
+"""The subcommands for data of one's own: `nbhelpers train`, `evaluate` and `predict`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from nbhelpers.course.command.screen import make_screen
+
+screen = make_screen()
+# Arguments of the library that are options here, under the same name
+OPTIONS = (
+    "text", "label", "labels", "label_file", "label_separator", "dialogue", "turn", "speaker", "dev_share",
+    "test_share", "group", "columns", "delimiter", "encoding", "on_fault", "encoder", "method", "r_drop",
+    "label_smoothing", "class_weights", "lr", "head_lr", "batch_size", "max_length", "seed",
+)  # fmt: skip
+
+
+class Method(StrEnum):
+    """What `nbhelpers train` can train."""
+
+    full = "full"
+    lora = "lora"
+    frozen = "frozen"
+    ia3 = "ia3"
+
+
+class OnFault(StrEnum):
+    """What is done with a faulty row."""
+
+    stop = "raise"
+    drop = "drop"
+
+
+Corpus = Annotated[str, typer.Argument(help="A file, a folder, or a data set of the Hugging Face Hub.")]
+Text = Annotated[list[str] | None, typer.Option(help="The column with the texts; twice for pairs of texts.")]
+Label = Annotated[
+    list[str] | None, typer.Option(help="The column with the labels; several with 0 and 1 for a class each.")
+]
+Labels = Annotated[str | None, typer.Option(help="Names of the classes: a file with one per line, or a,b,c.")]
+LabelFile = Annotated[str | None, typer.Option(help="A file whose line i is the label of line i of the texts.")]
+LabelSeparator = Annotated[str | None, typer.Option(help="What separates several labels in a cell.")]
+Dialogue = Annotated[str | None, typer.Option(help="The column that names the dialogue of a turn.")]
+Turn = Annotated[str | None, typer.Option(help="The column with the position of a turn in its dialogue.")]
+Speaker = Annotated[str | None, typer.Option(help="The column with the speaker of a turn.")]
+Columns = Annotated[str | None, typer.Option(help="Names of the columns, as a,b,c, for a file without a header.")]
+Delimiter = Annotated[str | None, typer.Option(help="What separates the columns.")]
+NoQuotes = Annotated[bool, typer.Option("--no-quotes", help="Quotation marks are plain characters.")]
+Encoding = Annotated[str | None, typer.Option(help="The encoding of the files; default: utf-8.")]
+Faults = Annotated[OnFault | None, typer.Option(help="Stop at a faulty row (raise), or leave it out (drop).")]
+
+
+def train(
+    corpus: Corpus,
+    text: Text = None,
+    label: Label = None,
+    labels: Labels = None,
+    label_file: LabelFile = None,
+    label_separator: LabelSeparator = None,
+    dialogue: Dialogue = None,
+    turn: Turn = None,
+    speaker: Speaker = None,
+    dev: Annotated[str | None, typer.Option(help="A file with the dev split.")] = None,
+    test: Annotated[str | None, typer.Option(help="A file with the test split.")] = None,
+    dev_share: Annotated[float | None, typer.Option(help="Share of the rows for a missing dev split.")] = None,
+    test_share: Annotated[float | None, typer.Option(help="Share of the rows for a missing test split.")] = None,
+    group: Annotated[str | None, typer.Option(help="Rows with the same cell in this column stay together.")] = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    no_quotes: NoQuotes = False,
+    encoding: Encoding = None,
+    on_fault: Faults = None,
+    encoder: Annotated[str | None, typer.Option(help="embedded, embedded-base, a Hub name, or a folder.")] = None,
+    method: Annotated[Method | None, typer.Option(help="What is trained.")] = None,
+    past_only: Annotated[bool, typer.Option("--past-only", help="Hide from a turn what comes after it.")] = False,
+    no_context: Annotated[bool, typer.Option("--no-context", help="Classify each turn of a dialogue alone.")] = False,
+    r_drop: Annotated[float | None, typer.Option(help="The weight of R-Drop's second term, such as 1.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="From 0 to below 1, such as 0.1.")] = None,
+    class_weights: Annotated[float | None, typer.Option(help="Power of 1 / frequency, such as 0.5.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The learning rate of the encoder.")] = None,
+    head_lr: Annotated[float | None, typer.Option(help="The learning rate of the head.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Texts for each update.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Cut longer texts to so many tokens.")] = None,
+    gradient_accumulation_steps: Annotated[int | None, typer.Option(help="Batches for each update.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better score.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything that is random.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The new folder; default: runs/NAME.")] = None,
+) -> None:
+    """Train a classifier on texts of your own, and show how good it is."""
+    options = training_options(dict(locals()))
+    source: Any = corpus
+    if dev or test:
+        source = {"train": corpus} | ({"dev": dev} if dev else {}) | ({"test": test} if test else {})
+    from nbhelpers import classifier
+    from nbhelpers.course.command.own_data import print_next_commands, print_saved_report
+
+    with TrainingProgress() as progress:
+        folder = classifier.train(source, output, resume=resume, progress=progress, log=show, **options)
+    print_saved_report(folder, screen)
+    print_next_commands(folder, screen)
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="A classifier's folder, or an export of it.")],
+    corpus: Corpus,
+    text: Text = None,
+    label: Label = None,
+    labels: Labels = None,
+    label_file: LabelFile = None,
+    dialogue: Dialogue = None,
+    turn: Turn = None,
+    speaker: Speaker = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    no_quotes: NoQuotes = False,
+    encoding: Encoding = None,
+    on_fault: Faults = None,
+) -> None:
+    """Score a classifier on rows with labels that it has not seen."""
+    options = corpus_options(dict(locals()))
+    from nbhelpers import classifier
+    from nbhelpers.course.command.own_data import print_report
+
+    with screen.status("classifying ..."):
+        report = classifier.evaluate(folder, corpus, **options)
+    print_report(report, screen)
+
+
+def predict(
+    folder: Annotated[Path, typer.Argument(help="A classifier's folder, or an export of it.")],
+    source: Annotated[Path, typer.Argument(help="A .csv, .tsv, .jsonl or .parquet file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The new file; its suffix gives the format.")],
+    text: Annotated[str | None, typer.Option(help="The column with the texts.")] = None,
+    dialogue: Dialogue = None,
+    speaker: Speaker = None,
+    all_probabilities: Annotated[
+        bool, typer.Option("--all-probabilities", help="Also write the probability of each class.")
+    ] = False,
+    encoding: Encoding = None,
+) -> None:
+    """Classify the texts of a file, and write them with their labels. A run that was stopped goes on."""
+    from nbhelpers import classifier
+
+    columns = (TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        classifier.predict(
+            folder,
+            source,
+            output,
+            text=text,
+            dialogue=dialogue,
+            speaker=speaker,
+            all_probabilities=all_probabilities,
+            encoding=encoding or "utf-8",
+            progress=lambda rows: bar.update(task, completed=rows),
+        )
+    screen.print(f"Written: {output}", soft_wrap=True)
+
+
+def training_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of `classifier.train` that were given on the command line. As `corpus_options`."""
+    names = (
+        "encoder", "past_only", "r_drop", "label_smoothing", "class_weights", "lr", "head_lr", "batch_size",
+        "max_length", "gradient_accumulation_steps", "patience", "seed", "dev_share", "test_share", "group",
+    )  # fmt: skip
+    options = corpus_options(given) | {name: given[name] for name in names if given[name] not in (None, False)}
+    if given["method"] is not None:
+        options["method"] = str(given["method"])
+    if given["epochs"] is not None:
+        options["num_epochs"] = given["epochs"]
+    if given["no_context"]:
+        options["context"] = "none"
+    return options
+
+
+def show(sentence: str) -> None:
+    """Print a sentence of the library with options in place of arguments."""
+    screen.print(as_options(sentence), soft_wrap=True, highlight=False)
+
+
+def as_options(sentence: str) -> str:
+    """A sentence of the library for the command line: "pass text=" becomes "pass --text".
+
+    >>> as_options("read with text='Review', label='stars'; pass dev_share=0.1")
+    "read with --text 'Review', --label 'stars'; pass --dev-share 0.1"
+    """
+    names = "|".join(OPTIONS)
+    with_value = re.sub(rf"\b({names})=(?=[^\s.,;])", r"--\1 ", sentence)
+    options = re.sub(rf"\b({names})=(\.\.\.)?", r"--\1", with_value)
+    return re.sub(r"--\w+", lambda option: option[0].replace("_", "-"), options)
+
+
+def corpus_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of `corpora.load` that were given on the command line.
+
+    Args:
+        given: name -> value of each option; None is left out.
+    """
+    plain = ("label_file", "label_separator", "dialogue", "turn", "speaker", "delimiter", "encoding")
+    options = {name: given[name] for name in plain if given.get(name) is not None}
+    for name in ("text", "label"):
+        if given.get(name):
+            options[name] = given[name][0] if len(given[name]) == 1 else list(given[name])
+    if given.get("columns"):
+        options["columns"] = given["columns"].split(",")
+    if given.get("delimiter") == "\\t":
+        options["delimiter"] = "\t"
+    if given.get("no_quotes"):
+        options["quotes"] = False
+    if given.get("on_fault") is not None:
+        options["on_fault"] = str(given["on_fault"])
+    if names := given.get("labels"):
+        from nbhelpers import corpora
+
+        options["labels"] = corpora.read_names(names) if Path(names).is_file() else names.split(",")
+    return options
+
+
+class TrainingProgress:
+    """A progress bar with the time left and the last dev score, to be used in a `with` statement."""
+
+    def __enter__(self) -> Callable[[int, int, float | None], None]:
+        score = TextColumn("{task.fields[score]}")
+        columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), score)
+        self.bar = Progress(*columns, console=screen, transient=True)
+        self.bar.start()
+        task = self.bar.add_task("", total=None, score="")
+
+        def update(done: int, total: int, score: float | None) -> None:
+            text = "" if score is None else f"dev weighted F1 {100 * score:.1f}"
+            self.bar.update(task, completed=done, total=total, score=text)
+
+        return update
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()

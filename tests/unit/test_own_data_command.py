@@ -1,0 +1,104 @@
+"""`nbhelpers train`, `evaluate` and `predict`, as a user types them."""
+
+import io
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+
+import pandas as pd
+import pytest
+
+from nbhelpers import corpora
+from nbhelpers.course import cli, own_data
+
+pytestmark = pytest.mark.slow
+
+
+def nbhelpers(*arguments, folder):
+    """(exit code, stdout, stderr) of the command, run in a folder. In this process, because torch is imported in it."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["nbhelpers", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    return ended.value.code or 0, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with reviews.csv, whose columns are Review and stars, and a trained classifier in runs/reviews."""
+    place = tmp_path_factory.mktemp("place")
+    part = corpora.load("reviews")["train"]
+    names = part.features["label"].names
+    frame = pd.DataFrame({"Review": part["text"][:200], "stars": [names[i] for i in part["label"][:200]]})
+    frame.to_csv(place / "reviews.csv", index=False)
+    code, out, err = nbhelpers("train", "reviews.csv", "--epochs", "1", "--max-length", "32", folder=place)
+    assert code == 0, err
+    (place / "train.log").write_text(out)
+    return place
+
+
+def test_train_tells_what_it_read_how_good_it_is_and_what_to_do_next(place):
+    out = (place / "train.log").read_text()
+    assert "reviews.csv: read with --text 'Review', --label 'stars'" in out
+    assert "160 texts in train, 20 texts in dev, 20 texts in test; 3 classes: negative, neutral, positive" in out
+    assert "training takes about" in out
+    for row in ("this classifier", "TF-IDF", "most frequent class", "negative", "neutral", "positive"):
+        assert row in out
+    assert "nbhelpers predict runs/reviews texts.csv -o labels.csv" in out
+    assert "nbhelpers serve runs/reviews" in out
+
+
+def test_evaluate_and_predict(place):
+    code, out, err = nbhelpers("evaluate", "runs/reviews", "reviews.csv", folder=place)
+    assert code == 0, err
+    assert "200 rows" in out
+    code, _out, err = nbhelpers("predict", "runs/reviews", "reviews.csv", "-o", "labels.csv", folder=place)
+    assert code == 0, err
+    found = pd.read_csv(place / "labels.csv")
+    assert list(found.columns) == ["Review", "stars", "predicted", "probability"]
+    assert len(found) == 200
+    assert set(found["predicted"]) <= {"negative", "neutral", "positive"}
+
+
+def test_export_knows_the_data(place):
+    code, _out, err = nbhelpers("export", "runs/reviews", "--force", folder=place)
+    assert code == 0, err
+    code, _out, err = nbhelpers("predict", "runs/reviews_onnx", "reviews.csv", "-o", "exported.csv", folder=place)
+    assert code == 0, err
+    exported = pd.read_csv(place / "exported.csv")
+    nbhelpers("predict", "runs/reviews", "reviews.csv", "-o", "original.csv", folder=place)
+    assert (exported["probability"] - pd.read_csv(place / "original.csv")["probability"]).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "review.csv"], "review.csv does not exist; did you mean reviews.csv?"),
+        (["train", "reviews.csv"], "runs/reviews exists already; remove it, or choose another folder as output"),
+        (
+            ["train", "reviews.csv", "--text", "text", "-o", "x"],
+            "no column 'text'; the columns are Review, stars; pass --text ",
+        ),
+        (["train", "reviews.csv", "--resume", "-o", "x"], "so nothing can be resumed"),
+        (["predict", "runs/reviews", "no.csv", "-o", "x.csv"], "no.csv does not exist; check the path"),
+        (
+            ["evaluate", "runs/reviews", "reviews.csv", "--label", "Review"],
+            "is named twice; pass different columns as --text ",
+        ),
+    ],
+)
+def test_a_wrong_request_ends_with_one_sentence(place, arguments, message):
+    code, _out, err = nbhelpers(*arguments, folder=place)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_arguments_become_options():
+    assert own_data.as_options("pass text= and label=, or columns= if there is no header") == (
+        "pass --text and --label, or --columns if there is no header"
+    )
+    assert own_data.as_options("correct the row or pass labels=...") == "correct the row or pass --labels"
+    assert own_data.as_options("context=5 is no option") == "context=5 is no option"
