@@ -36,7 +36,8 @@ def tokenize(
 ) -> list[dict[str, Any]]:
     """Turn texts into examples: one dict per text with "input_ids" (a list without padding) and, if given, "labels".
 
-    Single texts have no token types: BERT takes 0 without them, and RoBERTa has none. Pairs have the tokenizer's.
+    Token types are left out. They are all 0 then, also for pairs, whose texts are told apart by the separator between
+    them, as in RoBERTa. So no program that uses the model later has to pass them.
 
     Args:
         texts: Strings [items].
@@ -67,8 +68,6 @@ def tokenize(
     both = (texts,) if pairs is None else (texts, list(pairs))
     encoded = tokenizer(*both, truncation=True, max_length=max_length)
     columns = {"input_ids": encoded["input_ids"]}
-    if pairs is not None and "token_type_ids" in encoded:
-        columns["token_type_ids"] = encoded["token_type_ids"]
     if hasattr(tokenizer, "backend_tokenizer"):
         # Otherwise `save_pretrained` would write this truncation into tokenizer.json, for every program.
         tokenizer.backend_tokenizer.no_truncation()

@@ -67,20 +67,29 @@ class Tokenizer:
     def __call__(
         self,
         texts: str | Sequence[str],
-        pair: str | None = None,
+        pair: Any = None,
         *,
         add_special_tokens: bool = True,
         truncation: bool = False,
         max_length: int | None = None,
     ) -> dict[str, Any]:
-        """Token ids under "input_ids": a list for one text or pair, a list of lists for a list of texts."""
+        """Token ids under "input_ids": a list for one text or pair, a list of lists for a list of texts or pairs.
+
+        Args:
+            texts: a text, or a list of them.
+            pair: the second text of each pair, likewise.
+            add_special_tokens: put those of the model around and between the texts.
+            truncation: cut what is longer than `max_length`, of a pair first the longer text.
+            max_length: in tokens; by default `model_max_length`.
+        """
         if truncation:
             self.inner.enable_truncation(max_length or self.model_max_length)
         else:
             self.inner.no_truncation()
         if isinstance(texts, str):
             return {"input_ids": self.inner.encode(texts, pair, add_special_tokens=add_special_tokens).ids}
-        encodings = self.inner.encode_batch(list(texts), add_special_tokens=add_special_tokens)
+        inputs: list[Any] = list(texts) if pair is None else list(zip(texts, pair, strict=True))
+        encodings = self.inner.encode_batch(inputs, add_special_tokens=add_special_tokens)
         return {"input_ids": [encoding.ids for encoding in encodings]}
 
 

@@ -69,7 +69,7 @@ def logits_of(model: serving.Model, rows: Rows) -> list[Any]:
             speakers = rows.speakers[start:stop] or [""] * (stop - start)
             examples += model.encode_dialogue(rows.texts[start:stop], speakers, model.future)
     else:
-        examples = model.encode(rows.texts)
+        examples = model.encode(list(zip(rows.texts, rows.pairs, strict=True)) if rows.pairs else rows.texts)
     return compute(model, examples)
 
 

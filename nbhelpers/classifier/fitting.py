@@ -31,7 +31,7 @@ def load_model(task: Task, settings: Settings, remembered: Mapping[str, Any]) ->
     if task.several:
         model.config.problem_type = "multi_label_classification"
     model.config.causal_turns = settings.past_only
-    inputs: dict[str, Any] = {}
+    inputs: dict[str, Any] = {"pairs": True} if task.splits["train"].pairs else {}
     if settings.context == "whole_dialogues":
         inputs |= {"context": settings.context}
         inputs |= {"speaker_format": "name"} if task.splits["train"].speakers else {}

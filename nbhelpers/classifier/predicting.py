@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def predict(
     source: str | Path,
     output: str | Path,
     *,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     dialogue: str | None = None,
     speaker: str | None = None,
     all_probabilities: bool = False,
@@ -44,7 +44,7 @@ def predict(
         folder: from `train`, or an export of such a folder.
         source: a .csv, .tsv, .jsonl or .parquet file, the first three also compressed (.gz).
         output: the new file: .csv, .tsv, .jsonl or .parquet.
-        text: the column with the texts; by default the one of the training data.
+        text: the column with the texts, or two for pairs; by default those of the training data.
         dialogue, speaker: columns, for a classifier of dialogues. The rows of a dialogue must follow each other, in the
             order in which they were said.
         all_probabilities: also write the probability of each class, as "probability of NAME".
@@ -83,12 +83,13 @@ def predict(
     return output
 
 
-def columns_of(folder: Path, **named: str | None) -> dict[str, str]:
+def columns_of(folder: Path, text: str | Sequence[str] | None, **named: str | None) -> dict[str, str]:
     """Role -> column: what the user names, else what the training data had."""
     known = remembered_options(folder)
-    found = {role: column or known.get(role) for role, column in named.items()}
-    found["text"] = found["text"] or "text"
-    return {role: column for role, column in found.items() if isinstance(column, str)}
+    texts = text or known.get("text") or "text"
+    found = dict(zip(("text", "text_pair"), [texts] if isinstance(texts, str) else texts, strict=False))
+    found |= {role: column or known.get(role) for role, column in named.items()}
+    return {role: column for role, column in found.items() if column}
 
 
 def start_or_resume(parts: Path, source: Path, digest: str, options: Mapping[str, Any]) -> None:
@@ -123,14 +124,18 @@ def new_columns(model: serving.Model, all_probabilities: bool) -> list[str]:
 def classify(model: serving.Model, chunk: Chunk, columns: Mapping[str, str], all_probabilities: bool) -> Chunk:
     """The chunk with the new columns."""
     cells = chunk.column(columns["text"])
-    given = [i for i, cell in enumerate(cells) if isinstance(cell, str) and cell.strip()]
+    pairs: list[Any] = chunk.column(columns["text_pair"]) if "text_pair" in columns else cells
+    there = [
+        isinstance(x, str) and x.strip() and isinstance(y, str) and y.strip() for x, y in zip(cells, pairs, strict=True)
+    ]
+    given = [i for i, is_there in enumerate(there) if is_there]
     dialogues: list[Any] = chunk.column(columns["dialogue"]) if "dialogue" in columns else []
     speakers = chunk.column(columns["speaker"]) if "speaker" in columns else []
     numbers = {name: i for i, name in enumerate(dict.fromkeys(dialogues))}
     rows = Rows(
         [cells[i] for i in given],
         [],
-        [],
+        [pairs[i] for i in given] if "text_pair" in columns else [],
         [str(speakers[i] or "") for i in given] if speakers else [],
         [numbers[dialogues[i]] for i in given] if dialogues else [],
     )

@@ -148,6 +148,7 @@ def service_options(settings: Mapping[str, Any], causal_turns: bool) -> dict[str
     sees_later_turns = int(not causal_turns)
     return {
         "dialogue": None if context == "none" else dialogue,
+        "pairs": settings.get("pairs", False),
         "speaker_format": settings.get("speaker_format", "none"),
         "past": settings.get("past"),  # None for whole dialogues
         "future": sees_later_turns if context == "whole_dialogues" else settings.get("future", 0),

@@ -138,7 +138,7 @@ def predict(
     folder: Annotated[Path, typer.Argument(help="A classifier's folder, or an export of it.")],
     source: Annotated[Path, typer.Argument(help="A .csv, .tsv, .jsonl or .parquet file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The new file; its suffix gives the format.")],
-    text: Annotated[str | None, typer.Option(help="The column with the texts.")] = None,
+    text: Text = None,
     dialogue: Dialogue = None,
     speaker: Speaker = None,
     all_probabilities: Annotated[

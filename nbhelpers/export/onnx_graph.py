@@ -52,7 +52,7 @@ def export(
     such as DeBERTa, it is transformers' "eager" attention.
 
     The graph takes "input_ids" and "attention_mask" [batch, tokens] and returns logits [batch, classes]. It has no
-    input for "token_type_ids", so do not export a model that was trained on pairs of texts, which these tell apart.
+    input for "token_type_ids", so do not export a model of pairs that was trained with them.
 
     Args:
         model: a transformers classifier. Adapters must be merged first.

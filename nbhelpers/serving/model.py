@@ -22,7 +22,7 @@ class Model:
 
     Args:
         labels: the class names in the order of the logits.
-        encode: texts -> one example for each.
+        encode: texts -> one example for each. For a model of pairs, a text is a list of two.
         encode_dialogue: texts, speakers, whether later turns may be seen -> examples in which each turn is to be
             classified once, in order.
         predict: examples of similar length -> the logits of each, [turns, classes]. A text is one turn.
@@ -32,16 +32,18 @@ class Model:
             service must have the same.
         thresholds: for a model that gives a text any number of labels, the smallest probability with which it gives
             each; its probabilities are those of a sigmoid. None: a text has exactly one label.
+        reads: what it was trained on: "texts", "pairs" or "dialogues".
     """
 
     labels: Sequence[str]
-    encode: Callable[[list[str]], list[Example]]
+    encode: Callable[[list[Any]], list[Example]]
     encode_dialogue: Callable[[list[str], list[str], bool], list[Example]]
     predict: Callable[[list[Example]], list[Logits]]
     name: str = "model"
     future: bool = False
     digest: str = ""
     thresholds: Sequence[float] | None = None
+    reads: str = "texts"
 
     def __post_init__(self) -> None:
         """Raise ValueError for labels that no client could tell apart."""
@@ -75,6 +77,7 @@ def make_model(
     labels: Sequence[str],
     *,
     dialogue: Any = None,
+    pairs: bool = False,
     speaker_format: str = "none",
     past: int | None = None,
     future: int = 0,
@@ -90,13 +93,17 @@ def make_model(
         labels: the class names in the order of the logits.
         dialogue: the module nbhelpers.dialogue for a model that takes "starts" and "ends". None for a model of single
             texts; it then reads each turn of a dialogue alone.
+        pairs: whether the model was trained on pairs of texts.
         speaker_format: how the model saw speakers in training: "name", "id" or "none".
         past: how many earlier turns it saw in training; None: whole dialogues in one pass.
         future: how many later turns it saw. For whole dialogues 1 (it sees them) or 0 (`config.causal_turns`).
         name, digest, thresholds: as in `Model`.
     """
 
-    def encode(texts: list[str]) -> list[Example]:
+    def encode(texts: list[Any]) -> list[Example]:
+        if pairs:
+            first, second = ([pair[i] for pair in texts] for i in range(2))
+            return [{"input_ids": ids} for ids in tokenizer(first, second, truncation=True)["input_ids"]]
         if dialogue is None:
             return [{"input_ids": ids} for ids in tokenizer(texts, truncation=True)["input_ids"]]
         dialogue_ids = range(len(texts))  # each text is a dialogue of its own
@@ -124,7 +131,8 @@ def make_model(
             return list(logits[:, np.newaxis])
         return [rows[: len(example["starts"])] for rows, example in zip(logits, examples, strict=True)]
 
-    return Model(labels, encode, encode_dialogue, predict, name, future > 0, digest, thresholds)
+    reads = "pairs" if pairs else "texts" if dialogue is None else "dialogues"
+    return Model(labels, encode, encode_dialogue, predict, name, future > 0, digest, thresholds, reads)
 
 
 def torch_logits_fn(model: Any) -> LogitsFn:
@@ -185,8 +193,15 @@ def probabilities(logits: list[Logits], num_rows: int, num_classes: int, *, seve
     return weights / weights.sum(-1, keepdims=True)
 
 
+def greeting(model: Model) -> Any:
+    """A text, or a pair of texts, to try a model with."""
+    return ["Hello.", "Hi!"] if model.reads == "pairs" else "Hello."
+
+
 def probe(model: Model) -> None:
     """Try a model on a text and on a dialogue, and raise what is wrong with it before a client finds out."""
-    two_turns = model.encode_dialogue(["Hello.", "Hi!"], ["Ann", "Bo"], model.future)
-    for examples, num_rows in ((model.encode(["Hello."]), 1), (two_turns, 2)):
+    tried = [(model.encode([greeting(model)]), 1)]
+    if model.reads != "pairs":
+        tried.append((model.encode_dialogue(["Hello.", "Hi!"], ["Ann", "Bo"], model.future), 2))
+    for examples, num_rows in tried:
         model.probabilities(model.predict(examples), num_rows)

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from .batcher import Batcher, ModelThread
 from .limits import Limits
 from .metrics import Metrics
-from .model import Example, Model
+from .model import Example, Model, greeting
 from .problems import overloaded, problem_responses
 from .schemas import Answer, Query, Result, Score, check_text, text_field, whole_number
 
@@ -50,12 +50,13 @@ class Engine:
         finally:
             self.tokenizer_thread.stop()
 
-    async def encode(self, texts: list[str]) -> list[Example]:
+    async def encode(self, texts: list[Any]) -> list[Example]:
+        """The examples of texts; of a model of pairs, each text is a list of two."""
         examples: list[Example] = []
         with self.room_for(texts):
             for start in range(0, len(texts), TEXTS_AT_ONCE):
                 some = texts[start : start + TEXTS_AT_ONCE]
-                examples += await self.tokenizer_thread(self.model.encode, some, cost=sum(map(len, some)))
+                examples += await self.tokenizer_thread(self.model.encode, some, cost=num_characters(some))
         return examples
 
     async def encode_dialogue(self, texts: list[str], speakers: list[str], future: bool) -> list[Example]:
@@ -66,22 +67,22 @@ class Engine:
         return examples
 
     @contextmanager
-    def room_for(self, texts: list[str]) -> Iterator[None]:
+    def room_for(self, texts: list[Any]) -> Iterator[None]:
         """Count the characters that wait for the tokenizer. Raises HTTPException 503 when there are too many.
 
         Without this, requests that the queue of the model has no room for would learn it only after they have waited
         for the tokenizer. Short requests overtake the others there, and `max_concurrent_requests` bounds their number.
         """
-        num_characters = sum(map(len, texts))
-        is_long = num_characters > self.limits.max_characters
-        full = self.queued_characters + num_characters > self.limits.max_queued_characters
+        number = num_characters(texts)
+        is_long = number > self.limits.max_characters
+        full = self.queued_characters + number > self.limits.max_queued_characters
         if is_long and self.queued_characters and full:
             raise overloaded(self.batcher.seconds_to_wait())
-        self.queued_characters += num_characters
+        self.queued_characters += number
         try:
             yield
         finally:
-            self.queued_characters -= num_characters
+            self.queued_characters -= number
 
     async def classify(self, examples: list[Example], num_rows: int, top_k: int, future: bool) -> Answer:
         """Compute and count the predictions for examples that hold `num_rows` texts or turns."""
@@ -108,12 +109,21 @@ class Engine:
 
     async def try_model(self) -> None:
         async with asyncio.timeout(2):
-            self.model.probabilities(await self.batcher(await self.encode(["Hello."])), 1)
+            self.model.probabilities(await self.batcher(await self.encode([greeting(self.model)])), 1)
 
     def end_trial(self, trial: asyncio.Task[None]) -> None:
         self.trial_ended = time.monotonic()
         if not trial.cancelled():
             trial.exception()  # asyncio would complain if all who asked were gone and nobody looked at it
+
+
+def num_characters(texts: list[Any]) -> int:
+    """How many characters texts have, or pairs of texts.
+
+    >>> num_characters(["Hello."]), num_characters([["Hello.", "Hi!"]])
+    (6, 9)
+    """
+    return sum(len(text) if isinstance(text, str) else sum(map(len, text)) for text in texts)
 
 
 def make_router(engine: Engine, with_key: bool) -> APIRouter:
@@ -147,7 +157,7 @@ def make_router(engine: Engine, with_key: bool) -> APIRouter:
             raise HTTPException(503, "the model does not answer", {"Retry-After": "1"}) from None
         model = engine.model
         about = {"model": model.name, "digest": model.digest, "labels": engine.labels, "future": model.future}
-        return {**about, "texts": engine.limits.max_texts}
+        return {**about, "reads": model.reads, "texts": engine.limits.max_texts}
 
     @router.get("/metrics", response_class=Response, **locked, responses=problem_responses(*unauthorized))
     async def metrics() -> Response:
@@ -164,10 +174,13 @@ def add_classify(router: APIRouter, engine: Engine, **options: Any) -> None:
     Speaker = Annotated[str, text_field(100), BeforeValidator(check_text)]
     top_k_field = Field(ge=1, le=num_labels, description="how many labels to return for each text or turn")
     TopK = Annotated[int, top_k_field, BeforeValidator(whole_number)]
-    examples = [["What a day!", "Leave me alone."]]
+    pairs = engine.model.reads == "pairs"
+    Pair = Annotated[list[Text], Field(min_length=2, max_length=2)]
+    Item: Any = Pair if pairs else Text
+    examples: Any = [[["Is it far?", "It is an hour by train."]]] if pairs else [["What a day!", "Leave me alone."]]
 
     class Texts(Query):
-        texts: list[Text] = Field(min_length=1, max_length=limits.max_texts, examples=examples)
+        texts: list[Item] = Field(min_length=1, max_length=limits.max_texts, examples=examples)
         top_k: TopK = num_labels
 
     class Turn(Query):
@@ -188,6 +201,8 @@ def add_classify(router: APIRouter, engine: Engine, **options: Any) -> None:
     @router.post("/classify/dialogue", **options, response_model_exclude_none=True)
     async def classify_dialogue(query: Dialogue) -> Answer:
         """The label of each turn of a dialogue, seen with the turns before it and, with `future`, after it."""
+        if pairs:
+            raise HTTPException(422, "turns: this model classifies pairs of texts; send them to /classify")
         future = engine.model.future if query.future is None else query.future
         if future and not engine.model.future:
             raise HTTPException(422, "future: this model was trained without later turns; send false, or leave it out")

@@ -52,7 +52,7 @@ def answers(examples):
 
 def model(predict=answers, **options):
     """A Model in which a token is a character."""
-    settings = {"name": "stand-in", "future": True, **options}
+    settings = {"name": "stand-in", "future": True, "reads": "dialogues", **options}
     return serving.Model(LABELS, encode, lambda *turns: encode(seen(*turns)), predict, **settings)
 
 

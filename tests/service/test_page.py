@@ -113,7 +113,7 @@ def test_ctrl_enter_sends_and_an_example_loads(open_page, service):
 def test_what_is_missing_is_said_and_focused(open_page, service, text, sentence):
     page = open_page(service)
     page.get_by_label("Dialogue", exact=True).fill(text)
-    page.get_by_role("button", name="Read the emotions").press("Enter")
+    page.get_by_role("button", name="Classify", exact=True).press("Enter")
     expect(page.get_by_role("alert")).to_contain_text(sentence)
     assert page.evaluate("document.activeElement.id") == "dialogue"
     assert page.get_by_label("Dialogue", exact=True).get_attribute("aria-invalid") == "true"
@@ -124,7 +124,7 @@ def test_markup_in_a_turn_is_text(open_page, service):
     page.get_by_label("Dialogue", exact=True).fill('<b>Eve</b>: <img src="x" onerror="document.title = 1"> & <script>')
     page.keyboard.press("Control+Enter")
     expect(page.locator("#turn-1")).to_contain_text('<b>Eve</b>: <img src="x" onerror="document.title = 1"> & <script>')
-    assert page.title() == "Emotions in a dialogue"
+    assert page.title() == "Classify the turns of a dialogue"
 
 
 def test_the_services_own_sentence_is_shown(open_page, service):
@@ -175,7 +175,7 @@ def contrast(page, selector):
 def test_it_is_legible_everywhere(open_page, service, name, options):
     page = open_page(service, **options)
     page.get_by_role("button", name="The ferry").click()
-    page.get_by_role("button", name="Read the emotions").click()
+    page.get_by_role("button", name="Classify", exact=True).click()
     expect(page.locator("li.turn")).to_have_count(8)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # nothing to scroll sideways
     assert all(contrast(page, selector) >= 4.5 for selector in ("p", ".soft", "#error", "a", "summary", ".number"))

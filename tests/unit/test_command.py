@@ -48,7 +48,10 @@ def command(tmp_path, monkeypatch, capsys):
         (["run", "-p", "rate=nan"], "the value must be a number"),
         (["run", "-p", "seed=1", "--record"], "--record measures a profile as it is"),
         (["run", "-p", "fast=perhaps"], "the value must be true or false"),
-        (["results", "nothing"], "there is no table 'nothing'; there are base, context, dialogues, meld, reviews, transfer"),
+        (
+            ["results", "nothing"],
+            "there is no table 'nothing'; there are base, context, dialogues, meld, reviews, transfer",
+        ),
         (["results", "meld", "--only", "magic"], "no row 'magic'"),
         (["run", "--output", "notebooks/profiles.yml"], "it cannot hold a new folder (Not a directory)"),
         (["walk"], "No such command 'walk'"),
