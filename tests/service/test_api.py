@@ -301,7 +301,14 @@ def test_logits_of_the_wrong_shape_or_not_finite_are_an_error_and_not_ready(rows
 
 
 def test_ready_describes_the_model(client):
-    wanted = {"model": "stand-in", "digest": "", "labels": list(standins.LABELS), "future": True, "texts": 64}
+    wanted = {
+        "model": "stand-in",
+        "digest": "",
+        "labels": list(standins.LABELS),
+        "future": True,
+        "reads": "dialogues",
+        "texts": 64,
+    }
     assert client.get("/ready").json() == wanted
 
 

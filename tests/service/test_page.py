@@ -81,7 +81,7 @@ def test_by_keyboard_only(open_page, service, future):
     for i in range(3):
         turn = page.locator(f"#turn-{i + 1}")
         expect(turn).to_contain_text(f"{TURNS[1][i]}: {TURNS[0][i]}")
-        expect(turn.locator(".emotion")).to_have_text(best[i])
+        expect(turn.locator(".chosen")).to_have_text(best[i])
         expect(turn.locator("dd").first).to_have_text(f"{round(100 * wanted[i][best[i]])} %")
         fill, track = (turn.locator(kind).first.bounding_box()["width"] for kind in (".fill", ".track"))
         assert fill / track == pytest.approx(wanted[i][best[i]], abs=0.02)
@@ -200,3 +200,40 @@ def test_the_docs_open(open_page, browser, service):
     page.get_by_role("link", name="openapi.json").click()
     assert json.loads(page.locator("body").inner_text())["info"]["title"] == "nbhelpers: stand-in"
     assert "script-src" not in serving.page("<p>no script</p>").headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("reads", "lines", "sent", "title", "status"),
+    [
+        (
+            "texts",
+            ["What a day!", "", "Leave me alone."],
+            ["What a day!", "Leave me alone."],
+            "Classify texts",
+            "2 texts: ",
+        ),
+        ("pairs", ["Is it far? | An hour."], ["Is it far?|An hour."], "Classify pairs of texts", "1 pair: "),
+    ],
+)
+def test_texts_and_pairs_have_a_page_of_their_own(open_page, run_service, reads, lines, sent, title, status):
+    def encode(texts):
+        return standins.encode(["|".join(text) if isinstance(text, list) else text for text in texts])
+
+    model = serving.Model(
+        standins.LABELS, encode, lambda *turns: [], standins.answers, name="stand-in", reads=reads, thresholds=[0.2] * 7
+    )
+    with run_service(model) as address:
+        page = open_page(address)
+        expect(page.get_by_role("heading", level=1)).to_have_text(title)
+        expect(page.get_by_text("A turn is read with")).to_be_hidden()
+        expect(page.get_by_text("Load an example")).to_be_hidden()
+        page.get_by_role("textbox").fill("\n".join(lines))
+        page.get_by_role("button", name="Classify", exact=True).click()
+        expect(page.locator("#status")).to_contain_text(status)
+        for i, text in enumerate(sent, start=1):
+            row = 1 / (1 + standins.np.exp(-standins.logits(text)))
+            chosen = [
+                label for label, p in sorted(zip(standins.LABELS, row, strict=True), key=lambda x: -x[1]) if p >= 0.2
+            ]
+            assert page.locator(f"#turn-{i}").locator(".chosen").all_inner_texts() == chosen
+        page.screenshot(path=SHOTS / f"page-{reads}.png", full_page=True)
