@@ -80,7 +80,7 @@ def run_source(name, corpus, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["03_baseline", "04_lora", "05_rdrop"])
+@pytest.mark.parametrize("name", ["03_baseline", "04_lora"])  # lesson 5 runs on texts without dialogues by default
 def test_lessons_without_dialogues_take_a_single_file(tmp_path, name):
     assert run_source(name, write_table(tmp_path / "mine.csv", 200), tmp_path).failure is None
 
