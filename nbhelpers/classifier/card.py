@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from huggingface_hub import ModelCard, ModelCardData
@@ -13,7 +12,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from nbhelpers import environment
 
 from .data import Task
-from .report import Report
+from .report import Report, readable
 from .settings import Settings
 
 BODY = """# {name}
@@ -22,7 +21,7 @@ This classifier gives {item} {what}: {labels}.
 
 ## How good it is
 
-On the {split} split of {rows:,} {unit}, in percent:
+On the {split} split of {rows:,} {unit}, in percent, with 95 % intervals:
 
 {scores}
 
@@ -45,8 +44,10 @@ there. They do not cover the seed of the training, and say nothing about texts f
 
 ## How to use it
 
-    nbhelpers predict {folder} texts.csv -o labels.csv
-    nbhelpers serve {folder}
+    nbhelpers predict FOLDER texts.csv -o labels.csv
+    nbhelpers serve FOLDER
+
+where FOLDER is the one with this file.
 
 ## Made with
 
@@ -68,11 +69,10 @@ def write_card(folder: Path, report: Report, task: Task, settings: Settings) -> 
         split=report.split,
         rows=report.num_rows,
         unit="turns" if task.is_dialogue else "texts",
-        scores=table(percent(report.scores)),
-        verdict=verdict(report),
+        scores=table(readable(report.scores)),
+        verdict=report.verdict,
         classes=table(report.per_class.assign(**percent(report.per_class.drop(columns="support")))),
         settings="\n".join(f"- {name}: {x}" for name, x in used.items()),
-        folder="FOLDER",
         versions=", ".join(f"{package} {version}" for package, version in environment.versions().items()),
         date=datetime.date.today().isoformat(),
     )
@@ -98,17 +98,3 @@ def table(frame: pd.DataFrame) -> str:
         f"| {name} | {' | '.join(map(str, row))} |" for name, row in zip(frame.index, frame.to_numpy(), strict=True)
     ]
     return "\n".join(lines)
-
-
-def verdict(report: Report) -> str:
-    """Say whether the classifier is better than the baseline."""
-    if report.beats_tf_idf is None:
-        return ""
-    weighted: Any = report.scores["weighted F1"]
-    ours, theirs = 100 * weighted["this classifier"], 100 * weighted["TF-IDF"]
-    if report.beats_tf_idf:
-        return f"It beats TF-IDF, which is trained in seconds, by {ours - theirs:.1f} points of weighted F1."
-    return (
-        f"It does not beat TF-IDF, which is trained in seconds ({theirs:.1f} against {ours:.1f} weighted F1). Look for "
-        "wrong labels, get more rows, or use TF-IDF."
-    )

@@ -1,8 +1,11 @@
 """From a file of texts to a classifier: train, resume, evaluate, predict."""
 
 import csv
+import doctest
+import importlib
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 
@@ -12,7 +15,7 @@ import pytest
 from safetensors.torch import load_file
 
 from nbhelpers import classifier, corpora
-from nbhelpers.classifier import predicting, settings
+from nbhelpers.classifier import predicting, report, settings
 from nbhelpers.classifier.served import load
 from nbhelpers.classifier.trainer import OutOfMemory, Trainer, parts
 
@@ -59,9 +62,15 @@ def test_the_folder_tells_how_good_the_classifier_is(folder):
     card = (folder / "README.md").read_text()
     assert "one of these labels: negative, neutral, positive" in card
     assert f"{100 * ours['weighted F1']:.1f}" in card
+    assert found["verdict"] in card
     assert not list(folder.parent.glob("*.checkpoints"))
     config = json.loads((folder / "config.json").read_text())
-    assert config["settings"]["corpus_options"] == {"dev_share": 0.1, "test_share": 0.1}
+    assert config["settings"]["corpus_options"] == {
+        "text": "Review",
+        "label": "stars",
+        "dev_share": 0.1,
+        "test_share": 0.1,
+    }
 
 
 def test_evaluation_of_the_test_split_gives_the_same_scores(folder, source, tmp_path):
@@ -69,9 +78,9 @@ def test_evaluation_of_the_test_split_gives_the_same_scores(folder, source, tmp_
     names = test.features["label"].names
     path = tmp_path / "more.csv"
     pd.DataFrame({"Review": test["text"][:], "stars": [names[i] for i in test["label"]]}).to_csv(path, index=False)
-    report = classifier.evaluate(folder, path, text="Review", label="stars")
+    found = classifier.evaluate(folder, path, text="Review", label="stars")
     saved = json.loads((folder / "scores.json").read_text())["scores"]["this classifier"]
-    assert report.scores.loc["this classifier", "weighted F1"] == pytest.approx(saved["weighted F1"], abs=1e-6)
+    assert found.scores.loc["this classifier", "weighted F1"] == pytest.approx(saved["weighted F1"], abs=1e-6)
     with pytest.raises(classifier.ClassifierError, match="are not the classifier's"):
         classifier.evaluate(
             folder, path, text="Review", label="stars", labels={"positive": "yes", "neutral": "no", "negative": "no"}
@@ -272,3 +281,14 @@ def test_chinese_texts_and_many_classes(tmp_path):
     folder = classifier.train(path, tmp_path / "model", num_epochs=1, max_length=32)
     assert len(json.loads((folder / "scores.json").read_text())["per class"]) == 30
     assert "类7" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_verdict_says_what_the_interval_allows():
+    assert report.compared(0.05, 0.01, 0.09).startswith("It has 5.0 points of weighted F1 more than TF-IDF")
+    assert report.compared(-0.05, -0.09, -0.01).startswith("It has 5.0 points of weighted F1 less than TF-IDF")
+    assert report.compared(0.02, -0.03, 0.07).startswith("It is not certain to be better than TF-IDF: +2.0 points")
+
+
+@pytest.mark.parametrize("module", pkgutil.iter_modules(classifier.__path__), ids=lambda module: module.name)
+def test_the_examples_in_the_docstrings_are_right(module):
+    assert doctest.testmod(importlib.import_module(f"nbhelpers.classifier.{module.name}")).failed == 0

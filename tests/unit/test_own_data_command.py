@@ -45,6 +45,7 @@ def test_train_tells_what_it_read_how_good_it_is_and_what_to_do_next(place):
     assert "training takes about" in out
     for row in ("this classifier", "TF-IDF", "most frequent class", "negative", "neutral", "positive"):
         assert row in out
+    assert "points of weighted F1" in out  # the sentence that compares it with TF-IDF
     assert "nbhelpers predict runs/reviews texts.csv -o labels.csv" in out
     assert "nbhelpers serve runs/reviews" in out
 

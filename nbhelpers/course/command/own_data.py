@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from nbhelpers.classifier.report import Report
+from nbhelpers.classifier.report import Report, readable
 
 
 def print_report(report: Report, screen: Console) -> None:
@@ -23,18 +22,18 @@ def print_saved_report(folder: Path, screen: Console) -> None:
     content = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     scores = pd.DataFrame(content["scores"]).T
     print_tables(content["split"], content["rows"], scores, pd.DataFrame(content["per class"]).T, screen)
-    if "TF-IDF" in scores.index and scores["weighted F1"]["TF-IDF"] >= scores["weighted F1"]["this classifier"]:
-        screen.print("It does not beat TF-IDF, which is trained in seconds. Look for wrong labels, or get more rows.")
+    if content["verdict"]:
+        screen.print(content["verdict"], soft_wrap=True, highlight=False)
 
 
 def print_tables(split: str, num_rows: int, scores: pd.DataFrame, per_class: pd.DataFrame, screen: Console) -> None:
     """Print a table of the models and one of the classes, in percent."""
     models = Table(title=f"{split} split, {num_rows:,} rows, in percent (95 % interval)")
-    names = [name for name in scores.columns if not name.endswith((", from", ", to"))]
-    for name in ("", *names):
+    shown = readable(scores)
+    for name in ("", *shown.columns):
         models.add_column(name, justify="right" if name else "left")
-    for model, row in scores.iterrows():
-        models.add_row(str(model), *(with_interval(row, name) for name in names))
+    for model, cells in zip(shown.index, shown.to_numpy().tolist(), strict=True):
+        models.add_row(str(model), *cells)
     screen.print(models)
     classes = Table()
     for name in ("class", *per_class.columns):
@@ -42,13 +41,6 @@ def print_tables(split: str, num_rows: int, scores: pd.DataFrame, per_class: pd.
     for label, row in per_class.iterrows():
         classes.add_row(str(label), *(f"{x:.0f}" if key == "support" else f"{100 * x:.1f}" for key, x in row.items()))
     screen.print(classes)
-
-
-def with_interval(row: Any, name: str) -> str:
-    """A score in percent, with its interval where there is one."""
-    low, high = row.get(f"{name}, from"), row.get(f"{name}, to")
-    score = f"{100 * row[name]:.1f}"
-    return score if low is None or pd.isna(low) else f"{score} ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def print_next_commands(folder: Path, screen: Console) -> None:
