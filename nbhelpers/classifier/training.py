@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -72,7 +73,7 @@ def train(
     environment.set_seed(settings.seed)
     tokenizer, model = load_model(task, settings, origin(corpus, options))
     log(memory_needed(model, settings))
-    checkpoints.mkdir(parents=True, exist_ok=True)
+    start_or_resume(checkpoints, {**dataclasses.asdict(settings), **origin(corpus, options)})
     model = fit(model, tokenizer, task, settings, checkpoints, progress)
     save(model, tokenizer, task, settings, folder)
     shutil.rmtree(checkpoints)
@@ -82,9 +83,11 @@ def train(
 def name_of(corpus: Any) -> str:
     """The name of a corpus without folders and suffixes.
 
-    >>> name_of("data/reviews.csv.gz"), name_of({"train": "a.csv"})
-    ('reviews', 'classifier')
+    >>> name_of("data/reviews.csv.gz"), name_of({"train": "a.csv", "test": "b.csv"})
+    ('reviews', 'a')
     """
+    if isinstance(corpus, Mapping) and not isinstance(corpus, DatasetDict):
+        corpus = corpus.get("train")
     return Path(corpus).name.partition(".")[0] or "classifier" if isinstance(corpus, str | Path) else "classifier"
 
 
@@ -96,6 +99,30 @@ def require_new(folder: Path, checkpoints: Path, resume: bool) -> None:
         raise ClassifierError(f"there is no {checkpoints}, so nothing can be resumed; train without resume")
     if checkpoints.is_dir() and not resume:
         raise ClassifierError(f"{checkpoints} is a run that was stopped; go on with resume, or remove it")
+
+
+def start_or_resume(checkpoints: Path, run: Mapping[str, Any]) -> None:
+    """Note what a run is, or check that the one to be resumed is the same.
+
+    Args:
+        checkpoints: its folder.
+        run: its settings, and where its corpus is.
+
+    Raises:
+        ClassifierError: it was started with other settings.
+    """
+    about, now = checkpoints / "run.json", json.loads(json.dumps(run))
+    if not about.is_file():
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        about.write_text(json.dumps(run), encoding="utf-8")
+        return
+    before = json.loads(about.read_text(encoding="utf-8"))
+    if changed := [name for name in {**before, **now} if before.get(name) != now.get(name)]:
+        first = changed[0]
+        raise ClassifierError(
+            f"{checkpoints} is a run with {first}={before.get(first)!r}, not {now.get(first)!r}; resume it with the "
+            "same settings, or remove it"
+        )
 
 
 def load_corpus(corpus: Any, options: dict[str, Any]) -> DatasetDict:
@@ -147,14 +174,11 @@ def memory_needed(model: Any, settings: Settings) -> str:
 
 
 def origin(corpus: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model must remember in order to load its corpus again."""
-    if not isinstance(corpus, str | Path):
+    """What a model must remember in order to load its corpus again. Paths stay as the user wrote them."""
+    if isinstance(corpus, DatasetDict):
         return {}
-    path = Path(corpus).expanduser()
-    found: dict[str, Any] = {"corpus": str(path.resolve()) if path.exists() else str(corpus)}
-    if options:
-        found["corpus_options"] = dict(options)
-    return found
+    name = {split: str(file) for split, file in corpus.items()} if isinstance(corpus, Mapping) else str(corpus)
+    return {"corpus": name, **({"corpus_options": dict(options)} if options else {})}
 
 
 def with_context(settings: Settings, task: Task) -> Settings:

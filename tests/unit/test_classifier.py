@@ -167,6 +167,8 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(folder, source, tmp_pa
     assert subprocess.run([sys.executable, "-c", script], env=os.environ).returncode == 9
     with pytest.raises(classifier.ClassifierError, match="is a run that was stopped; go on with resume"):
         classifier.train(source, tmp_path / "model", **OPTIONS)
+    with pytest.raises(classifier.ClassifierError, match=r"is a run with lr=0.0002, not 0.1; resume it with the"):
+        classifier.train(source, tmp_path / "model", resume=True, **{**OPTIONS, "lr": 0.1})
     resumed = classifier.train(source, tmp_path / "model", resume=True, **OPTIONS)
     ours, theirs = (load_file(path / "model.safetensors") for path in (resumed, folder))
     assert all(bool((ours[name] == theirs[name]).all()) for name in theirs)
