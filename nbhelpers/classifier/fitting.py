@@ -89,6 +89,7 @@ def fit_phase(
     device = environment.best_device()
     precision, _ = environment.best_precision(device)
     num_parts = 1
+    initial = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
     while True:
         environment.set_seed(options["seed"])  # also where the phase before was trained in another process
         args = training.make_training_arguments(
@@ -117,6 +118,7 @@ def fit_phase(
                 raise ClassifierError(
                     "the device has too little memory even for single texts; use a smaller encoder or max_length"
                 ) from error
+            model.load_state_dict(initial)  # some updates may have been made since the last checkpoint, if there is any
             torch.cuda.empty_cache()
             continue
         return trainer.model

@@ -157,22 +157,37 @@ def test_what_cannot_be_predicted(folder, source, tmp_path):
     assert "bad.csv, row 2: the number of fields is 2 instead of 1" in message(bad, tmp_path / "c.csv", text="Review")
 
 
-def test_a_run_that_was_killed_ends_with_the_same_weights(folder, source, tmp_path):
+def killed_and_resumed(source, output, options):
+    """The folder of a run that was killed in its second half, and then resumed."""
     script = (
-        "import os, sys\nfrom nbhelpers import classifier\n"
+        "import os\nfrom nbhelpers import classifier\n"
         "def progress(done, total, score):\n"
-        "    if score is not None and done > total / 2: os._exit(9)\n"  # in the second epoch
-        f"classifier.train({str(source)!r}, {str(tmp_path / 'model')!r}, progress=progress, **{OPTIONS!r})\n"
+        "    if score is not None and done > total / 2: os._exit(9)\n"
+        f"classifier.train({str(source)!r}, {str(output)!r}, progress=progress, **{options!r})\n"
     )
-    assert subprocess.run([sys.executable, "-c", script], env=os.environ).returncode == 9
+    assert subprocess.run([sys.executable, "-c", script], env=os.environ, stdout=subprocess.DEVNULL).returncode == 9
     with pytest.raises(classifier.ClassifierError, match="is a run that was stopped; go on with resume"):
-        classifier.train(source, tmp_path / "model", **OPTIONS)
-    with pytest.raises(classifier.ClassifierError, match=r"is a run with lr=0.0002, not 0.1; resume it with the"):
-        classifier.train(source, tmp_path / "model", resume=True, **{**OPTIONS, "lr": 0.1})
-    resumed = classifier.train(source, tmp_path / "model", resume=True, **OPTIONS)
-    ours, theirs = (load_file(path / "model.safetensors") for path in (resumed, folder))
+        classifier.train(source, output, **options)
+    with pytest.raises(classifier.ClassifierError, match=r"is a run with lr=.*, not 0.1; resume it with the same"):
+        classifier.train(source, output, resume=True, **{**options, "lr": 0.1})
+    return classifier.train(source, output, resume=True, **options)
+
+
+def assert_same_weights(folder, other):
+    ours, theirs = (load_file(path / "model.safetensors") for path in (folder, other))
     assert all(bool((ours[name] == theirs[name]).all()) for name in theirs)
-    assert (resumed / "scores.json").read_bytes() == (folder / "scores.json").read_bytes()
+    assert (folder / "scores.json").read_bytes() == (other / "scores.json").read_bytes()
+
+
+def test_a_run_that_was_killed_ends_with_the_same_weights(folder, source, tmp_path):
+    assert_same_weights(killed_and_resumed(source, tmp_path / "model", OPTIONS), folder)
+
+
+def test_a_run_on_dialogues_that_was_killed_ends_with_the_same_weights(talks, tmp_path):
+    """It is killed in the second phase, which reads whole dialogues."""
+    options = {"dialogue": "scene", "speaker": "who", "text": "said", "label": "kind", "num_epochs": 2}
+    resumed = killed_and_resumed(talks, tmp_path / "model", options)
+    assert_same_weights(resumed, classifier.train(talks, tmp_path / "other", **options))
 
 
 @pytest.mark.parametrize("method", ["lora", "ia3", "frozen"])
