@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from nbhelpers import environment
 
 from .data import Task
-from .report import Report, readable
+from .report import Report, readable, readable_classes
 from .settings import Settings
 
 BODY = """# {name}
@@ -71,18 +71,13 @@ def write_card(folder: Path, report: Report, task: Task, settings: Settings) -> 
         unit="turns" if task.is_dialogue else "texts",
         scores=table(readable(report.scores)),
         verdict=report.verdict,
-        classes=table(report.per_class.assign(**percent(report.per_class.drop(columns="support")))),
+        classes=table(readable_classes(report.per_class)),
         settings="\n".join(f"- {name}: {x}" for name, x in used.items()),
         versions=", ".join(f"{package} {version}" for package, version in environment.versions().items()),
         date=datetime.date.today().isoformat(),
     )
     data = ModelCardData(library_name="transformers", pipeline_tag="text-classification")
     ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}").save(folder / "README.md")
-
-
-def percent(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return shares as percent with one decimal, and nothing for what is missing."""
-    return frame.map(lambda x: "" if x is None or pd.isna(x) else f"{100 * x:.1f}")
 
 
 def table(frame: pd.DataFrame) -> str:

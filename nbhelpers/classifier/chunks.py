@@ -177,19 +177,11 @@ def join_parts(parts: Sequence[Path], names: list[str], output: Path, suffix: st
             for part in parts:
                 writer.write_table(pyarrow.parquet.read_table(part).cast(schema))
     else:
-        with temporary.open("wb") as joined:
+        with temporary.open("w", encoding="utf-8", newline="") as header:
             if suffix != ".jsonl":
-                joined.write(DELIMITERS[suffix].join(map(quoted, names)).encode() + b"\n")
+                csv.writer(header, delimiter=DELIMITERS[suffix], lineterminator="\n").writerow(names)
+        with temporary.open("ab") as joined:
             for part in parts:
                 with part.open("rb") as file:
                     shutil.copyfileobj(file, joined)
     temporary.rename(output)
-
-
-def quoted(name: str) -> str:
-    """Return the name of a column as a CSV file has it.
-
-    >>> quoted("text"), quoted('a "b", c')
-    ('text', '"a ""b"", c"')
-    """
-    return '"' + name.replace('"', '""') + '"' if set(name) & set('",;\t\n\r') else name

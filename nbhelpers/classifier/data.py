@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from datasets import Dataset, DatasetDict, List
+from numpy.typing import NDArray
 
 from nbhelpers import batching, dialogue
 
@@ -28,7 +30,6 @@ class Task(NamedTuple):
     splits: dict[str, Rows]
     names: list[str]
     several: bool  # whether a text can have several labels
-    label: str  # the column with the labels
 
     @property
     def is_dialogue(self) -> bool:
@@ -44,22 +45,44 @@ def make_task(data: DatasetDict) -> Task:
     for split in ("train", "dev"):
         if split not in data:
             raise ClassifierError(f"the corpus has no {split} split; pass dev_share=0.1 to make one from train")
-    features = data["train"].features
-    label = next((name for name in ("label", "emotion") if name in features), None)
-    if label is None:
-        raise ClassifierError(
-            f"the corpus has no column 'label', only {', '.join(features)}; load it with corpora.load"
-        )
-    several = isinstance(features[label], List)
-    names = features[label].feature.names if several else features[label].names
-    splits = {split: rows_of(part, label) for split, part in data.items() if split in ("train", "dev", "test")}
-    return Task(splits, list(names), several, label)
+    names, several = classes_of(data["train"])
+    splits = {split: rows_of(part) for split, part in data.items() if split in ("train", "dev", "test")}
+    return Task(splits, names, several)
 
 
-def rows_of(part: Dataset, label: str) -> Rows:
+def label_column(part: Dataset) -> str:
+    """Return the name of the column with the labels. A split without one raises ClassifierError."""
+    for name in ("label", "emotion"):
+        if name in part.features:
+            return name
+    raise ClassifierError(
+        f"the corpus has no column 'label', only {', '.join(part.features)}; load it with corpora.load"
+    )
+
+
+def classes_of(part: Dataset) -> tuple[list[str], bool]:
+    """Return the names of the classes, and whether a text can have several of them."""
+    feature = part.features[label_column(part)]
+    several = isinstance(feature, List)
+    return list(feature.feature.names if several else feature.names), several
+
+
+def rows_of(part: Dataset) -> Rows:
     """Return the columns of a split as lists."""
-    columns = ("text", label, "text_pair", "speaker", "dialogue_id")
+    columns = ("text", label_column(part), "text_pair", "speaker", "dialogue_id")
     return Rows(*(part[column][:] if column in part.features else [] for column in columns))
+
+
+def one_hot(labels: Sequence[Sequence[int]], num_classes: int) -> NDArray[np.int64]:
+    """Return 0 and 1 [rows, classes] of lists of class ids.
+
+    >>> one_hot([[0, 2], []], 3).tolist()
+    [[1, 0, 1], [0, 0, 0]]
+    """
+    table = np.zeros((len(labels), num_classes), dtype=np.int64)
+    for row, found in enumerate(labels):
+        table[row, list(found)] = 1
+    return table
 
 
 def make_examples(
@@ -76,7 +99,7 @@ def make_examples(
     options = dialogue.input_options(settings)
     labels: Any = rows.labels or None
     if num_classes and labels is not None:
-        labels = [[int(i in found) for i in range(num_classes)] for found in labels]
+        labels = one_hot(labels, num_classes).tolist()
     if options.get("context", "none") == "none":
         return batching.tokenize(
             rows.texts, tokenizer, pairs=rows.pairs or None, labels=labels, max_length=options.get("max_length")

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import DatasetDict, List
+from datasets import DatasetDict
 
-from nbhelpers import corpora, serving
+from nbhelpers import batching, corpora, serving
 
-from .data import Rows, rows_of
+from .data import Rows, classes_of, one_hot, rows_of
 from .errors import ClassifierError
 from .report import Report, joined, single_label_report
 from .served import load, num_cores, remembered_options
-from .several_labels import one_hot, several_labels_report
+from .several_labels import several_labels_report
 
 BATCH_TOKENS = 4096
 
@@ -41,9 +41,7 @@ def evaluate(folder: str | Path, corpus: str | Path | Mapping[str, Any] | Datase
         corpus = corpora.load(corpus, **options)
     split = "test" if "test" in corpus else "train"
     part = corpus[split]
-    label = "label" if "label" in part.features else "emotion"
-    several = isinstance(part.features[label], List)
-    found = part.features[label].feature.names if several else part.features[label].names
+    found, several = classes_of(part)
     if found != names:
         raise ClassifierError(
             f"the labels of the corpus ({', '.join(found)}) are not the classifier's ({', '.join(names)}); pass labels="
@@ -51,7 +49,7 @@ def evaluate(folder: str | Path, corpus: str | Path | Mapping[str, Any] | Datase
     if several != (model.thresholds is not None):
         kinds = ("one label", "any number of labels")
         raise ClassifierError(f"the classifier gives a text {kinds[not several]}, and the corpus {kinds[several]}")
-    rows = rows_of(part, label)
+    rows = rows_of(part)
     probabilities = model.probabilities(logits_of(model, rows), len(rows.texts))
     if model.thresholds is not None:
         gold = one_hot(rows.labels, len(names))
@@ -75,16 +73,9 @@ def logits_of(model: serving.Model, rows: Rows) -> list[Any]:
 
 def compute(model: serving.Model, examples: list[Any]) -> list[Any]:
     """The logits of each example. Examples of similar length are computed together, because padding costs time."""
-    lengths = np.array([len(example["input_ids"]) for example in examples])
-    order = np.argsort(lengths, kind="stable")
+    lengths = [len(example["input_ids"]) for example in examples]
     logits: list[Any] = [None] * len(examples)
-    start = 0
-    while start < len(order):
-        stop = start + 1
-        while stop < len(order) and (stop + 1 - start) * lengths[order[stop]] <= BATCH_TOKENS:
-            stop += 1
-        chosen = order[start:stop]
+    for chosen in batching.TokenBudgetSampler(lengths, BATCH_TOKENS, shuffle=False):
         for i, rows in zip(chosen, model.predict([examples[i] for i in chosen]), strict=True):
             logits[i] = rows
-        start = stop
     return logits

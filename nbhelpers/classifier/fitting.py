@@ -15,6 +15,7 @@ from nbhelpers import adapters, batching, corpora, encoders, environment, metric
 from .data import Rows, Task, make_examples
 from .errors import ClassifierError
 from .settings import Settings
+from .several_labels import all_scores
 from .trainer import OutOfMemory, Progress, ProgressCallback, Trainer
 
 MAX_PARTS = 64  # into which a batch is cut before the memory of the device is said to be too small
@@ -165,8 +166,6 @@ def dev_scores(prediction: Any, task: Task) -> dict[str, float]:
     """The scores that choose the best epoch, from what the Trainer gives: logits and labels, with -100 as padding."""
     logits, labels = prediction.predictions, prediction.label_ids
     if task.several:
-        from sklearn.metrics import f1_score
-
-        return {"weighted_f1": float(f1_score(labels, logits > 0, average="weighted", zero_division=0))}
+        return {"weighted_f1": all_scores(labels, (np.asarray(logits) > 0).astype(int))["weighted F1"]}
     wanted = labels != -100
     return metrics.scores(labels[wanted], np.asarray(logits)[wanted].argmax(-1), len(task.names))

@@ -25,7 +25,7 @@ class Report:
     """What is known about the quality of a classifier on one split.
 
     Args:
-        split: its name, and how many rows it has.
+        split: its name.
         num_rows: how many rows it has.
         scores: a row per model: the classifier, TF-IDF, the most frequent class. A column per score, and the ends of
             the classifier's 95 % intervals.
@@ -56,11 +56,10 @@ def single_label_report(
         names: of the classes.
         train: the rows that the baselines learn from; None leaves the baselines out.
     """
-    predicted = probabilities.argmax(-1)
+    predicted, texts, groups = probabilities.argmax(-1), joined(rows), rows.dialogue_ids or None
     found = {"this classifier": predicted}
     if train is not None:
-        texts = [joined(train), joined(rows)]
-        found["TF-IDF"] = baselines.tf_idf(texts[0], train.labels).predict(texts[1])
+        found["TF-IDF"] = baselines.tf_idf(joined(train), train.labels).predict(texts)
         found["most frequent class"] = metrics.majority(train.labels, len(rows.labels))
     scores = pd.DataFrame(
         {
@@ -69,7 +68,6 @@ def single_label_report(
         }
     ).T
     for name, title in METRICS.items():
-        groups = rows.dialogue_ids or None
         low, high = metrics.bootstrap_ci(rows.labels, predicted, name, groups=groups, num_classes=len(names))
         scores[f"{title}, from"], scores[f"{title}, to"] = None, None
         scores.loc["this classifier", [f"{title}, from", f"{title}, to"]] = low, high
@@ -77,7 +75,7 @@ def single_label_report(
     wrong = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:NUM_MISTAKES]
     mistakes = pd.DataFrame(
         {
-            "text": [joined(rows)[i] for i in wrong],
+            "text": [texts[i] for i in wrong],
             "label": [names[rows.labels[i]] for i in wrong],
             "predicted": [names[i] for i in predicted[wrong]],
             "probability": probabilities[wrong].max(-1).round(3),
@@ -87,7 +85,7 @@ def single_label_report(
     confusion = metrics.confusion(rows.labels, predicted, names)
     verdict = ""
     if train is not None:
-        tested = metrics.paired_bootstrap(rows.labels, found["TF-IDF"], predicted, groups=rows.dialogue_ids or None)
+        tested = metrics.paired_bootstrap(rows.labels, found["TF-IDF"], predicted, groups=groups)
         verdict = compared(tested["difference"], tested["low"], tested["high"])
     return Report(split, len(rows.labels), scores, per_class, confusion, mistakes, verdict)
 
@@ -127,6 +125,18 @@ def readable(scores: pd.DataFrame) -> pd.DataFrame:
             interval = "" if pd.isna(low) else f" ({100 * low:.0f} to {100 * high:.0f})"
             columns[name].append("" if pd.isna(score) else f"{100 * score:.1f}{interval}")
     return pd.DataFrame(columns, index=scores.index)
+
+
+def readable_classes(per_class: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of the classes as text: percent, but the support as a number.
+
+    >>> readable_classes(pd.DataFrame({"f1": [0.918], "support": [94.0]})).values.tolist()
+    [['91.8', '94']]
+    """
+    columns = {
+        name: [f"{x:.0f}" if name == "support" else f"{100 * x:.1f}" for x in per_class[name]] for name in per_class
+    }
+    return pd.DataFrame(columns, index=per_class.index)
 
 
 def joined(rows: Rows) -> list[str]:

@@ -16,18 +16,6 @@ NUM_DRAWS = 1000
 MIN_THRESHOLD, MAX_THRESHOLD = 0.05, 0.95  # a class with few dev rows would otherwise be given to all texts, or to none
 
 
-def one_hot(labels: Sequence[Sequence[int]], num_classes: int) -> NDArray[np.int64]:
-    """Return 0 and 1 [rows, classes] of lists of class ids.
-
-    >>> one_hot([[0, 2], []], 3).tolist()
-    [[1, 0, 1], [0, 0, 0]]
-    """
-    table = np.zeros((len(labels), num_classes), dtype=np.int64)
-    for row, found in enumerate(labels):
-        table[row, list(found)] = 1
-    return table
-
-
 def best_thresholds(gold: NDArray[Any], probabilities: NDArray[Any]) -> list[float]:
     """Return for each class the threshold with the best F1; among equally good ones, the one nearest to 0.5.
 

@@ -17,12 +17,12 @@ from nbhelpers import adapters, baselines, corpora, encoders, environment, metri
 from nbhelpers import training as loops
 
 from .card import write_card
-from .data import Task, make_task
+from .data import Task, make_task, one_hot
 from .errors import ClassifierError
 from .fitting import fit, load_model, make_dataloader
 from .report import Report, joined, single_label_report, write_report
 from .settings import Settings, complete
-from .several_labels import best_thresholds, one_hot, several_labels_report
+from .several_labels import best_thresholds, several_labels_report
 from .trainer import Progress
 
 SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))

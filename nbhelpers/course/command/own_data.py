@@ -9,11 +9,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from nbhelpers.classifier.report import Report, readable
+from nbhelpers.classifier.report import Report, readable, readable_classes
 
 
 def print_report(report: Report, screen: Console) -> None:
-    """Print the scores, those of each class, and the first mistakes."""
+    """Print the scores, and those of each class."""
     print_tables(report.split, report.num_rows, report.scores, report.per_class, screen)
 
 
@@ -28,19 +28,19 @@ def print_saved_report(folder: Path, screen: Console) -> None:
 
 def print_tables(split: str, num_rows: int, scores: pd.DataFrame, per_class: pd.DataFrame, screen: Console) -> None:
     """Print a table of the models and one of the classes, in percent."""
-    models = Table(title=f"{split} split, {num_rows:,} rows, in percent (95 % interval)")
-    shown = readable(scores)
-    for name in ("", *shown.columns):
-        models.add_column(name, justify="right" if name else "left")
-    for model, cells in zip(shown.index, shown.to_numpy().tolist(), strict=True):
-        models.add_row(str(model), *cells)
-    screen.print(models)
-    classes = Table()
-    for name in ("class", *per_class.columns):
-        classes.add_column(name, justify="right" if name != "class" else "left")
-    for label, row in per_class.iterrows():
-        classes.add_row(str(label), *(f"{x:.0f}" if key == "support" else f"{100 * x:.1f}" for key, x in row.items()))
-    screen.print(classes)
+    title = f"{split} split, {num_rows:,} rows, in percent (95 % interval)"
+    screen.print(table(readable(scores), "", title))
+    screen.print(table(readable_classes(per_class), "class"))
+
+
+def table(frame: pd.DataFrame, first: str, title: str | None = None) -> Table:
+    """A table of texts for the screen; `first` is the name of the column with the frame's index."""
+    shown = Table(first, title=title)
+    for name in frame.columns:
+        shown.add_column(name, justify="right")
+    for name, cells in zip(frame.index, frame.to_numpy().tolist(), strict=True):
+        shown.add_row(str(name), *cells)
+    return shown
 
 
 def print_next_commands(folder: Path, screen: Console) -> None:
