@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from .chunks import Chunk, format_of, join_parts, read_chunks, write_part
 from .data import Rows
 from .errors import ClassifierError
 from .evaluating import logits_of
+from .runs import changed_since_start
 from .served import load, num_cores, remembered_options
 
 CHUNK_ROWS = 10_000  # what is in memory at a time
@@ -98,13 +98,8 @@ def start_or_resume(parts: Path, source: Path, digest: str, options: Mapping[str
         raise ClassifierError(f"{source} does not exist; check the path")
     facts = source.stat()
     run = {"source": str(source.resolve()), "bytes": facts.st_size, "model": digest, **options}
-    about = parts / "run.json"
-    if about.is_file():
-        if json.loads(about.read_text(encoding="utf-8")) != run:
-            raise ClassifierError(f"{parts} is of another file, model or call; remove it, or choose another output")
-        return
-    parts.mkdir(parents=True, exist_ok=True)
-    about.write_text(json.dumps(run), encoding="utf-8")
+    if changed_since_start(parts, run):
+        raise ClassifierError(f"{parts} is of another file, model or call; remove it, or choose another output")
 
 
 def require_columns(source: Path, names: list[str], needed: Any) -> None:

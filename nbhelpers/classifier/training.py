@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from .data import Task, make_task, one_hot
 from .errors import ClassifierError
 from .fitting import fit, load_model, make_dataloader
 from .report import Report, joined, single_label_report, write_report
+from .runs import changed_since_start
 from .settings import Settings, complete
 from .several_labels import best_thresholds, several_labels_report
 from .trainer import Progress
@@ -102,26 +102,11 @@ def require_new(folder: Path, checkpoints: Path, resume: bool) -> None:
 
 
 def start_or_resume(checkpoints: Path, run: Mapping[str, Any]) -> None:
-    """Note what a run is, or check that the one to be resumed is the same.
-
-    Args:
-        checkpoints: its folder.
-        run: its settings, and where its corpus is.
-
-    Raises:
-        ClassifierError: it was started with other settings.
-    """
-    about, now = checkpoints / "run.json", json.loads(json.dumps(run))
-    if not about.is_file():
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        about.write_text(json.dumps(run), encoding="utf-8")
-        return
-    before = json.loads(about.read_text(encoding="utf-8"))
-    if changed := [name for name in {**before, **now} if before.get(name) != now.get(name)]:
-        first = changed[0]
+    """Raise ClassifierError if a run is resumed with other settings, or another corpus, than it was started with."""
+    for name, (before, now) in changed_since_start(checkpoints, run).items():
         raise ClassifierError(
-            f"{checkpoints} is a run with {first}={before.get(first)!r}, not {now.get(first)!r}; resume it with the "
-            "same settings, or remove it"
+            f"{checkpoints} is a run with {name}={before!r}, not {now!r}; resume it with the same settings, or remove "
+            "it"
         )
 
 

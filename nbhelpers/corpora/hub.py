@@ -15,6 +15,7 @@ from .files import by_split
 from .labels import Labels
 from .readers import Table
 from .splitting import Splitting
+from .spreadsheets import with_class_names
 from .validation import MAX_CHARS
 
 
@@ -64,20 +65,19 @@ def load_hub(
         raise CorpusError(f"{name}: {explain(error)}") from error
     tables: dict[str, Table] = {}
     for split, part in loaded.items():
-        columns = {column: part[column][:] for column in part.features}
-        for column, feature in part.features.items():
-            if isinstance(feature, ClassLabel):
-                columns[column] = [None if i in (None, -1) else feature.int2str(i) for i in columns[column]]
+        columns = with_class_names({column: part[column][:] for column in part.features}, part.features)
         tables[str(split)] = Table(f"{name}[{split}]", range(len(part)), columns)
     tables = by_split(tables, name, "download its files and pass load_table a dict with one of them")
-    chosen = choose(tables["train"], text, label)[1] if "train" in tables else label
-    feature = loaded["train"].features.get(chosen) if isinstance(chosen, str) and "train" in loaded else None
-    if labels is None and isinstance(feature, ClassLabel):
-        labels = feature.names  # their order on the Hub gives the ids
-    for split in [split for split, table in tables.items() if isinstance(chosen, str) and has_no_labels(table, chosen)]:
-        del tables[split]
-        for table in tables.values():
-            table.notes.append(f"split {split} is left out because it has no labels")
+    if "train" in tables:
+        text, label = choose(tables["train"], text, label)
+    if isinstance(label, str):
+        feature = loaded["train"].features.get(label) if "train" in loaded else None
+        if labels is None and isinstance(feature, ClassLabel):
+            labels = feature.names  # their order on the Hub gives the ids
+        for split in [split for split, table in tables.items() if has_no_labels(table, label)]:
+            del tables[split]
+            for table in tables.values():
+                table.notes.append(f"split {split} is left out because it has no labels")
     return classification_data(
         tables,
         text,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow
@@ -22,11 +23,20 @@ def parquet_columns(file: str, content: bytes) -> dict[str, list[Any]]:
         raise CorpusError(
             f"{file} has {table.num_rows} rows and {table.num_columns} columns; it needs texts and labels"
         )
-    columns = table.to_pydict()
-    for name, feature in Features.from_arrow_schema(table.schema).items():
-        if isinstance(feature, ClassLabel):
-            columns[name] = [None if i in (None, -1) else feature.int2str(i) for i in columns[name]]
-    return columns
+    return with_class_names(table.to_pydict(), Features.from_arrow_schema(table.schema))
+
+
+def with_class_names(columns: Mapping[str, list[Any]], features: Features) -> dict[str, list[Any]]:
+    """Return columns of `datasets` with the names of classes instead of their ids; -1, for no label, becomes None.
+
+    >>> with_class_names({"label": [1, -1]}, Features({"label": ClassLabel(names=["no", "yes"])}))
+    {'label': ['yes', None]}
+    """
+    named = {name: feature for name, feature in features.items() if isinstance(feature, ClassLabel)}
+    return {
+        name: [None if i in (None, -1) else named[name].int2str(i) for i in cells] if name in named else cells
+        for name, cells in columns.items()
+    }
 
 
 def xlsx_records(file: str, content: bytes) -> tuple[list[list[str]], list[str]]:

@@ -97,7 +97,7 @@ def label_of_cell(cell: Any) -> str:
 
 
 def labels_of_cell(cell: Any, separator: str | None) -> list[str]:
-    """Return the labels in a cell: a list, or a text whose parts are separated. No label is possible, too."""
+    """Return the labels in a cell: a list, or a text whose parts are separated. It can also have no label."""
     if cell is None:
         raise CellFault("missing", "is missing; write an empty list, or delete the row")
     if isinstance(cell, str):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,15 +13,10 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from nbhelpers.classifier.settings import Settings  # without torch
 from nbhelpers.course.command.screen import make_screen
 
 screen = make_screen()
-# Arguments of the library that are options here, under the same name
-OPTIONS = (
-    "text", "label", "labels", "label_file", "label_separator", "dialogue", "turn", "speaker", "dev_share",
-    "test_share", "group", "columns", "delimiter", "encoding", "on_fault", "encoder", "method", "r_drop",
-    "label_smoothing", "class_weights", "lr", "head_lr", "batch_size", "max_length", "seed",
-)  # fmt: skip
 
 
 class Method(StrEnum):
@@ -168,13 +165,8 @@ def predict(
 
 def training_options(given: dict[str, Any]) -> dict[str, Any]:
     """The options of `classifier.train` that were given on the command line. As `corpus_options`."""
-    names = (
-        "encoder", "past_only", "r_drop", "label_smoothing", "class_weights", "lr", "head_lr", "batch_size",
-        "max_length", "gradient_accumulation_steps", "patience", "seed", "dev_share", "test_share", "group",
-    )  # fmt: skip
-    options = corpus_options(given) | {name: given[name] for name in names if given[name] not in (None, False)}
-    if given["method"] is not None:
-        options["method"] = str(given["method"])
+    names = {field.name for field in fields(Settings)} | {"dev_share", "test_share", "group"}
+    options = corpus_options(given) | {name: x for name, x in given.items() if name in names and x not in (None, False)}
     if given["epochs"] is not None:
         options["num_epochs"] = given["epochs"]
     if given["no_context"]:
@@ -193,7 +185,7 @@ def as_options(sentence: str) -> str:
     >>> as_options("read with text='Review', label='stars'; pass dev_share=0.1")
     "read with --text 'Review', --label 'stars'; pass --dev-share 0.1"
     """
-    names = "|".join(OPTIONS)
+    names = "|".join(inspect.signature(train).parameters)
     with_value = re.sub(rf"\b({names})=(?=[^\s.,;])", r"--\1 ", sentence)
     options = re.sub(rf"\b({names})=(\.\.\.)?", r"--\1", with_value)
     return re.sub(r"--\w+", lambda option: option[0].replace("_", "-"), options)
@@ -205,7 +197,7 @@ def corpus_options(given: dict[str, Any]) -> dict[str, Any]:
     Args:
         given: name -> value of each option; None is left out.
     """
-    plain = ("label_file", "label_separator", "dialogue", "turn", "speaker", "delimiter", "encoding")
+    plain = ("label_file", "label_separator", "dialogue", "turn", "speaker", "delimiter", "encoding", "on_fault")
     options = {name: given[name] for name in plain if given.get(name) is not None}
     for name in ("text", "label"):
         if given.get(name):
@@ -216,8 +208,6 @@ def corpus_options(given: dict[str, Any]) -> dict[str, Any]:
         options["delimiter"] = "\t"
     if given.get("no_quotes"):
         options["quotes"] = False
-    if given.get("on_fault") is not None:
-        options["on_fault"] = str(given["on_fault"])
     if names := given.get("labels"):
         from nbhelpers import corpora
 

@@ -30,7 +30,6 @@ def save(rows, path, names=("text", "label")):
     elif kind == "parquet":
         frame.to_parquet(path)
     elif kind == "xlsx":
-        pytest.importorskip("openpyxl")
         frame.to_excel(path, index=False)
     return path
 

@@ -1,0 +1,31 @@
+"""Runs that can be resumed: what a run is stands in its folder, so that it is never continued as another one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def changed_since_start(folder: Path, run: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Note what a run is when it starts. When it is resumed, return what is different: name -> (before, now).
+
+    Args:
+        folder: of the run; it is made when missing.
+        run: what must be the same, as JSON can write it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first = changed_since_start(Path(folder), {"lr": 0.1})
+    ...     first, changed_since_start(Path(folder), {"lr": 0.2})
+    ({}, {'lr': (0.1, 0.2)})
+    """
+    about, now = folder / "run.json", json.loads(json.dumps(run))
+    if not about.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        about.write_text(json.dumps(run), encoding="utf-8")
+        return {}
+    before = json.loads(about.read_text(encoding="utf-8"))
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return {name: (before.get(name), now.get(name)) for name in names}
