@@ -137,7 +137,8 @@ def classified_texts(
     changes: dict[str, Any] = {}
     for name, column in zip(("text", "text_pair"), texts, strict=False):
         data[name], changed = normalized_texts(table, column, max_chars)
-        changes |= changed
+        for rule, change in changed.items():  # the texts of both columns of a pair count
+            changes[rule] = {**change, "texts": change["texts"] + changes.get(rule, {"texts": 0})["texts"]}
     data["label"] = convert_cells(table, label, ids_of_cell)
     feature = ClassLabel(names=list(names))
     return to_dataset(data, {"label": List(feature) if several else feature}, table, changes)

@@ -185,6 +185,12 @@ def test_pairs_of_texts(tmp_path):
     path = save(rows, tmp_path / "r.csv", ("question", "answer", "label"))
     data = load(path, text=["question", "answer"])
     assert data["train"][0] == {"text": "Is it big?", "text_pair": "It is huge.", "label": 1}
+    curly = save(
+        [("It\u2019s big?", "It\u2019s huge.", "yes"), ("Is it red?", "no\u2019", "no")],
+        tmp_path / "c.csv",
+        ("q", "a", "label"),
+    )
+    assert describe(load(curly, text=["q", "a"])).loc["normalized: curly quotes", "train"] == 3
     assert "pass one, or two for pairs" in error_message(load, path, text=["question", "answer", "label"])
     assert "named twice" in error_message(load, path, text=["question", "label"], label="label")
 
