@@ -48,11 +48,19 @@ def load_model(task: Task, settings: Settings, remembered: Mapping[str, Any]) ->
     return tokenizer, model
 
 
-def fit(model: Any, tokenizer: Any, task: Task, settings: Settings, checkpoints: Path, progress: Progress) -> Any:
+def fit(
+    model: Any,
+    tokenizer: Any,
+    task: Task,
+    settings: Settings,
+    checkpoints: Path,
+    progress: Progress,
+    num_parts: int = 1,
+) -> Any:
     """Train a model, and return it with the weights of the best epoch.
 
     A model of whole dialogues first reads single turns for some epochs. Each phase has its own checkpoints and
-    schedule.
+    schedule. Each batch is computed in `num_parts` parts, or in more of them where the GPU has too little memory.
     """
     whole = model.config.settings
     phases = [(whole, settings.num_epochs or 1)]
@@ -78,18 +86,17 @@ def fit(model: Any, tokenizer: Any, task: Task, settings: Settings, checkpoints:
             "gradient_accumulation_steps": steps,
             "metric_for_best_model": "weighted_f1" if last else None,
         }
-        model = fit_phase(model, task, settings, dataloader, dev, options, callback, tokenizer)
+        model = fit_phase(model, task, settings, dataloader, dev, options, callback, tokenizer, num_parts)
     return model
 
 
 def fit_phase(
     model: Any, task: Task, settings: Settings, dataloader: Any, dev: Any, options: dict[str, Any], callback: Any,
-    tokenizer: Any,
+    tokenizer: Any, num_parts: int,
 ) -> Any:  # fmt: skip
     """Train one phase from its last checkpoint on. Where the GPU has too little memory, batches are cut into parts."""
     device = environment.best_device()
     precision, _ = environment.best_precision(device)
-    num_parts = 1
     initial = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
     while True:
         environment.set_seed(options["seed"])  # also where the phase before was trained in another process

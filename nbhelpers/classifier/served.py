@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
 
     Args:
         folder: from `save_pretrained`, `adapters.save`, `export.export` or `export.quantize`.
-        threads: CPU threads for each batch; 0 takes one per core.
+        threads: CPU threads of onnxruntime for each batch; 0 takes one per core.
 
     For an exported model, for instance, these lines do the same in a project of your own:
 
@@ -51,6 +52,14 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
     if "thresholds" in settings:
         options["thresholds"] = [settings["thresholds"][label] for label in labels]
     return serving.make_model(logits_fn, tokenizer, labels, name=name, digest=digest, **options)
+
+
+def load_alone(folder: Path, threads: int) -> serving.Model:
+    """As `load`, for a process that does nothing else: torch computes with so many threads in all of it."""
+    model = load(folder, threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    return model
 
 
 def remembered_options(folder: Path) -> dict[str, Any]:
@@ -109,8 +118,6 @@ def load_with_torch(folder: Path, threads: int) -> tuple[Any, ...]:
     Raises:
         ClassifierError: the model does not choose one of several classes.
     """
-    import torch
-
     from nbhelpers import export
 
     from .loading import digest_of, labels_of, load_torch
@@ -125,8 +132,6 @@ def load_with_torch(folder: Path, threads: int) -> tuple[Any, ...]:
         raise ClassifierError(f"{folder} has a single output, so it chooses among no classes; it cannot be served")
     for parameter in model.parameters():
         parameter.data = parameter.data.clone()  # loaded weights are a view of the file, which may be replaced
-    if threads:
-        torch.set_num_threads(threads)
     settings, causal_turns = getattr(model.config, "settings", {}), getattr(model.config, "causal_turns", False)
     labels = labels_of(model)
     if getattr(model.config, "problem_type", None) == "multi_label_classification":

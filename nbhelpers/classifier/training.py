@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from nbhelpers import training as loops
 from .card import write_card
 from .data import Task, make_task, one_hot
 from .errors import ClassifierError
-from .fitting import fit, load_model, make_dataloader
+from .fitting import MAX_PARTS, fit, load_model, make_dataloader
 from .report import Report, joined, single_label_report, write_report
 from .runs import changed_since_start
 from .settings import Settings, complete
@@ -26,7 +27,7 @@ from .several_labels import best_thresholds, several_labels_report
 from .trainer import Progress
 
 SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
-DEV_SHARE = 0.1  # of the train split, where a corpus has no dev split; likewise for test
+SHARE = 0.1  # of the train split, which becomes dev or test where a corpus has none
 
 
 def train(
@@ -44,8 +45,8 @@ def train(
     confusion.png and mistakes.csv. They say how good the model is on the test split; without one, on the dev split.
 
     Args:
-        corpus: what `corpora.load` reads, or what it returns. Where dev is missing, a tenth of train becomes dev, and
-            where test is missing as well, another tenth becomes test.
+        corpus: what `corpora.load` reads, or what it returns. When it is read, a tenth of train becomes dev where dev
+            is missing, and another tenth becomes test where test is missing.
         output: the new folder; by default runs/NAME with the name of the corpus.
         resume: go on with a run that was killed. The result is that of a run that was not.
         progress: called with (updates done, all updates, last dev score or None).
@@ -72,9 +73,9 @@ def train(
     settings = complete(with_context(settings, task), len(task.splits["train"].texts))
     environment.set_seed(settings.seed)
     tokenizer, model = load_model(task, settings, origin(corpus, options))
-    log(memory_needed(model, settings))
+    num_parts = log_memory(model, settings, log)
     start_or_resume(checkpoints, {**dataclasses.asdict(settings), **origin(corpus, options)})
-    model = fit(model, tokenizer, task, settings, checkpoints, progress)
+    model = fit(model, tokenizer, task, settings, checkpoints, progress, num_parts)
     save(model, tokenizer, task, settings, folder)
     shutil.rmtree(checkpoints)
     return folder
@@ -111,18 +112,13 @@ def start_or_resume(checkpoints: Path, run: Mapping[str, Any]) -> None:
 
 
 def load_corpus(corpus: Any, options: dict[str, Any]) -> DatasetDict:
-    """The corpus with a dev split, and a test split if dev had to be made as well."""
+    """The corpus with a train, a dev and a test split, unless it was loaded before."""
     if isinstance(corpus, DatasetDict):
         if options:
             raise ClassifierError(f"a loaded corpus takes no options; leave out {', '.join(options)}")
         return corpus
-    data = corpora.load(corpus, **options)
-    if "dev" in data or "dev_share" in options:
-        return data
-    if isinstance(corpus, str) and corpus in corpora.OWN:
-        raise ClassifierError(f"{corpus!r} has no dev split")
-    shares = {"dev_share": DEV_SHARE} | ({} if "test" in data or "test_share" in options else {"test_share": DEV_SHARE})
-    options |= shares
+    for share in ("dev_share", "test_share"):
+        options.setdefault(share, SHARE)
     return corpora.load(corpus, **options)
 
 
@@ -146,16 +142,31 @@ def facts(data: DatasetDict, task: Task) -> Iterator[str]:
             yield f"{about['also in train']:,} {unit} of {split} are also in train, word for word"
 
 
-def memory_needed(model: Any, settings: Settings) -> str:
-    """A sentence about the memory that the training takes."""
+def log_memory(model: Any, settings: Settings, log: Callable[[str], None]) -> int:
+    """Say what memory the training takes, and return into how many parts each batch must be cut to fit.
+
+    Raises:
+        ClassifierError: the model itself does not fit.
+    """
     passes = 2 if settings.r_drop else 1
-    needed = environment.training_memory(model, passes * settings.max_tokens)
     if torch.cuda.is_available():
         there, where = torch.cuda.mem_get_info()[0] / 2**30, "of the GPU are free"
     else:
-        there, where = environment.memory_gib() or 0.0, "this machine has"
-    available = f"; {there:.0f} GiB {where}" if there else ""
-    return f"training takes about {needed:.1f} GiB{available}"
+        there, where = environment.memory_gib() or math.inf, "this machine has"
+    available = f"; {there:.1f} GiB {where}" if there < math.inf else ""
+    num_parts = 1
+    while (needed := environment.training_memory(model, passes * settings.max_tokens // num_parts)) > there:
+        num_parts *= 2
+        if num_parts > MAX_PARTS:
+            raise ClassifierError(
+                f"training {settings.encoder} takes at least {needed:.1f} GiB{available}; use a smaller encoder, or "
+                "method lora"
+            )
+    log(
+        f"training takes about {needed:.1f} GiB{available}"
+        + (f"; each batch is computed in {num_parts} parts" if num_parts > 1 else "")
+    )
+    return num_parts
 
 
 def origin(corpus: Any, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,8 @@ def load_dialogues(
             one, turns are in the order of the file.
         speaker: the column with the name of the speaker; "['Ann']" is read as Ann. It is guessed by its name.
         sentiment: a second column of classes, which `objectives.multi_task` can use.
-        dev_share, test_share, seed: make a missing split from this share of the train split. Dialogues stay whole.
+        dev_share, test_share, seed: make a split that is missing from this share of the train split. Dialogues stay
+            whole.
         on_fault, columns, delimiter, quotes, encoding, max_chars: as for `load_table`.
 
     Raises CorpusError if something is wrong with a file.

@@ -20,6 +20,7 @@ from .tables import load_table
 OWN = ("dialogues", "reviews")  # in DATA, written for this course
 FILE_SUFFIXES = (*FORMATS, *COMPRESSED, ".xls")  # never those of a Hub name
 DIALOGUE_OPTIONS = {"dialogue", "turn", "speaker", "sentiment"}  # those that only `load_dialogues` has
+SPLIT_OPTIONS = {"dev_share", "test_share", "seed"}
 
 
 def data_folder(package: Path) -> Path:
@@ -55,8 +56,8 @@ def load(name: str | Path | Mapping[str, str | Path], **options: Any) -> Dataset
         return load_files(name, **options)
     path = Path(path_of("name", name))
     if name in (*OWN, "meld"):
-        if options:
-            raise CorpusError(f"{name!r} has fixed columns and labels; leave out {', '.join(options)}")
+        if unfit := set(options) - SPLIT_OPTIONS:  # the others need no answer, because these corpora have all splits
+            raise CorpusError(f"{name!r} has fixed columns and labels; leave out {', '.join(sorted(unfit))}")
         if name == "meld":
             return load_meld()
         if not (DATA / name).is_dir():

@@ -31,7 +31,7 @@ class Splitting(NamedTuple):
 def make_splits(
     tables: dict[str, Table], splitting: Splitting, labels: Sequence[Hashable], groups: Sequence[Hashable]
 ) -> dict[str, Table]:
-    """Return the tables with the missing splits, which are cut off from train.
+    """Return the tables with the missing splits, which are cut off from train. A split that is there stays as it is.
 
     Args:
         tables: split -> table, among them train.
@@ -42,10 +42,8 @@ def make_splits(
     train = tables["train"]
     left, made = list(range(len(train.rows))), dict(tables)
     for split, share in (("dev", splitting.dev_share), ("test", splitting.test_share)):
-        if not share:
+        if not share or split in tables:
             continue
-        if split in tables:
-            raise CorpusError(f"there is a {split} split already, in {tables[split].file}; leave out {split}_share=")
         wanted = share * len(train.rows) / len(left)  # the share is one of all rows, and some of them may be gone
         chosen = {
             left[i] for i in choose_rows([labels[i] for i in left], [groups[i] for i in left], wanted, splitting.seed)

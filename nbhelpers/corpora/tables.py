@@ -61,8 +61,8 @@ def load_table(
             {"Pos": "pos", "pos": "pos", "neg": "neg"} for labels that mean the same.
         label_file: a file whose line i is the label of line i of `path`.
         label_separator: what separates several labels in a cell, such as ",".
-        dev_share, test_share: make a missing split from this share of the train split, from 0 to below 1. Each class
-            gives the same share. Rows with the same text stay together.
+        dev_share, test_share: make the split from this share of the train split, from 0 to below 1, if there is none.
+            Each class gives the same share. Rows with the same text stay together.
         group: a column, such as the author: rows with the same cell stay together when a split is made.
         seed: of the choice of the rows.
         on_fault: "raise" stops at the first faulty row; "drop" leaves faulty rows out. `describe` counts them by kind.

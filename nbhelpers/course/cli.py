@@ -138,6 +138,8 @@ def export_model(
 @app.command()
 def serve(
     model: Annotated[Path | None, typer.Argument(help="A model's folder; default: the course's small model.")] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="First export the model to ONNX, which answers sooner.")] = False,
+    quantize: Annotated[Quantize | None, typer.Option(help="First export it, with weights of 8 bits.")] = None,
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Processes; each has its share of the cores.")] = 1,
@@ -147,10 +149,23 @@ def serve(
     from nbhelpers import serving
     from nbhelpers.classifier import served
 
-    model = model or exported_small_model()
+    model = exported(model, quantize is not None) if model and (onnx or quantize) else model or exported_small_model()
     threads = max(1, served.num_cores() // workers)
     limits = served.parse_limits(limit or [])
-    serving.serve(partial(served.load, model, threads), host=host, port=port, limits=limits, workers=workers)
+    serving.serve(partial(served.load_alone, model, threads), host=host, port=port, limits=limits, workers=workers)
+
+
+def exported(model: Path, int8: bool) -> Path:
+    """The folder of a model's export beside it; it is made, and compared with the model, unless it is there."""
+    from nbhelpers.course import deploy
+    from nbhelpers.course.command.tables import print_export
+
+    folder = beside(model, "int8" if int8 else "onnx")
+    with screen.status("exporting and comparing ..."):
+        table = deploy.export_once(model, folder, int8=int8)
+    if table is not None:
+        print_export(table, screen)
+    return folder
 
 
 def exported_small_model() -> Path:

@@ -2,64 +2,52 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
-from datasets import Dataset
+from datasets import ClassLabel, Dataset
 
 from nbhelpers import corpora
 from nbhelpers.course.errors import CourseError
 
 SPLITS = ("train", "dev", "test")
-HELD_OUT = 0.2  # share of train that becomes a missing split
+SHARE = 0.2  # of train, which becomes a missing split
 
 
-def load_splits(corpus: str | Path, *, needs_dialogues: bool = False, seed: int = 0) -> tuple[dict[str, Dataset], str]:
+def load_splits(
+    corpus: str | Path, *, needs_dialogues: bool = False, seed: int = 0, **columns: str
+) -> dict[str, Dataset]:
     """Load a corpus for a lesson.
 
-    Where test or dev is missing, as in a single file, a fifth of train is held out for it. A dialogue stays together,
-    because its turns are alike.
+    Where test or dev is missing, as in a single file, a fifth of train is held out for it. Texts that are equal stay
+    together, and so do the turns of a dialogue.
 
     Args:
         corpus: what `corpora.load` takes.
-        needs_dialogues: whether the lesson is about dialogues and their emotions.
+        needs_dialogues: whether the lesson is about dialogues and their speakers.
         seed: decides which rows are held out.
+        columns: the names of the columns, by what is in them: text, label, dialogue, speaker. An empty name leaves it
+            to `corpora.load` to find the column.
 
     Returns:
-        The splits "train", "dev" and "test", and the name of the column with the labels: "emotion" or "label".
+        The splits "train", "dev" and "test" with the columns text and label, whatever they are called in the corpus.
 
     Raises:
         CorpusError: the corpus cannot be loaded.
-        CourseError: it has no dialogues, though the lesson needs them, or too few rows to hold some out.
+        CourseError: the lessons cannot use it. They need texts with one label each, and some need dialogues.
     """
-    loaded = corpora.load(corpus)
-    columns = loaded["train"].features
-    if needs_dialogues and not {"dialogue_id", "speaker", "emotion"} <= set(columns):
+    named = {role: name for role, name in columns.items() if name}
+    data = corpora.load(corpus, dev_share=SHARE, test_share=SHARE, seed=seed, **named)
+    if "emotion" in data["train"].features:  # as in MELD's format
+        data = data.rename_column("emotion", "label")
+    features = data["train"].features
+    if not isinstance(features["label"], ClassLabel) or "text_pair" in features:
         raise CourseError(
-            f"this lesson is about dialogues, and {corpus} has none; set corpus to a folder in MELD's format, or use "
-            "lessons 3, 4 and 5, which take any texts with labels"
+            f"the lessons take texts with one label each, and {corpus} has pairs of texts or several labels; "
+            "nbhelpers train takes it"
         )
-    data = {split: loaded[split] for split in SPLITS if split in loaded}
-    for split in ("test", "dev"):
-        if split not in data:
-            data["train"], data[split] = hold_out(data["train"], seed)
-            if not (len(data["train"]) and len(data[split])):
-                raise CourseError(
-                    f"{corpus} has no {split} split and too few rows to hold some out; add a {split} file"
-                )
-    return {split: data[split] for split in SPLITS}, "emotion" if "emotion" in columns else "label"
-
-
-def hold_out(part: Dataset, seed: int) -> tuple[Dataset, Dataset]:
-    """Divide a data set by chance, in the order of its rows. Dialogues, where it has some, are not divided.
-
-    >>> part = Dataset.from_dict({"dialogue_id": [0, 0, 1, 1, 1, 2, 3, 4]})
-    >>> rest, held_out = hold_out(part, seed=0)
-    >>> len(set(held_out["dialogue_id"])), sorted([*rest["dialogue_id"], *held_out["dialogue_id"]])
-    (1, [0, 0, 1, 1, 1, 2, 3, 4])
-    """
-    units = part["dialogue_id"][:] if "dialogue_id" in part.features else list(range(len(part)))
-    different = list(dict.fromkeys(units))
-    chosen = set(random.Random(seed).sample(different, round(HELD_OUT * len(different))))
-    rows = {held: [row for row, unit in enumerate(units) if (unit in chosen) == held] for held in (False, True)}
-    return part.select(rows[False]), part.select(rows[True])
+    if needs_dialogues and not {"dialogue_id", "speaker"} <= set(features):
+        raise CourseError(
+            f"this lesson reads each turn with the turns around it, and {corpus} has no dialogues with speakers; name "
+            "their columns with -p dialogue=... and -p speaker=..., or use lessons 2 to 5"
+        )
+    return {split: data[split] for split in SPLITS}

@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard, ModelCardData
 # The hub's own template is not used: it is six screens of "[More Information Needed]". Everything here is known.
 BODY = """# A {architecture} classifier in ONNX
 
-This model gives {item} one of these labels: {labels}.
+This model gives {item} {number} of these labels: {labels}.
 
 {facts}
 
@@ -65,6 +65,7 @@ def model_card(architecture: str, metadata: Mapping[str, Any]) -> ModelCard:
     body = BODY.format(
         architecture=architecture,
         item="each turn of a dialogue" if is_dialogue else "a text",
+        number="any number" if "thresholds" in metadata["settings"] else "one",
         labels=", ".join(metadata["labels"]),
         facts=bullets(facts | metadata["settings"]),
         scores=bullets(scores) if scores else "None were recorded.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ def compare(
     dataloader: DataLoader[Any],
     score: Callable[[Tensor], float],
     *,
+    thresholds: Sequence[float] | None = None,
     force: bool = False,
 ) -> pd.DataFrame:
     """Compare variants of a model: what each costs in size and time, and how far its predictions change.
@@ -38,6 +39,7 @@ def compare(
         dataloader: the dev set, in batches padded to one length, with "input_ids" and "attention_mask".
         score: a function from logits [items, classes], in the order of the data set, to a number, for instance weighted
             F1.
+        thresholds: as in `agreement`.
         force: keep a variant that predicts the original's label for less than 98 % of the items, instead of refusing.
 
     Returns:
@@ -67,7 +69,7 @@ def compare(
     for name, (logits_fn, folder) in variants.items():
         logits = predict(logits_fn, dataloader)
         reference = reference if rows else logits
-        agreed = agreement(reference, logits)
+        agreed = agreement(reference, logits, thresholds)
         if agreed["labels"] < MIN_AGREEMENT and not force:
             raise ExportError(
                 f"{name} agrees with {original} on {agreed['labels']:.1%} of {len(logits)} labels, less than "
@@ -84,15 +86,17 @@ def compare(
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def agreement(reference_logits: Any, logits: Any) -> dict[str, float]:
+def agreement(reference_logits: Any, logits: Any, thresholds: Sequence[float] | None = None) -> dict[str, float]:
     """Measure how far two models agree on the same items.
 
     Args:
         reference_logits, logits: [items, classes]; tensors, arrays or lists.
+        thresholds: [classes], for models that give an item any number of labels: the smallest probability with which
+            each label is given. The probabilities are then those of a sigmoid, and not of a softmax.
 
     Returns:
-        "labels", the share of items with the same predicted label, and "probability", the largest difference between
-        two probabilities of the same class.
+        "labels", the share of items with the same predicted label, or with exactly the same labels, and "probability",
+        the largest difference between two probabilities of the same class.
 
     Raises:
         ValueError: the shapes differ or are not [items, classes], there is no item, or a logit is infinite or NaN.
@@ -100,6 +104,8 @@ def agreement(reference_logits: Any, logits: Any) -> dict[str, float]:
     >>> agreed = agreement([[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]])
     >>> agreed["labels"], round(agreed["probability"], 3)
     (0.5, 0.462)
+    >>> agreement([[2.0, 1.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]], thresholds=[0.4, 0.6])["labels"]
+    0.0
     """
     # in fp64, so that the difference of two probabilities is not itself a rounding error
     reference, other = (torch.as_tensor(values, dtype=torch.float64) for values in (reference_logits, logits))
@@ -109,9 +115,14 @@ def agreement(reference_logits: Any, logits: Any) -> dict[str, float]:
         )
     if not (reference.isfinite().all() and other.isfinite().all()):
         raise ValueError("some logits are not finite; the model that computed them does not work")
-    same_labels = reference.argmax(-1) == other.argmax(-1)
-    difference = (reference.softmax(-1) - other.softmax(-1)).abs().max()
-    return {"labels": same_labels.double().mean().item(), "probability": difference.item()}
+    if thresholds is None:
+        same_labels = reference.argmax(-1) == other.argmax(-1)
+        difference = reference.softmax(-1) - other.softmax(-1)
+    else:
+        smallest = torch.as_tensor(thresholds, dtype=torch.float64)
+        same_labels = ((reference.sigmoid() >= smallest) == (other.sigmoid() >= smallest)).all(-1)
+        difference = reference.sigmoid() - other.sigmoid()
+    return {"labels": same_labels.double().mean().item(), "probability": difference.abs().max().item()}
 
 
 def speed(logits_fn: LogitsFn, dataloader: DataLoader[Any], *, num_examples: int = 256) -> dict[str, float]:

@@ -42,8 +42,11 @@ def make_metadata(
         turn sees only itself and earlier turns), "settings", "weights" (their format), "versions" and "scores".
     """
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    labels = [config.id2label[i] for i in range(config.num_labels)]
+    if getattr(config, "problem_type", None) == "multi_label_classification":
+        settings = {"thresholds": dict.fromkeys(labels, 0.5)} | dict(settings or {})
     return {
-        "labels": [config.id2label[i] for i in range(config.num_labels)],
+        "labels": labels,
         "inputs": ["input_ids", "attention_mask", *(["starts", "ends"] if dialogue else [])],
         "max_length": tokenizer.model_max_length,
         "causal_turns": bool(dialogue and config.causal_turns),

@@ -61,16 +61,18 @@ def export(
         dialogue: whether the model classifies turns. The graph then also takes "starts" and "ends" [batch, turns], the
             first token of each turn and the one after its last, and returns logits [batch, turns, classes].
         settings: how inputs are made, for instance {"speaker_format": "name", "past": 5}. Any values that JSON can
-            hold. `load_exported` returns them with the model.
+            hold. `load_exported` returns them with the model. For a model that gives a text any number of labels
+            (transformers' "multi_label_classification"), "thresholds" has the smallest probability for each label, by
+            its name; by default 0.5.
         scores: what was measured, for instance {"dev weighted F1": 0.61}.
 
     Returns:
         The folder.
 
     Raises:
-        ExportError: an adapter is not merged, `dialogue=True` with a model that cannot read turns, a model that does
-            not choose one of several classes, a weight that is not finite, a tokenizer that allows more tokens than
-            the model has positions, or torch cannot trace the model.
+        ExportError: an adapter is not merged, `dialogue=True` with a model that cannot read turns, a model with a
+            single output, a weight that is not finite, a tokenizer that allows more tokens than the model has
+            positions, or torch cannot trace the model.
     """
     check_exportable(model, tokenizer, dialogue)
     cpu_model: Any = copy.deepcopy(model).eval().float().cpu()
@@ -102,10 +104,8 @@ def check_exportable(model: Any, tokenizer: Any, dialogue: bool) -> None:
         raise ExportError("the model still has an adapter; merge it first: export(adapters.merge(model), ...)")
     if dialogue and "starts" not in inspect.signature(model.forward).parameters:
         raise ExportError(f"a {type(model).__name__} cannot read turns; load the model with pooling='mean'")
-    if getattr(model.config, "problem_type", None) == "multi_label_classification" or model.config.num_labels < 2:
-        raise ExportError(
-            "the model does not choose one of several classes, and no other kind of model can be exported"
-        )
+    if model.config.num_labels < 2:
+        raise ExportError("the model has a single output, so it chooses among no classes; it cannot be exported")
     for name, weight in model.state_dict().items():
         if weight.is_floating_point() and not weight.isfinite().all():
             raise ExportError(f"the weight {name} has values that are infinite or NaN; train the model again")

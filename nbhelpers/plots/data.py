@@ -4,11 +4,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .style import BLUE, INK, SKY, Picture, card_style, finish, new_picture, require, to_numbers, to_strings, width_of
+from .style import (
+    BLUE,
+    INK,
+    MAX_CLASSES,
+    SKY,
+    Picture,
+    card_style,
+    finish,
+    new_picture,
+    require,
+    to_numbers,
+    to_strings,
+    width_of,
+)
 
 
 def label_distribution(counts: pd.DataFrame) -> Picture:
-    """Draw the share of each label in each split.
+    """Draw the share of each label in each split. Of more than 20 labels, it shows the largest and the smallest.
 
     Args:
         counts: numbers of rows, with a label per row of the DataFrame and a split per column.
@@ -25,19 +38,25 @@ def label_distribution(counts: pd.DataFrame) -> Picture:
     require((totals > 0).all(), "counts has a split without rows: drop that column")
     shares = 100 * table / totals  # [labels, splits]
     width = max(8.0, width_of(names) + 2.2 * len(splits))
+    shown, title = np.arange(len(names)), "Share of rows per label (number of rows)"
+    if len(names) > MAX_CLASSES:
+        half = MAX_CLASSES // 2
+        by_size = np.argsort(-shares[:, 0], kind="stable")
+        shown = np.concatenate([by_size[:half], by_size[-half:]])
+        title += f": the {half} largest and the {half} smallest of {len(names)}"
     with card_style():
-        picture = new_picture(width, 0.9 + 0.3 * len(names), "Share of rows per label (number of rows)")
+        picture = new_picture(width, 0.9 + 0.3 * len(shown), title)
         panels = picture.subplots(1, len(splits), sharex=True, sharey=True, squeeze=False)[0]
         for j, panel in enumerate(panels):
-            texts = [f"{share:.1f} % ({count:,.0f})" for share, count in zip(shares[:, j], table[:, j], strict=True)]
-            panel.bar_label(panel.barh(range(len(names)), shares[:, j], color=BLUE), texts, padding=3)
+            texts = [f"{shares[i, j]:.1f} % ({table[i, j]:,.0f})" for i in shown]
+            panel.bar_label(panel.barh(range(len(shown)), shares[shown, j], color=BLUE), texts, padding=3)
             panel.set_title(f"{splits[j]}: {totals[j]:,.0f} rows")
             # Each bar has its number, so an axis with ticks would say the same again.
             panel.spines["bottom"].set_visible(False)
             panel.tick_params(left=False, bottom=False, labelbottom=False)
-        panels[0].set_yticks(range(len(names)), names)
+        panels[0].set_yticks(range(len(shown)), [names[i] for i in shown])
         for_text = 1.15 * len(splits) / (width - width_of(names) - 0.5)  # the part of a panel that texts need
-        panels[0].set(xlim=(0, shares.max() / (1 - for_text)), ylim=(len(names) - 0.4, -0.6))
+        panels[0].set(xlim=(0, shares.max() / (1 - for_text)), ylim=(len(shown) - 0.4, -0.6))
     first, largest, smallest = shares[:, 0], shares[:, 0].argmax(), shares[:, 0].argmin()
     summary = f"{names[largest]} is the largest class of {splits[0]} with {first[largest]:.1f} % of {totals[0]:,.0f} "
     summary += f"rows; {names[smallest]} the smallest with {first[smallest]:.1f} %."
@@ -45,7 +64,7 @@ def label_distribution(counts: pd.DataFrame) -> Picture:
         spread = np.ptp(shares, axis=1)  # the largest minus the smallest share of each label
         widest = f"{names[spread.argmax()]}: by {spread.max():.1f} points"
         summary += f" Between splits, shares differ most for {widest}."
-    listed = ", ".join(f"{name} {share:.1f} %" for name, share in zip(names, first, strict=True))
+    listed = ", ".join(f"{names[i]} {first[i]:.1f} %" for i in shown)
     return finish(picture, f"Bars of label shares for {', '.join(splits)}. In {splits[0]}: {listed}.", summary)
 
 

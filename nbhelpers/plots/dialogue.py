@@ -1,4 +1,4 @@
-"""Figures about the turns of a dialogue: which emotion follows which, and one dialogue from left to right."""
+"""Figures about the turns of a dialogue: which label follows which, and one dialogue from left to right."""
 
 from collections.abc import Iterable
 from itertools import cycle, pairwise
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.transforms import blended_transform_factory
 
-from .heatmap import draw_heatmap, largest_cells, square_counts
+from .heatmap import draw_heatmap, largest_cells, largest_classes, square_counts
 from .style import (
     EMOTIONS,
     INK,
@@ -27,10 +27,10 @@ MAX_TEXTS = 16  # a longer dialogue has no room for its texts below the timeline
 
 
 def transitions(matrix: pd.DataFrame) -> Picture:
-    """Draw which emotion follows which.
+    """Draw which label follows which. Of more than 20 labels, it shows the most frequent ones.
 
     Args:
-        matrix: numbers of pairs of consecutive turns: a row per emotion of the first turn, a column per emotion of the
+        matrix: numbers of pairs of consecutive turns: a row per label of the first turn, a column per label of the
             next, in the same order.
 
     Raises:
@@ -38,57 +38,60 @@ def transitions(matrix: pd.DataFrame) -> Picture:
 
     >>> pairs = pd.DataFrame([[8, 2], [5, 5]], index=["neutral", "joy"], columns=["neutral", "joy"])
     >>> print(transitions(pairs).summary)
-    The next turn keeps the emotion in 65.0 % of 20 pairs: neutral is kept most (80.0 %), joy least (50.0 %).
+    The next turn keeps the label in 65.0 % of 20 pairs: neutral is kept most (80.0 %), joy least (50.0 %).
     """
     names, table, shares = square_counts("matrix", matrix)
-    kept, texts = shares.diagonal(), [f"{share:.0f} %" for share in shares.flat]
-    # An emotion that is never first in a pair has NaN here and is passed over.
+    kept, texts = shares.diagonal(), np.array([f"{share:.0f} %" for share in shares.flat]).reshape(shares.shape)
+    shown = largest_classes(table.sum(axis=1))
+    # A label that is never first in a pair has NaN here and is passed over.
     most, least = np.nanargmax(kept), np.nanargmin(kept)
     with card_style():
-        title = "Emotion of the next turn, in % of each line (pairs per line)"
-        picture = draw_heatmap(title, names, table, shares, texts, ylabel="this turn", xlabel="next turn")
-    summary = f"The next turn keeps the emotion in {100 * table.trace() / table.sum():.1f} % of {table.sum():,.0f} "
+        title = "Label of the next turn, in % of each line (pairs per line)"
+        if len(shown) < len(names):
+            title += f". The {len(shown)} most frequent of {len(names)} labels"
+        picture = draw_heatmap(title, names, table, shares, texts, shown, ylabel="this turn", xlabel="next turn")
+    summary = f"The next turn keeps the label in {100 * table.trace() / table.sum():.1f} % of {table.sum():,.0f} "
     summary += f"pairs: {names[most]} is kept most ({kept[most]:.1f} %), {names[least]} least ({kept[least]:.1f} %)."
-    return finish(picture, f"Heat map, this turn by next turn. {largest_cells(names, shares)}", summary)
+    return finish(picture, f"Heat map, this turn by next turn. {largest_cells(names, shares, shown)}", summary)
 
 
 def timeline(
     speakers: Iterable[str],
-    emotions: Iterable[str],
+    labels: Iterable[str],
     texts: Iterable[str] | None = None,
     names: Iterable[str] | None = None,
 ) -> Picture:
-    """Draw one dialogue from left to right, with a lane per speaker and a mark with its emotion for each turn.
+    """Draw one dialogue from left to right, with a lane per speaker and a mark with its label for each turn.
 
     Args:
         speakers: [turns] names of the speakers.
-        emotions: [turns] labels.
+        labels: [turns] such as emotions.
         texts: [turns] the words of each turn. They are listed below the lanes, each cut to one line, if there are at
             most 16 turns.
         names: all labels of the corpus. With them, labels outside `EMOTIONS` get the same color and marker in every
             dialogue.
 
     Raises:
-        ValueError: there are no turns, the numbers of turns differ, or an emotion is missing in names.
+        ValueError: there are no turns, the numbers of turns differ, or a label is missing in names.
 
     >>> print(timeline(["Joey", "Ross", "Joey"], ["neutral", "neutral", "joy"]).summary)
-    Turns: 3, speakers: 2. The emotion differs from the turn before in 1 of 2 cases; most frequent: neutral (2).
+    Turns: 3, speakers: 2. The label differs from the turn before in 1 of 2 cases; most frequent: neutral (2).
     """
-    who, felt, said = to_strings(speakers), to_strings(emotions), to_strings([] if texts is None else texts)
+    who, felt, said = to_strings(speakers), to_strings(labels), to_strings([] if texts is None else texts)
     turns, lanes = len(felt), list(dict.fromkeys(who))
-    require(turns > 0 and turns == len(who), f"{len(who)} speakers but {turns} emotions: pass one of each per turn")
-    require(len(said) in (0, turns), f"{len(said)} texts but {turns} emotions: pass one of each per turn")
+    require(turns > 0 and turns == len(who), f"{len(who)} speakers but {turns} labels: pass one of each per turn")
+    require(len(said) in (0, turns), f"{len(said)} texts but {turns} labels: pass one of each per turn")
     looks = looks_of(felt, names)
-    # Neighboring emotions would overlap where a turn is narrower than the longest of them.
+    # Neighboring labels would overlap where a turn is narrower than the longest of them.
     upright = width_of(felt) > (8.3 - width_of(lanes)) / turns
     lane_height = 0.45 + (width_of(felt) if upright else 0.15)
     said = said if turns <= MAX_TEXTS else []
     with card_style():
         heights = [lane_height * len(lanes) + 0.6, 0.19 * len(said) + 0.01]  # inches
-        picture = new_picture(9, sum(heights) + 0.5, "Emotion of each turn")
+        picture = new_picture(9, sum(heights) + 0.5, "Label of each turn")
         axes, below = picture.subplots(2, 1, height_ratios=heights)
-        for turn, (speaker, emotion) in enumerate(zip(who, felt, strict=True), start=1):
-            draw_turn(axes, (turn, lanes.index(speaker)), emotion, looks[emotion], upright)
+        for turn, (speaker, label) in enumerate(zip(who, felt, strict=True), start=1):
+            draw_turn(axes, (turn, lanes.index(speaker)), label, looks[label], upright)
         axes.hlines(range(len(lanes)), 0.5, turns + 0.5, color=PALE, linewidth=1, zorder=0)
         axes.set(xlabel="turn", xlim=(0.4, turns + 0.6))
         axes.set_ylim(len(lanes) - 1 + 0.2 / lane_height, -1 + 0.1 / lane_height)  # the first speaker is on top
@@ -97,28 +100,28 @@ def timeline(
         list_texts(picture, below, who, said)
     changes = sum(before != after for before, after in pairwise(felt))
     most = max(dict.fromkeys(felt), key=felt.count)
-    summary = f"Turns: {turns}, speakers: {len(lanes)}. The emotion differs from the turn before in {changes} of "
+    summary = f"Turns: {turns}, speakers: {len(lanes)}. The label differs from the turn before in {changes} of "
     summary += f"{turns - 1} cases; most frequent: {most} ({felt.count(most)})."
     listed = "; ".join(f"{i + 1} {who[i]}: {felt[i]}" for i in range(turns))
     return finish(picture, f"Timeline of a dialogue, a lane per speaker. {listed}.", summary)
 
 
-def looks_of(emotions: list[str], names: Iterable[str] | None) -> dict[str, tuple[str, str]]:
+def looks_of(labels: list[str], names: Iterable[str] | None) -> dict[str, tuple[str, str]]:
     """The color and the marker of each label: those of `EMOTIONS`, and for other labels the next of `OTHERS`."""
-    known = sorted(set(emotions)) if names is None else to_strings(names)
-    unknown = sorted(set(emotions) - set(known))
-    require(not unknown, f"emotions {unknown} are missing in names: pass all labels of the corpus as names")
+    known = sorted(set(labels)) if names is None else to_strings(names)
+    unknown = sorted(set(labels) - set(known))
+    require(not unknown, f"labels {unknown} are missing in names: pass all labels of the corpus as names")
     # cycle: a corpus with more labels than there are pairs uses them again
     return dict(zip([name for name in known if name not in EMOTIONS], cycle(OTHERS), strict=False)) | EMOTIONS
 
 
-def draw_turn(axes: Any, place: tuple[int, int], emotion: str, look: tuple[str, str], upright: bool) -> None:
-    """Draw the mark of a turn at (turn, lane), and its emotion above the mark."""
+def draw_turn(axes: Any, place: tuple[int, int], label: str, look: tuple[str, str], upright: bool) -> None:
+    """Draw the mark of a turn at (turn, lane), and its label above the mark."""
     color, marker = look
     size = 13 if marker == "*" else 9  # a star looks smaller than other marks of the same size
     axes.plot(*place, color=color, marker=marker, markersize=size, markeredgecolor=INK, markeredgewidth=0.7)
     above = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "va": "bottom"}
-    axes.annotate(emotion, place, **above, rotation=90 * upright)
+    axes.annotate(label, place, **above, rotation=90 * upright)
 
 
 def list_texts(picture: Picture, axes: Any, speakers: list[str], texts: list[str]) -> None:

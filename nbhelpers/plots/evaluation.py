@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .heatmap import draw_heatmap, largest_cells, square_counts
+from .heatmap import draw_heatmap, largest_cells, largest_classes, square_counts
 from .style import BLUE, GREY, INK, PALE, PAPER, RED, SKY, Picture, card_style, finish, new_picture, require, to_strings
 
 
 def confusion_matrix(frame: pd.DataFrame) -> Picture:
     """Draw how often each gold label was predicted as each label. The color is the percentage of the row.
+
+    Of more than 20 labels, it shows those with the most errors.
 
     Args:
         frame: counts with a row per gold label and a column per predicted label, in the same order, as from
@@ -25,18 +27,23 @@ def confusion_matrix(frame: pd.DataFrame) -> Picture:
     Recall is best for neutral (90.0 % of 10), worst for joy (60.0 % of 10). Most frequent error: joy as neutral (4).
     """
     names, table, shares = square_counts("frame", frame)
-    texts = [f"{n:,.0f}\n{share:.0f} %" if n else "0" for n, share in zip(table.flat, shares.flat, strict=True)]
+    texts = np.array(
+        [f"{n:,.0f}\n{share:.0f} %" if n else "0" for n, share in zip(table.flat, shares.flat, strict=True)]
+    ).reshape(table.shape)
     recall, rows, errors = shares.diagonal(), table.sum(axis=1), table * (1 - np.eye(len(names)))
+    shown = largest_classes(errors.sum(axis=0) + errors.sum(axis=1))
     # A label without gold rows has no recall: it is NaN and is passed over.
     best, worst = np.nanargmax(recall), np.nanargmin(recall)
     gold, predicted = np.unravel_index(errors.argmax(), errors.shape)
     with card_style():
         title = "Gold and predicted labels: rows, and % of each line (rows per line)"
-        picture = draw_heatmap(title, names, table, shares, texts, ylabel="gold", xlabel="predicted")
+        if len(shown) < len(names):
+            title += f". The {len(shown)} of {len(names)} labels with most errors"
+        picture = draw_heatmap(title, names, table, shares, texts, shown, ylabel="gold", xlabel="predicted")
     summary = f"Recall is best for {names[best]} ({recall[best]:.1f} % of {rows[best]:,.0f}), worst for "
     summary += f"{names[worst]} ({recall[worst]:.1f} % of {rows[worst]:,.0f}). Most frequent error: "
     summary += f"{names[gold]} as {names[predicted]} ({errors.max():,.0f})." if errors.any() else "none."
-    return finish(picture, f"Confusion matrix, gold by predicted. {largest_cells(names, shares)}", summary)
+    return finish(picture, f"Confusion matrix, gold by predicted. {largest_cells(names, shares, shown)}", summary)
 
 
 def reliability_diagram(frame: pd.DataFrame, ece: float) -> Picture:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib import colormaps
 from numpy.typing import NDArray
 
-from .style import PALE, PAPER, Picture, new_picture, require, to_numbers, to_strings, width_of
+from .style import MAX_CLASSES, PALE, PAPER, Picture, new_picture, require, to_numbers, to_strings, width_of
 
 
 def square_counts(name: str, frame: pd.DataFrame) -> tuple[list[str], NDArray[Any], NDArray[Any]]:
@@ -27,16 +27,36 @@ def square_counts(name: str, frame: pd.DataFrame) -> tuple[list[str], NDArray[An
     return names, table, 100 * table / np.where(totals > 0, totals, np.nan)
 
 
+def largest_classes(sizes: NDArray[Any], limit: int = MAX_CLASSES) -> NDArray[np.int64]:
+    """Return the positions of the classes of the largest sizes, in their order.
+
+    >>> largest_classes(np.array([1, 5, 3]), limit=2).tolist()
+    [1, 2]
+    """
+    return np.sort(np.argsort(-sizes, kind="stable")[:limit])
+
+
 def draw_heatmap(
-    title: str, names: list[str], table: NDArray[Any], shares: NDArray[Any], texts: list[str], ylabel: str, xlabel: str
+    title: str,
+    names: list[str],
+    table: NDArray[Any],
+    shares: NDArray[Any],
+    texts: NDArray[Any],
+    shown: NDArray[np.int64],
+    ylabel: str,
+    xlabel: str,
 ) -> Picture:
     """Draw a table with a text in each cell. Call it within `card_style`.
 
     Args:
+        title: of the picture.
         names, table, shares: from `square_counts`; `shares` sets the colors.
-        texts: one per cell, row by row.
+        texts: [classes, classes], one per cell.
+        shown: the positions of the classes that are drawn, from `largest_classes`.
         ylabel, xlabel: what the rows and the columns are.
     """
+    totals, names = table.sum(axis=1)[shown], [names[i] for i in shown]
+    shares, texts = shares[np.ix_(shown, shown)], texts[np.ix_(shown, shown)]
     size, longest, small = len(names), width_of(names), len(names) > 10
     width = max(8.0, longest + 0.39 * size + 1.4)
     upright = longest > (width - longest - 1.4) / size  # columns are too narrow for horizontal names
@@ -45,12 +65,14 @@ def draw_heatmap(
     cmap = colormaps["cividis"].with_extremes(bad=PALE)  # the color of NaN, that is, of rows without counts
     mesh = axes.pcolormesh(shares, cmap=cmap, vmin=0, vmax=np.nanmax(shares), edgecolor=PAPER, linewidth=1)
     for (i, j), share in np.ndenumerate(shares):
-        words = "" if np.isnan(share) else texts[i * size + j]
+        words = "" if np.isnan(share) else str(texts[i, j])
         text = axes.text(j + 0.5, i + 0.5, words, ha="center", va="center")
         text.set(color=text_color(mesh.to_rgba(share)), fontsize=6.5 if small else 9)
     axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(size, 0))  # the first row is at the top, as in a table
     axes.set_xticks(np.arange(size) + 0.5, names, rotation=90 * upright)
-    axes.set_yticks(np.arange(size) + 0.5, [f"{names[i]} ({table[i].sum():,.0f})" for i in range(size)])
+    axes.set_yticks(
+        np.arange(size) + 0.5, [f"{name} ({total:,.0f})" for name, total in zip(names, totals, strict=True)]
+    )
     axes.tick_params(length=0)
     return picture
 
@@ -62,8 +84,8 @@ def text_color(background: Any) -> str:
     return "black" if luminance > 0.18 else "white"
 
 
-def largest_cells(names: list[str], shares: NDArray[Any]) -> str:
-    """A sentence with the largest cell of each row, for the alt text; rows without counts are left out."""
-    filled = [(name, row) for name, row in zip(names, shares, strict=True) if not np.isnan(row).any()]
+def largest_cells(names: list[str], shares: NDArray[Any], shown: NDArray[np.int64]) -> str:
+    """A sentence with the largest cell of each row that is shown, for the alt text, but not of rows without counts."""
+    filled = [(names[i], shares[i]) for i in shown if not np.isnan(shares[i]).any()]
     cells = "; ".join(f"{name}: {names[row.argmax()]} {row.max():.0f} %" for name, row in filled)
     return f"Largest cell of each line: {cells}."

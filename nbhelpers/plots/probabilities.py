@@ -1,10 +1,11 @@
 """Figures about the probabilities that a model gives: for one text in several conditions, or in several passes."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .style import (
     BLUE,
@@ -29,6 +30,8 @@ FILLS = [(GREY, ""), (BLUE, "///"), (ORANGE, "..."), (GREEN, "xx")]
 def class_probabilities(frame: pd.DataFrame) -> Picture:
     """Draw the class probabilities of one text under several conditions, such as with and without context.
 
+    Of more than ten classes, it shows those with the highest probabilities.
+
     Args:
         frame: probabilities with a row per condition and a column per class; each row sums to 1.
 
@@ -42,6 +45,7 @@ def class_probabilities(frame: pd.DataFrame) -> Picture:
     table, conditions = 100 * to_numbers("frame", frame, ndim=2), to_strings(frame.index)
     names = to_strings(frame.columns)
     require(np.allclose(table.sum(axis=1), 100, atol=1), "a row of frame does not sum to 1: apply softmax to logits")
+    table, names = most_likely(table, names)
     thickness = 0.8 / len(conditions)  # the bars of a class together are 0.8 high; 0.2 separates the classes
     with card_style():
         height = 1.2 + 0.18 * len(names) * (1 + len(conditions))
@@ -67,6 +71,8 @@ def class_probabilities(frame: pd.DataFrame) -> Picture:
 def dropout_spread(passes: ArrayLike, texts: Iterable[str], names: Iterable[str]) -> Picture:
     """Draw how much the class probabilities of each text vary between passes with different dropout masks.
 
+    Of more than ten classes, it shows those with the highest probabilities.
+
     Args:
         passes: probabilities, [passes, texts, classes].
         texts: the texts; the title of a panel shows up to 90 characters.
@@ -83,6 +89,8 @@ def dropout_spread(passes: ArrayLike, texts: Iterable[str], names: Iterable[str]
     shape, wanted = (len(sentences), len(classes)), f"[passes, {len(sentences)} texts, {len(classes)} names]"
     require(table.shape[1:] == shape, f"passes has shape {table.shape}: pass {wanted}")
     require(np.allclose(table.sum(axis=2), 100, atol=1), "a pass does not sum to 1 over the classes: apply softmax")
+    changed = sum(len(set(table[:, i].argmax(axis=1))) > 1 for i in range(len(sentences)))
+    table, classes = most_likely(table, classes)
     low, high, count = table.min(axis=0), table.max(axis=0), len(table)  # low and high: [texts, classes]
     # Each pass has its own height within a class, so that equal probabilities do not hide each other.
     offsets = np.linspace(-0.3, 0.3, count) if count > 1 else np.zeros(1)
@@ -100,8 +108,7 @@ def dropout_spread(passes: ArrayLike, texts: Iterable[str], names: Iterable[str]
             line = f"{i + 1}  {' '.join(sentences[i].split())}"
             panel.set_title(line if len(line) <= 90 else line[:88].rstrip() + "…")
         panels[-1].set_xlabel("%")
-    changed = sum(len(set(table[:, i].argmax(axis=1))) > 1 for i in range(len(sentences)))
-    text, widest = np.unravel_index((high - low).argmax(), shape)
+    text, widest = np.unravel_index((high - low).argmax(), low.shape)
     summary = f"{count} passes: the largest class changes for {changed} of {len(sentences)} texts; "
     summary += f"{classes[widest]} of text {text + 1} moves most, "
     summary += f"from {low[text, widest]:.0f} to {high[text, widest]:.0f} %."
@@ -111,3 +118,19 @@ def dropout_spread(passes: ArrayLike, texts: Iterable[str], names: Iterable[str]
     ]
     listed = "; ".join(f"text {i}: {words}" for i, words in enumerate(ranges, start=1))
     return finish(picture, f"Dots of class probabilities in percent, ranges over the passes. {listed}.", summary)
+
+
+def most_likely(table: NDArray[Any], names: list[str], limit: int = 10) -> tuple[NDArray[Any], list[str]]:
+    """Keep the classes with the highest probabilities, in their order.
+
+    Args:
+        table: probabilities, [..., classes].
+        names: of the classes.
+        limit: of how many classes.
+
+    >>> most_likely(np.array([[0.1, 0.7, 0.2]]), ["a", "b", "c"], limit=2)
+    (array([[0.7, 0.2]]), ['b', 'c'])
+    """
+    highest = table.reshape(-1, len(names)).max(axis=0)
+    chosen = np.sort(np.argsort(-highest, kind="stable")[:limit])
+    return table[..., chosen], [names[i] for i in chosen]

@@ -2,13 +2,14 @@
 
 import io
 import sys
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import style
+from matplotlib import font_manager, style
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
@@ -30,11 +31,18 @@ EMOTIONS = {
 # Labels of other corpora take the next pair of this list
 OTHERS = [(color, marker) for marker in "Pphd<>8H" for color in (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)]
 
+MAX_CLASSES = 20  # more lines than these cannot be read in one figure
+
+# Fonts with Chinese, Japanese or Korean characters that systems come with. Those that are missing would cost a warning.
+CJK = ["Noto Sans CJK SC", "Noto Sans CJK JP", "PingFang SC", "Hiragino Sans", "Microsoft YaHei", "WenQuanYi Zen Hei"]
+FONTS = ["DejaVu Sans", *(name for name in CJK if name in font_manager.get_font_names())]
+
 # The settings of every figure. "default" comes first, so that nothing of the user's own style is mixed in.
 CARD: list[Any] = [
     "default",
     {
         "figure.facecolor": PAPER,  # opaque, so that it is as readable in a dark notebook as in a light one
+        "font.family": FONTS,
         "font.size": 9,
         "text.color": INK,
         "text.parse_math": False,  # a dollar sign in a text of the corpus must not start a formula
@@ -104,9 +112,13 @@ def show(picture: Picture) -> None:
     print(picture.summary)
 
 
-def card_style() -> AbstractContextManager[None]:
+@contextmanager
+def card_style() -> Iterator[None]:
     """Use the settings of the course's figures within a `with` block; the user's own come back after it."""
-    return style.context(CARD)
+    with style.context(CARD), warnings.catch_warnings():
+        # The picture has a box for a character that no font has. A warning for each of them would fill the screen.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
 
 
 def new_picture(width: float, height: float, title: str) -> Picture:

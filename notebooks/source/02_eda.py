@@ -66,8 +66,16 @@ from nbhelpers.course.splits import load_splits
 datasets.disable_progress_bars()  # they are widgets, which a saved notebook cannot show
 
 # %% cellView="form" tags=["parameters"]
-# @markdown "dialogues" (included in the course), "meld" (downloaded if missing), or a folder in MELD's format.
+# @markdown "dialogues" or "reviews" (included in the course), "meld", or a file or folder of your own.
 corpus = "dialogues"  # @param {type: "string"}
+# @markdown The column with the texts; if empty, it is found by its name or its content.
+text = ""  # @param {type: "string"}
+# @markdown The column with the labels; if empty, it is found by its name or its content.
+label = ""  # @param {type: "string"}
+# @markdown Of dialogues: the column with the name or number of the dialogue; if empty, it is found by its name.
+dialogue = ""  # @param {type: "string"}
+# @markdown Of dialogues: the column with the speaker of each turn; if empty, it is found by its name.
+speaker = ""  # @param {type: "string"}
 # @markdown The encoder whose tokenizer counts the tokens.
 encoder = "embedded"  # @param {type: "string"}
 # @markdown Seed of the random numbers.
@@ -90,10 +98,12 @@ with tempfile.TemporaryDirectory() as folder:
 
 # %% [markdown]
 # Loading stops. The message names the file and the row, and says what to do. Now load the corpus of this lesson with
-# `load_splits`, which calls `corpora.load` and refuses a corpus that has no dialogues. Look at its first row:
+# `load_splits`. It calls `corpora.load`, gives the column of the labels the name *label*, and makes the splits that are
+# missing. Look at the first row:
 
 # %%
-data, _ = load_splits(corpus, needs_dialogues=True, seed=seed)
+columns = {"text": text, "label": label, "dialogue": dialogue, "speaker": speaker}
+data = load_splits(corpus, seed=seed, **columns)
 data["train"][0]
 
 # %% [markdown]
@@ -107,24 +117,24 @@ corpora.describe(data)
 # The last rows show what was changed while loading, for instance curly quotes that became straight ones. Every such
 # change is counted.
 #
-# *emotion* is a number with a name (`ClassLabel`). The order of the names is defined in one place, and that matters.
+# *label* is a number with a name (`ClassLabel`). The order of the names is defined in one place, and that matters.
 # The class weights in MELD's own README are in another order than its label map (declare-lab/MELD, issue 51). Whoever
 # copies them gives a class the weight of another class.
 #
 # ## Classes
 #
-# How many turns does each emotion have?
+# How many texts does each class have? (In dialogues, a text is a turn.)
 
 # %%
-names = data["train"].features["emotion"].names
-turns = {split: part.to_pandas() for split, part in data.items()}
-counts = pd.DataFrame({split: frame["emotion"].value_counts() for split, frame in turns.items()}).fillna(0)
-counts = counts.sort_index().set_axis(names).astype(int)
+names = data["train"].features["label"].names
+frames = {split: part.to_pandas() for split, part in data.items()}
+counts = pd.DataFrame({split: frame["label"].value_counts() for split, frame in frames.items()})
+counts = counts.reindex(range(len(names))).fillna(0).set_axis(names).astype(int)
 plots.label_distribution(counts.sort_values("train", ascending=False))
 
 # %% [markdown]
-# More than two in five turns are neutral. A model that always predicts "neutral" is right that often, and it is
-# useless. So accuracy alone is not enough.
+# In the dialogues of the course, more than two in five turns are neutral. A model that always predicts "neutral" is
+# right that often, and it is useless. So accuracy alone is not enough.
 #
 # Take the class joy. *Precision* is the share of real joy among the turns that a model calls joy. *Recall* is the share
 # of the joyful turns that it finds. *F1* is the harmonic mean of the two. The course reports **weighted F1**, the usual
@@ -138,7 +148,8 @@ plots.label_distribution(counts.sort_values("train", ascending=False))
 
 # %%
 tokenizer, _ = encoders.load(encoder, names)
-examples = batching.tokenize(turns["train"]["text"].tolist(), tokenizer)
+train = frames["train"]
+examples = batching.tokenize(train["text"].tolist(), tokenizer)
 lengths = [len(example["input_ids"]) for example in examples]
 plots.length_histogram(lengths, padded_to=128, max_tokens=4096)
 
@@ -164,24 +175,30 @@ pd.Series({way: f"{100 * share:.1f} %" for way, share in padding_shares.items()}
 #
 # ## Dialogues and speakers
 #
-# How many turns and speakers does a dialogue have?
+# How many turns and speakers does a dialogue have? If your corpus has no dialogues with speakers, this section shows
+# those that were written for the course:
 
 # %%
-train = turns["train"]
-sizes = train.groupby("dialogue_id").agg(turns=("text", "size"), speakers=("speaker", "nunique"))
+has_dialogues = {"dialogue_id", "speaker"} <= set(train)
+talks = data if has_dialogues else load_splits("dialogues")
+if not has_dialogues:
+    print(f"{corpus} has no dialogues with speakers; this section shows those of the course")
+emotions = talks["train"].features["label"].names
+turns = talks["train"].to_pandas()
+sizes = turns.groupby("dialogue_id").agg(turns=("text", "size"), speakers=("speaker", "nunique"))
 sizes.describe().loc[["count", "mean", "min", "50%", "max"]].round(1)
 
 # %% [markdown]
 # *50%* is the median: half of the dialogues are longer, half are shorter.
 #
-# The next cell draws one dialogue. Among those of 8 to 14 turns it has the largest number of different emotions, so it
+# The next cell draws one dialogue. Among those of up to 14 turns it has the largest number of different labels, so it
 # is not a typical one:
 
 # %%
-medium = sizes[(sizes["turns"] >= 8) & (sizes["turns"] <= 14)].index
-num_emotions = train[train["dialogue_id"].isin(medium)].groupby("dialogue_id")["emotion"].nunique()
-scene = train[train["dialogue_id"] == num_emotions.idxmax()]
-plots.timeline(scene["speaker"].tolist(), [names[i] for i in scene["emotion"]], scene["text"].tolist())
+short = sizes[sizes["turns"] <= max(14, sizes["turns"].min())].index
+num_labels = turns[turns["dialogue_id"].isin(short)].groupby("dialogue_id")["label"].nunique()
+scene = turns[turns["dialogue_id"] == num_labels.idxmax()]
+plots.timeline(scene["speaker"].tolist(), [emotions[i] for i in scene["label"]], scene["text"].tolist(), emotions)
 
 # %% [markdown]
 # Cover the labels. Read the short turns alone, and then together with the turns around them. Which emotions would you
@@ -191,9 +208,9 @@ plots.timeline(scene["speaker"].tolist(), [names[i] for i in scene["emotion"]], 
 # turn, each column that of the next turn:
 
 # %%
-next_emotion = train.groupby("dialogue_id")["emotion"].shift(-1)
-pairs = pd.crosstab(train["emotion"], next_emotion).reindex(index=range(len(names)), columns=range(len(names)))
-pairs = pairs.fillna(0).astype(int).set_axis(names).set_axis(names, axis=1)
+next_label = turns.groupby("dialogue_id")["label"].shift(-1)
+pairs = pd.crosstab(turns["label"], next_label).reindex(index=range(len(emotions)), columns=range(len(emotions)))
+pairs = pairs.fillna(0).astype(int).set_axis(emotions).set_axis(emotions, axis=1)
 plots.transitions(pairs)
 
 # %% [markdown]
@@ -204,11 +221,11 @@ plots.transitions(pairs)
 total = pairs.to_numpy().sum()
 observed = pairs.to_numpy().trace() / total
 expected = (pairs.sum(axis=1) * pairs.sum()).sum() / total**2
-print(f"same emotion in the next turn: {100 * observed:.1f} %; expected without dependence: {100 * expected:.1f} %")
+print(f"same label in the next turn: {100 * observed:.1f} %; expected without dependence: {100 * expected:.1f} %")
 
 # %% [markdown]
-# Neighboring turns share an emotion more often than chance would explain. How much a model gains from this beyond the
-# words of the turn itself is another question; lesson 6 measures it.
+# In the dialogues of the course, neighboring turns share an emotion more often than chance would explain. How much a
+# model gains from this beyond the words of the turn itself is another question; lesson 6 measures it.
 #
 # ## What leaks between the splits
 #
@@ -217,16 +234,17 @@ print(f"same emotion in the next turn: {100 * observed:.1f} %; expected without 
 # people?
 
 # %%
-dialogues = {split: frame.groupby("dialogue_id")["text"].agg(tuple) for split, frame in turns.items()}
 overlap = {}
 for split in ("dev", "test"):
-    in_train = turns[split]["text"].isin(train["text"])
-    overlap[split] = {
-        "texts that occur in train, %": 100 * in_train.mean(),
-        "of these, words on average": turns[split]["text"][in_train].str.split().str.len().mean(),
-        "dialogues that occur in train": dialogues[split].isin(dialogues["train"]).sum(),
-        "turns whose speaker's name occurs in train, %": 100 * turns[split]["speaker"].isin(train["speaker"]).mean(),
-    }
+    frame = frames[split]
+    in_train = frame["text"].isin(train["text"])
+    overlap[split] = {"texts that occur in train, %": 100 * in_train.mean()}
+    overlap[split]["of these, words on average"] = frame["text"][in_train].str.split().str.len().mean()
+    if has_dialogues:
+        dialogues, known = (part.groupby("dialogue_id")["text"].agg(tuple) for part in (frame, train))
+        overlap[split]["dialogues that occur in train"] = dialogues.isin(known).sum()
+        same_speaker = frame["speaker"].isin(train["speaker"])
+        overlap[split]["turns whose speaker's name occurs in train, %"] = 100 * same_speaker.mean()
 pd.DataFrame(overlap).round(1)
 
 # %% [markdown]
@@ -241,16 +259,14 @@ pd.DataFrame(overlap).round(1)
 
 # %%
 repeated = train[train.duplicated("text", keep=False)]
-most_frequent = repeated.groupby("text")["emotion"].agg(lambda labels: labels.value_counts().iloc[0])
-agreement = most_frequent.sum() / len(repeated)
-print(
-    f"{len(repeated)} training turns have a text that occurs more than once; "
-    f"the most frequent label of each text covers {100 * agreement:.0f} % of them."
-)
+print(f"{len(repeated)} rows of train have a text that occurs more than once")
+if len(repeated):
+    most_frequent = repeated.groupby("text")["label"].agg(lambda labels: labels.value_counts().iloc[0])
+    print(f"the most frequent label of each text covers {100 * most_frequent.sum() / len(repeated):.0f} % of them")
 
 # %% [markdown]
-# On these turns, a model that sees only the text cannot be right more often than that. The turns before can make the
-# difference.
+# On these rows, a model that sees only the text cannot be right more often than that. In dialogues, the turns before
+# can make the difference.
 #
 # ## What goes wrong: cleaning the text
 #
@@ -260,8 +276,8 @@ print(
 # Changes are in points: from 0.50 to 0.51 is one point. *emptied* counts the texts of which nothing is left.
 
 # %%
-dev = turns["dev"]
-cost = cleaning.cost(train["text"].tolist(), train["emotion"].tolist(), dev["text"].tolist(), dev["emotion"].tolist())
+dev = frames["dev"]
+cost = cleaning.cost(train["text"].tolist(), train["label"].tolist(), dev["text"].tolist(), dev["label"].tolist())
 cost.round(3)
 
 # %%
@@ -269,13 +285,14 @@ weighted, macro = cost.loc["all three", ["weighted_change", "macro_change"]]
 print(f"All three steps together change weighted F1 by {weighted:+.1f} points, macro F1 by {macro:+.1f}.")
 
 # %% [markdown]
-# Removing punctuation costs most: for this classifier, a punctuation mark is a word of its own. Lower case makes one
-# word of "Oh" and "oh" and changes little. Before you clean texts for your encoder, repeat the comparison with it.
+# On the dialogues of the course, removing punctuation costs most: for this classifier, a punctuation mark is a word of
+# its own. Lower case makes one word of "Oh" and "oh" and changes little. Before you clean texts for your encoder,
+# repeat the comparison with it.
 #
 # ## A corpus without dialogues
 #
-# The second corpus of the course has product reviews. Its columns are `text` and `label`; there are no speakers and no
-# turns before or after. The same questions apply: which classes, how long, what do the splits share?
+# The second corpus of the course has product reviews, without speakers and without turns before or after. The same
+# questions apply: which classes, how long, what do the splits share?
 
 # %%
 reviews = corpora.load("reviews")
@@ -321,8 +338,8 @@ with tempfile.TemporaryDirectory() as folder:
     times = {
         "csv: the last row": milliseconds(lambda: pd.read_csv(csv).iloc[-1]),
         "data set: the last row": milliseconds(lambda: datasets.load_from_disk(saved)[-1]),
-        "csv: all labels": milliseconds(lambda: pd.read_csv(csv, usecols=["emotion"])),
-        "data set: all labels": milliseconds(lambda: datasets.load_from_disk(saved)["emotion"][:]),
+        "csv: all labels": milliseconds(lambda: pd.read_csv(csv, usecols=["label"])),
+        "data set: all labels": milliseconds(lambda: datasets.load_from_disk(saved)["label"][:]),
     }
 pd.Series(times, name="milliseconds").to_frame()
 
@@ -353,7 +370,7 @@ check("padding", padding)
 #
 # ## Recap
 #
-# - More than two in five turns are neutral, so look at weighted *and* macro F1, and at each class.
+# - Classes differ in size, so look at weighted *and* macro F1, and at each class.
 # - Turns are short, so padding to a fixed length wastes most of the computation.
 # - Neighboring turns depend on each other: the transitions show it. Repeated texts with different labels show that one
 #   turn alone does not always tell the emotion.

@@ -71,6 +71,12 @@ from nbhelpers.course.headline import headline
 # %% cellView="form" tags=["parameters"]
 # @markdown "dialogues" or "reviews" (included in the course), "meld", or a file or folder with text and label.
 corpus = "dialogues"  # @param {type: "string"}
+# @markdown The column with the texts; if empty, it is found by its name or its content.
+text = ""  # @param {type: "string"}
+# @markdown The column with the labels; if empty, it is found by its name or its content.
+label = ""  # @param {type: "string"}
+# @markdown Of dialogues: the column with the name or number of the dialogue; if empty, it is found by its name.
+dialogue = ""  # @param {type: "string"}
 # @markdown "embedded", a local folder, or a name on the Hub such as "roberta-base".
 encoder = "embedded"  # @param {type: "string"}
 # @markdown What the head receives: the "mean" of all token vectors, or "cls", the vector of the first token.
@@ -95,12 +101,12 @@ seed = 0  # @param {type: "integer"}
 # %%
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
 transformers.utils.logging.set_verbosity_error()  # no notes about the time stamps of checkpoints
-data, label = splits.load_splits(corpus, seed=seed)
+data = splits.load_splits(corpus, text=text, label=label, dialogue=dialogue, seed=seed)
 if num_rows:
     data = {split: part.select(range(min(num_rows, len(part)))) for split, part in data.items()}
-names = data["train"].features[label].names
+names = data["train"].features["label"].names
 texts = {split: part["text"][:] for split, part in data.items()}
-gold = {split: part[label][:] for split, part in data.items()}
+gold = {split: part["label"][:] for split, part in data.items()}
 {split: len(labels) for split, labels in gold.items()}
 
 # %% [markdown]
@@ -521,8 +527,8 @@ calibrated_model = copy.deepcopy(model)  # scaling twice would divide twice
 training.scale_logits(calibrated_model, temperature)
 expected = training.predict(calibrated_model, dataloaders["test"], precision=precision)
 normalizing_tokenizer = corpora.normalizing_tokenizer(tokenizer)
-for text in ("It isn't  bad", "It isn\u2019t bad"):
-    print(tokenizer.tokenize(text), "->", normalizing_tokenizer.tokenize(text))
+for example in ("It isn't  bad", "It isn\u2019t bad"):
+    print(tokenizer.tokenize(example), "->", normalizing_tokenizer.tokenize(example))
 calibrated_model.save_pretrained("model")
 normalizing_tokenizer.save_pretrained("model")
 reloaded_tokenizer, reloaded = encoders.load_trained("model")

@@ -72,6 +72,12 @@ warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft 0.21 us
 # %% cellView="form" tags=["parameters"]
 # @markdown "dialogues" or "reviews" (included in the course), "meld", or a file or folder with text and label.
 corpus = "dialogues"  # @param {type: "string"}
+# @markdown The column with the texts; if empty, it is found by its name or its content.
+text = ""  # @param {type: "string"}
+# @markdown The column with the labels; if empty, it is found by its name or its content.
+label = ""  # @param {type: "string"}
+# @markdown Of dialogues: the column with the name or number of the dialogue; if empty, it is found by its name.
+dialogue = ""  # @param {type: "string"}
 # @markdown "embedded", a local folder, or a name on the Hub such as "roberta-base".
 encoder = "embedded"  # @param {type: "string"}
 # @markdown Layers that LoRA changes: "all" linear layers of the encoder, or names such as "query,value".
@@ -95,11 +101,11 @@ seed = 0  # @param {type: "integer"}
 # Load the corpus and make batches, as in lesson 3:
 
 # %%
-data, label = splits.load_splits(corpus, seed=seed)
+data = splits.load_splits(corpus, text=text, label=label, dialogue=dialogue, seed=seed)
 if num_rows:
     data = {split: part.select(range(min(num_rows, len(part)))) for split, part in data.items()}
-names = data["train"].features[label].names
-gold = {split: part[label][:] for split, part in data.items()}
+names = data["train"].features["label"].names
+gold = {split: part["label"][:] for split, part in data.items()}
 {split: len(labels) for split, labels in gold.items()}
 
 # %%

@@ -76,6 +76,12 @@ transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which
 # %% cellView="form" tags=["parameters"]
 # @markdown "reviews" or "dialogues" (included in the course), "meld", or a file or folder with text and label.
 corpus = "reviews"  # @param {type: "string"}
+# @markdown The column with the texts; if empty, it is found by its name or its content.
+text = ""  # @param {type: "string"}
+# @markdown The column with the labels; if empty, it is found by its name or its content.
+label = ""  # @param {type: "string"}
+# @markdown Of dialogues: the column with the name or number of the dialogue; if empty, it is found by its name.
+dialogue = ""  # @param {type: "string"}
 # @markdown "embedded", a local folder, or a name on the Hub such as "roberta-base".
 encoder = "embedded"  # @param {type: "string"}
 # @markdown What the head receives: the "mean" of all token vectors, or "cls", the vector of the first token.
@@ -99,12 +105,12 @@ seed = 0  # @param {type: "integer"}
 # Load the corpus, shuffle it, and take the first rows of each split:
 
 # %%
-data, label = splits.load_splits(corpus, seed=seed)
+data = splits.load_splits(corpus, text=text, label=label, dialogue=dialogue, seed=seed)
 sizes = {split: min(num_rows or len(part), len(part)) for split, part in data.items()}
 data = {split: part.shuffle(seed=seed).select(range(sizes[split])) for split, part in data.items()}
-names = data["train"].features[label].names
+names = data["train"].features["label"].names
 texts = {split: part["text"][:] for split, part in data.items()}
-gold = {split: part[label][:] for split, part in data.items()}
+gold = {split: part["label"][:] for split, part in data.items()}
 sizes
 
 # %% [markdown]

@@ -57,15 +57,32 @@ import pandas as pd
 import torch
 from IPython.display import Code
 
-from nbhelpers import batching, corpora, dialogue, encoders, environment, metrics, objectives, plots, training
+from nbhelpers import batching, encoders, environment, metrics, objectives, plots, training
 from nbhelpers.course import results
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
 from nbhelpers.course.splits import load_splits
+from nbhelpers.dialogue import (
+    add_speaker_tokens,
+    encode_turns,
+    spans,
+    speaker_numbers,
+    speaker_tokens,
+    whole_dialogues,
+    windows,
+)
 
 # %% cellView="form" tags=["parameters"]
-# @markdown "dialogues" (included in the course), "meld" (downloaded if missing), or a folder in MELD's format.
+# @markdown "dialogues" (included in the course), "meld" (downloaded if missing), or dialogues of your own.
 corpus = "dialogues"  # @param {type: "string"}
+# @markdown The column with the texts; if empty, it is found by its name or its content.
+text = ""  # @param {type: "string"}
+# @markdown The column with the labels; if empty, it is found by its name or its content.
+label = ""  # @param {type: "string"}
+# @markdown Of dialogues: the column with the name or number of the dialogue; if empty, it is found by its name.
+dialogue = ""  # @param {type: "string"}
+# @markdown Of dialogues: the column with the speaker of each turn; if empty, it is found by its name.
+speaker = ""  # @param {type: "string"}
 # @markdown "embedded", a local folder, or a name on the Hub such as "roberta-base".
 encoder = "embedded"  # @param {type: "string"}
 # @markdown What stands before each turn: the speaker's "name", "id" (a token per speaker of the dialogue), or "none".
@@ -89,16 +106,17 @@ seed = 0  # @param {type: "integer"}
 # Load the corpus as tables with one row per turn. If `num_dialogues` is set, take dialogues from all parts of the file:
 
 # %%
-data, _ = load_splits(corpus, needs_dialogues=True, seed=seed)
-data = {split: part.to_pandas() for split, part in data.items()}
-names = corpora.EMOTIONS
+columns = {"text": text, "label": label, "dialogue": dialogue, "speaker": speaker}
+splits = load_splits(corpus, needs_dialogues=True, seed=seed, **columns)
+names = splits["train"].features["label"].names
+data = {split: part.to_pandas() for split, part in splits.items()}
 if num_dialogues:
     for split, frame in data.items():
         all_ids = frame["dialogue_id"].unique()
         count = min(num_dialogues, len(all_ids))
         chosen_ids = all_ids[np.arange(count) * len(all_ids) // count]  # evenly spaced, because parts may differ
         data[split] = frame[frame["dialogue_id"].isin(chosen_ids)].reset_index(drop=True)
-gold = {split: frame["emotion"].to_numpy() for split, frame in data.items()}
+gold = {split: frame["label"].to_numpy() for split, frame in data.items()}
 ids = {split: frame["dialogue_id"].tolist() for split, frame in data.items()}
 pd.DataFrame({split: {"dialogues": len(set(ids[split])), "turns": len(ids[split])} for split in data})
 
@@ -115,7 +133,7 @@ list(scene.loc[scene["text"].str.len().nsmallest(2).index, "text"])
 # And now together with the other turns:
 
 # %%
-plots.timeline(scene["speaker"].tolist(), [names[i] for i in scene["emotion"]], scene["text"].tolist())
+plots.timeline(scene["speaker"].tolist(), [names[i] for i in scene["label"]], scene["text"].tolist())
 
 # %% [markdown]
 # ## Windows
@@ -136,7 +154,7 @@ window_by_hand(data["dev"], i=2, past=5)
 # The line with `rows` has two conditions: no row before the first one, and only rows of the same dialogue. If you
 # forget the second one, the first turns of each dialogue see the end of another dialogue.
 #
-# `dialogue.windows` does the same with token ids. It also stores where each turn begins and ends (`starts`, `ends`).
+# `windows` does the same with token ids. It also stores where each turn begins and ends (`starts`, `ends`).
 # The model needs these to tell the turn from its context: it averages only the token vectors of the turn itself. The
 # special tokens between turns are those of the model: `[SEP]` for BERT, `</s></s>` for RoBERTa.
 
@@ -146,14 +164,14 @@ precision, _ = environment.best_precision(device)
 environment.set_seed(seed)
 tokenizer, model = encoders.load(encoder, names, attention_dropout=0.0)
 if speaker_format == "id":
-    dialogue.add_speaker_tokens(tokenizer, model)
+    add_speaker_tokens(tokenizer, model)
 
 # %%
 turns = {}
 for split, frame in data.items():
     columns = {"speakers": frame["speaker"].tolist(), "speaker_format": speaker_format}
-    turns[split] = dialogue.encode_turns(frame["text"].tolist(), ids[split], tokenizer, **columns)
-example = dialogue.windows(turns["dev"], ids["dev"], tokenizer, past=2, labels=gold["dev"])[4]
+    turns[split] = encode_turns(frame["text"].tolist(), ids[split], tokenizer, **columns)
+example = windows(turns["dev"], ids["dev"], tokenizer, past=2, labels=gold["dev"])[4]
 start, end = example["starts"][0], example["ends"][0]
 print(tokenizer.decode(example["input_ids"]))
 print("classified:", tokenizer.decode(example["input_ids"][start:end]))
@@ -163,14 +181,14 @@ print("classified:", tokenizer.decode(example["input_ids"][start:end]))
 # Here is the same turn with room for 30 tokens:
 
 # %%
-short = dialogue.windows(turns["dev"], ids["dev"], tokenizer, past=9, max_length=30)[4]
+short = windows(turns["dev"], ids["dev"], tokenizer, past=9, max_length=30)[4]
 print(f"{len(short['input_ids'])} tokens:", tokenizer.decode(short["input_ids"]))
 
 # %% [markdown]
 # There are two ways to write the speaker before a turn:
 
 # %%
-numbers = dialogue.speaker_numbers(data["dev"]["speaker"].tolist(), ids["dev"])
+numbers = speaker_numbers(data["dev"]["speaker"].tolist(), ids["dev"])
 pd.DataFrame(
     {
         "name": data["dev"]["speaker"] + ": " + data["dev"]["text"],
@@ -190,12 +208,12 @@ pd.DataFrame(
 
 # %%
 start = time.perf_counter()
-windows = dialogue.windows(turns["train"], ids["train"], tokenizer, past=5)
+window_inputs = windows(turns["train"], ids["train"], tokenizer, past=5)
 seconds = time.perf_counter() - start
-whole_dialogues = dialogue.whole_dialogues(turns["train"], ids["train"], tokenizer, labels=gold["train"])
-for name, inputs in (("windows of 5 earlier turns", windows), ("whole dialogues", whole_dialogues)):
+dialogue_inputs = whole_dialogues(turns["train"], ids["train"], tokenizer, labels=gold["train"])
+for name, inputs in (("windows of 5 earlier turns", window_inputs), ("whole dialogues", dialogue_inputs)):
     print(f"{name}: {len(inputs):,} inputs, {sum(len(each['input_ids']) for each in inputs):,} tokens")
-print(f"{len(windows):,} windows made in {seconds:.2f} s")
+print(f"{len(window_inputs):,} windows made in {seconds:.2f} s")
 
 # %% [markdown]
 # Fewer tokens take less time, though not quite in proportion: in a long input, attention costs more for each token. The
@@ -235,11 +253,11 @@ model.eval()
 collator = batching.Collator(tokenizer.pad_token_id)
 first_ids = [dialogue_id for dialogue_id in ids["train"] if dialogue_id == ids["train"][0]]
 with torch.inference_mode():
-    complete = dialogue.whole_dialogues(turns["train"][: len(first_ids)], first_ids, tokenizer)
+    complete = whole_dialogues(turns["train"][: len(first_ids)], first_ids, tokenizer)
     in_one_pass = model(**collator(complete)).logits[0]  # [turns, classes]
     step_by_step = []
     for stop in range(1, len(first_ids) + 1):
-        so_far = dialogue.whole_dialogues(turns["train"][:stop], first_ids[:stop], tokenizer)
+        so_far = whole_dialogues(turns["train"][:stop], first_ids[:stop], tokenizer)
         step_by_step.append(model(**collator(so_far)).logits[0, -1])
 difference = (in_one_pass - torch.stack(step_by_step)).abs().max()
 print(f"{len(first_ids)} turns, largest difference: {difference:.1e}")
@@ -259,8 +277,8 @@ model = model.to(device)
 single_turns, dialogues = {}, {}
 for split in data:
     columns = {"dialogue_ids": ids[split], "tokenizer": tokenizer, "labels": gold[split]}
-    single_turns[split] = dialogue.windows(turns[split], past=0, **columns)
-    dialogues[split] = dialogue.whole_dialogues(turns[split], **columns)
+    single_turns[split] = windows(turns[split], past=0, **columns)
+    dialogues[split] = whole_dialogues(turns[split], **columns)
 
 # %% [markdown]
 # Some small functions: make a DataLoader, predict, score, and train.
@@ -365,7 +383,7 @@ def predict_turn(scene, turn, past, future):
     rows = [i for i, dialogue_id in enumerate(ids["dev"]) if dialogue_id == dev_ids[scene]]
     turn = min(turn, len(rows) - 1)
     turns_of_scene = [turns["dev"][i] for i in rows]
-    example = dialogue.windows(turns_of_scene, [0] * len(rows), tokenizer, past=past, future=future)[turn]
+    example = windows(turns_of_scene, [0] * len(rows), tokenizer, past=past, future=future)[turn]
     batch = {name: tensor.to(device) for name, tensor in collator([example]).items()}
     with torch.inference_mode():
         probabilities = model.eval()(**batch).logits[0, 0].softmax(-1)
@@ -373,9 +391,9 @@ def predict_turn(scene, turn, past, future):
 
 
 def explore(scene=0, turn=4, past=20, future=0):
-    text, label, with_context = predict_turn(scene, turn, past, future)
+    text_read, gold_label, with_context = predict_turn(scene, turn, past, future)
     _, _, alone = predict_turn(scene, turn, past=0, future=0)
-    print(f"{text}\nlabel: {label}")
+    print(f"{text_read}\nlabel: {gold_label}")
     lines = {"the turn alone": alone, f"{past} before, {future} after": with_context}
     plots.show(plots.class_probabilities(pd.DataFrame(lines, index=names).T))
 
@@ -411,7 +429,7 @@ _ = ipywidgets.interact(explore, **sliders)
 frame = data["test"]
 by_dialogue = frame.groupby("dialogue_id")
 position, size = by_dialogue.cumcount(), by_dialogue["text"].transform("size")
-one_label = by_dialogue["emotion"].transform(lambda labels: labels.mode()[0]).to_numpy()
+one_label = by_dialogue["label"].transform(lambda labels: labels.mode()[0]).to_numpy()
 print(f"without the turn itself: {100 * (position < size - 5).mean():.0f} % of inputs (k = 5)")
 print(f"with a turn that comes later: {100 * (position < size - 1).mean():.0f} %")
 print(f"the most frequent label of each dialogue: weighted F1 {100 * weighted_f1(one_label, 'test'):.1f}")
@@ -426,7 +444,7 @@ print(f"the most frequent label of each dialogue: weighted F1 {100 * weighted_f1
 start = time.perf_counter()
 filtered = [frame.index[frame["dialogue_id"] == dialogue_id] for dialogue_id in frame["dialogue_id"]]
 middle = time.perf_counter()
-grouped = [span for span in dialogue.spans(ids["test"]) for _ in span]
+grouped = [span for span in spans(ids["test"]) for _ in span]
 end = time.perf_counter()
 same_rows = all(list(a) == list(b) for a, b in zip(filtered, grouped, strict=True))
 print(
@@ -452,7 +470,7 @@ print(f"chosen on test instead of dev: {100 * (chosen_on_test - chosen_on_dev):+
 # A token per speaker needs new rows in the embedding. `resize_token_embeddings` draws them close to the mean of all
 # rows. That is a good start for a single new word, but not for several tokens that must be told apart. The eight rows
 # are nearly the same, training moves them together, and the model cannot tell the speakers apart. There is no error,
-# and the score looks normal. `dialogue.add_speaker_tokens` draws the rows with the spread of the vocabulary. Compare
+# and the score looks normal. `add_speaker_tokens` draws the rows with the spread of the vocabulary. Compare
 # the distances between rows:
 
 
@@ -461,12 +479,12 @@ def mean_distance(rows):
     return torch.nn.functional.pdist(rows.detach().float().cpu()).mean().item()
 
 
-speakers = dialogue.speaker_tokens()
+speakers = speaker_tokens()
 distances = {}
 for name in ("resize_token_embeddings", "add_speaker_tokens"):
     new_tokenizer, new_model = encoders.load(encoder, names)
     if name == "add_speaker_tokens":
-        dialogue.add_speaker_tokens(new_tokenizer, new_model)
+        add_speaker_tokens(new_tokenizer, new_model)
     else:
         new_tokenizer.add_special_tokens({"extra_special_tokens": speakers})
         with encoders.quiet():

@@ -263,6 +263,23 @@ def test_too_little_memory_halves_the_batches(source, tmp_path, monkeypatch):
     assert folder.is_dir()
 
 
+def test_a_batch_that_this_machine_has_no_memory_for_is_computed_in_parts(source, tmp_path, monkeypatch):
+    said, seen = [], []
+    step = Trainer.training_step
+    monkeypatch.setattr(
+        Trainer, "training_step", lambda self, *given: (seen.append(self.num_parts), step(self, *given))[1]
+    )
+    monkeypatch.setattr("nbhelpers.environment.memory_gib", lambda: 0.5)
+    classifier.train(source, tmp_path / "model", num_epochs=1, max_length=32, log=said.append)
+    assert set(seen) == {2}
+    assert any("0.5 GiB this machine has; each batch is computed in 2 parts" in sentence for sentence in said)
+    monkeypatch.setattr("nbhelpers.environment.memory_gib", lambda: 0.1)
+    with pytest.raises(
+        classifier.ClassifierError, match=r"training embedded takes at least 0\.3 GiB.* smaller encoder"
+    ):
+        classifier.train(source, tmp_path / "other", num_epochs=1, max_length=32)
+
+
 @pytest.fixture(scope="module")
 def talks(tmp_path_factory):
     """Dialogues with columns and classes of their own: a turn's class is that of the turn before, or "start"."""

@@ -289,12 +289,18 @@ def test_rows_that_belong_together_stay_together(tmp_path):
     assert 20 <= len(data["dev"]) <= 60
 
 
+def test_a_split_that_is_there_stays_as_it_is(tmp_path):
+    save([(f"text {i}", ("pos", "neg")[i % 2]) for i in range(40)], tmp_path / "train.csv")
+    save(ROWS, tmp_path / "dev.csv")
+    data = load(tmp_path, dev_share=0.2, test_share=0.2)
+    assert {split: len(part) for split, part in data.items()} == {"train": 32, "dev": len(ROWS), "test": 8}
+    assert len(load("reviews", dev_share=0.5)["dev"]) == len(load("reviews")["dev"])
+
+
 def test_splits_that_cannot_be_made(tmp_path):
     path = save(ROWS, tmp_path / "train.csv")
     assert "leaves no row for dev" in error_message(load, path, dev_share=0.1)
     assert "pass for example dev_share=0.1" in error_message(load, path, dev_share=1.0)
-    save(ROWS, tmp_path / "dev.csv")
-    assert error_message(load, tmp_path, dev_share=0.2).startswith("there is a dev split already, in dev.csv")
     assert "no column 'author'" in error_message(load, path, dev_share=0.2, group="author")
 
 

@@ -219,6 +219,28 @@ def test_a_corpus_that_lacks_what_the_comparison_needs_is_refused_in_a_sentence(
     assert not (tmp_path / "new").exists()
 
 
+def test_serve_exports_first_if_asked_and_never_serves_the_export_of_another_model(tmp_path, monkeypatch, capsys):
+    write_reviews(tmp_path / "reviews.csv", ("positive", "negative", "neutral"))
+    folder = tmp_path / "mine"
+    torch.manual_seed(0)
+    tokenizer, model = encoders.load("embedded", ["negative", "neutral", "positive"])
+    model.config.settings = {"corpus": str(tmp_path / "reviews.csv"), "corpus_options": {"dev_share": 0.4}}
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    loads = []
+    monkeypatch.setattr("nbhelpers.serving.serve", lambda load, **_: loads.append(load))
+    for _ in range(2):
+        cli.app(["serve", str(folder), "--onnx"], standalone_mode=False)
+    assert capsys.readouterr().out.count("items") == 1  # a table is shown once: the second call finds the export
+    assert (tmp_path / "mine_onnx" / "model.onnx").is_file()
+    texts = loads[0]().encode(["Fine."]), served.load(folder).encode(["Fine."])
+    assert np.allclose(loads[0]().predict(texts[0])[0], served.load(folder).predict(texts[1])[0], atol=1e-4)
+    model.classifier.weight.data += 1
+    model.save_pretrained(folder)
+    with pytest.raises(CourseError, match=r"mine_onnx was not exported from .*mine as it is now; remove it"):
+        cli.app(["serve", str(folder), "--onnx"], standalone_mode=False)
+
+
 def test_a_model_is_not_scored_on_the_single_file_that_it_was_trained_on(reviewer, tmp_path):
     write_reviews(tmp_path / "train.csv", ["negative", "neutral", "positive"])
     shutil.copytree(reviewer, tmp_path / "mine")

@@ -41,7 +41,7 @@ def dialogue(turns, names=NAMES):
     rng = np.random.default_rng(turns)
     speakers = rng.choice(["Joey", "The Interviewer", "Rachel", "Chandler"], turns)
     texts = ["WELL, that costs $5 or $10, " * 9 if i % 2 else "Oh_no! \\o/" for i in range(turns)]
-    return {"speakers": list(speakers), "emotions": list(rng.choice(names, turns)), "texts": texts, "names": names}
+    return {"speakers": list(speakers), "labels": list(rng.choice(names, turns)), "texts": texts, "names": names}
 
 
 def bins(num_bins):
@@ -163,7 +163,7 @@ def test_every_picture_has_a_description_and_a_summary(picture):
     for words in (picture.alt, picture.summary):
         assert "\n" not in words
         assert words.endswith(".")
-        assert "nan" not in words.lower().replace("an emotion", "").split()
+        assert "nan" not in words.lower().split()
     assert any(letter.isdigit() for letter in picture.summary)
 
 
@@ -235,7 +235,7 @@ def test_heat_maps_state_the_shares():
     frame = pd.DataFrame([[8, 2, 0], [5, 4, 1], [0, 0, 0]], index=names, columns=names)
     picture = plots.transitions(frame)
     assert picture.summary == (
-        "The next turn keeps the emotion in 60.0 % of 20 pairs: neutral is kept most (80.0 %), joy least (40.0 %)."
+        "The next turn keeps the label in 60.0 % of 20 pairs: neutral is kept most (80.0 %), joy least (40.0 %)."
     )
     assert "neutral: neutral 80 %; joy: neutral 50 %." in picture.alt
     picture = plots.confusion_matrix(frame)
@@ -249,11 +249,49 @@ def test_heat_maps_state_the_shares():
     assert plots.confusion_matrix(diagonal).summary.endswith("Most frequent error: none.")
 
 
+def test_of_many_classes_the_figures_show_those_that_matter():
+    names = [f"intent {i}" for i in range(150)]
+    counts = pd.DataFrame({"train": range(1, 151), "dev": [1] * 150}, index=names)
+    picture = plots.label_distribution(counts)
+    shown = [text.get_text() for text, _ in visible_texts(picture)]
+    assert [name for name in shown if name in names] == names[:-11:-1] + names[9::-1]
+    assert "intent 149 is the largest class" in picture.summary
+    assert "the 10 largest and the 10 smallest of 150" in picture.get_suptitle()
+
+    table = np.diag([5] * 150)
+    table[140, 3] = 7
+    picture = plots.confusion_matrix(pd.DataFrame(table, index=names, columns=names))
+    assert "worst for intent 140 (41.7 % of 12)" in picture.summary
+    assert "Most frequent error: intent 140 as intent 3 (7)." in picture.summary
+    assert "The 20 of 150 labels with most errors" in picture.get_suptitle()
+    shown = [text.get_text() for text, _ in visible_texts(picture)]
+    assert {"intent 140 (12)", "intent 3 (5)", "7\n58 %"} <= set(shown)
+    assert max(picture.get_size_inches()) < 13
+
+    pairs = pd.DataFrame(table, index=names, columns=names)
+    assert "intent 140: intent 3 58 %" in plots.transitions(pairs).alt
+
+    rows = np.full((2, 150), 0.5 / 149)
+    rows[[0, 1], [7, 99]] = 0.5
+    picture = plots.class_probabilities(pd.DataFrame(rows, index=["alone", "in context"], columns=names))
+    assert picture.summary.startswith("alone: intent 7 50 %; in context: intent 99 50 %.")
+    assert max(picture.get_size_inches()) < 9
+    picture = plots.dropout_spread(rows[:, None], ["a text"], names)
+    assert "the largest class changes for 1 of 1 texts" in picture.summary
+
+
+def test_characters_that_no_font_has_cost_no_warning(recwarn):
+    picture = plots.timeline(["\u6797", "Ann"], ["joy", "anger"], ["\u5f88\u597d\u5403 \U0001f600", "No."])
+    picture.png()
+    assert not recwarn.list
+    assert "\u6797" in picture.alt
+
+
 def test_timeline_lists_turns_and_gives_each_label_one_look():
     speakers, emotions = ["Joey", "Ross", "Joey"], ["joy", "anger", "anger"]
     picture = plots.timeline(pd.Series(speakers, index=[7, 8, 9]), pd.Series(emotions), pd.Series(["$1", "b\nb", "c"]))
     assert picture.summary == (
-        "Turns: 3, speakers: 2. The emotion differs from the turn before in 1 of 2 cases; most frequent: anger (2)."
+        "Turns: 3, speakers: 2. The label differs from the turn before in 1 of 2 cases; most frequent: anger (2)."
     )
     assert "1 Joey: joy; 2 Ross: anger; 3 Joey: anger" in picture.alt
     texts = [text.get_text() for text, _ in visible_texts(picture)]
@@ -333,9 +371,9 @@ PAIR = ["neutral", "joy"]
         (lambda: plots.length_histogram([0]), "lengths contains only zeros"),
         (lambda: plots.transitions(pd.DataFrame([[1, 2], [3, 4]], PAIR, PAIR[::-1])), "use one order"),
         (lambda: plots.confusion_matrix(pd.DataFrame([[0, 0], [0, 0]], PAIR, PAIR)), "contains only zeros"),
-        (lambda: plots.timeline([], []), "0 speakers but 0 emotions"),
-        (lambda: plots.timeline(["Joey"], ["joy", "joy"]), "1 speakers but 2 emotions"),
-        (lambda: plots.timeline(["Joey"], ["joy"], ["a", "b"]), "2 texts but 1 emotions"),
+        (lambda: plots.timeline([], []), "0 speakers but 0 labels"),
+        (lambda: plots.timeline(["Joey"], ["joy", "joy"]), "1 speakers but 2 labels"),
+        (lambda: plots.timeline(["Joey"], ["joy"], ["a", "b"]), "2 texts but 1 labels"),
         (lambda: plots.timeline(["Joey"], ["glee"], names=PAIR), "\\['glee'\\] are missing in names"),
         (lambda: plots.learning_curves(pd.DataFrame({"epoch": [1], "loss": [1.0]})), "it needs epoch or step"),
         (lambda: plots.learning_curves(pd.DataFrame({"epoch": [1], "dev_weighted_f1": [61.0]})), "up to 61: pass frac"),

@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 from nbhelpers import classifier, serving
 from nbhelpers.classifier import several_labels
 from nbhelpers.classifier.served import load
+from nbhelpers.course import deploy
 
 TOPICS = {
     "price": ["cheap", "dear", "price", "money"],
@@ -63,6 +64,21 @@ def test_the_service_returns_all_labels_over_their_threshold(folder):
     assert results[1]["labels"] == []
     assert results[0]["label"] in results[0]["labels"]
     assert sum(entry["score"] for entry in results[0]["scores"]) > 1.2
+
+
+@pytest.mark.slow
+def test_an_export_gives_the_same_labels(folder, source, tmp_path):
+    table = deploy.export_folder(folder, tmp_path / "onnx")
+    assert table.loc["onnx", "same labels"] == 1
+    original, exported = (
+        classifier.predict(x, source, tmp_path / f"{x.name}.csv").read_text() for x in (folder, tmp_path / "onnx")
+    )
+    labels = [[line.rsplit(",", 1)[0] for line in text.splitlines()] for text in (original, exported)]
+    assert labels[0] == labels[1]
+    saved = json.loads((folder / "scores.json").read_text())
+    assert saved["split"] == "test"
+    report = classifier.evaluate(tmp_path / "onnx", source)
+    assert table.loc["torch", "score"] == pytest.approx(report.scores.loc["this classifier", "weighted F1"], abs=0.1)
 
 
 def test_f1_scores_are_those_of_scikit_learn():

@@ -6,11 +6,12 @@ The files: `small_model` trains the course's example model, `exporting` writes a
 original.
 """
 
-from .exporting import export_folder
+from .exporting import export_folder, export_once
 from .small_model import make_once, new_folder, small_model, train
 
 __all__ = [
     "export_folder",
+    "export_once",
     "make_once",
     "new_folder",
     "small_model",

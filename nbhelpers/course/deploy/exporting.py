@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,10 @@ import pandas as pd
 from datasets import DatasetDict
 
 from nbhelpers import batching, corpora, encoders, export
-from nbhelpers.classifier.data import Rows, Task, make_examples, make_task
-from nbhelpers.classifier.loading import labels_of, load_torch
+from nbhelpers.classifier.data import Rows, Task, make_examples, make_task, one_hot
+from nbhelpers.classifier.loading import digest_of, labels_of, load_torch
 from nbhelpers.classifier.served import remembered_options
+from nbhelpers.classifier.several_labels import all_scores
 from nbhelpers.course.errors import CourseError
 
 from .small_model import new_folder
@@ -52,8 +54,9 @@ def export_folder(
     settings = getattr(model.config, "settings", {})
     task = read_corpus(folder, corpus, model)
     dev = make_dataloader(task.splits["dev"], tokenizer, settings)
-    options: Any = {"dialogue": settings.get("context", "none") != "none", "settings": settings}
-    score = make_score(task.splits["dev"].labels, len(task.names))
+    options: Any = {"dialogue": settings.get("context", "none") != "none"}
+    options["settings"] = {**settings, "exported_from": digest_of(folder)}
+    score, thresholds = make_score(task, settings)
     with new_folder(output) as new, tempfile.TemporaryDirectory() as temporary, encoders.quiet():
         # An adapter's folder has no weights of the merged model, whose size the table shows.
         model.save_pretrained(Path(temporary, "torch"))
@@ -65,7 +68,7 @@ def export_folder(
             train = make_dataloader(task.splits["train"], tokenizer, settings)  # shows how large activations get
             export.quantize(model, tokenizer, new, train, **options)
             steps["int8"] = (export.load_exported(new)[1], new)
-        table = export.compare(steps, dev, score, force=force)
+        table = export.compare(steps, dev, score, thresholds=thresholds, force=force)
         last = table.iloc[-1]
         measured = {"dev weighted F1, exported": last["score"], "same labels": last["same labels"]}
         export.add_scores(new, {**getattr(model.config, "scores", {}), **measured})
@@ -104,13 +107,40 @@ def read_corpus(folder: Path, dev: str | None, model: Any) -> Task:
 
 
 def make_dataloader(rows: Rows, tokenizer: Any, settings: dict[str, Any]) -> Any:
-    """A DataLoader of a split, in order, with inputs as in the model's training."""
-    examples = make_examples(rows, tokenizer, settings)
+    """A DataLoader of a split without its labels, in order, with inputs as in the model's training."""
+    examples = make_examples(rows._replace(labels=[]), tokenizer, settings)
     return batching.make_dataloader(examples, tokenizer.pad_token_id, max_tokens=4096, batch_size=32, shuffle=False)
 
 
-def make_score(labels: list[int], num_classes: int) -> Callable[[Any], float]:
-    """A function from logits [items, classes] to the weighted F1."""
+def make_score(task: Task, settings: dict[str, Any]) -> tuple[Callable[[Any], float], list[float] | None]:
+    """A function from logits [items, classes] to the weighted F1 on dev, and the thresholds of several labels."""
     from nbhelpers import metrics
 
-    return lambda logits: metrics.scores(labels, logits.argmax(-1).numpy(), num_classes)["weighted_f1"]
+    labels = task.splits["dev"].labels
+    if not task.several:
+        return lambda logits: metrics.scores(labels, logits.argmax(-1).numpy(), len(task.names))["weighted_f1"], None
+    gold, chosen = one_hot(labels, len(task.names)), settings.get("thresholds", {})
+    thresholds = [chosen.get(name, 0.5) for name in task.names]
+
+    def score(logits: Any) -> float:
+        predicted = (logits.sigmoid().numpy() >= thresholds).astype(int)
+        return all_scores(gold, predicted)["weighted F1"]
+
+    return score, thresholds
+
+
+def export_once(folder: Path, output: Path, *, int8: bool) -> pd.DataFrame | None:
+    """Export a model folder for the service, unless its export is there already. As `export_folder`.
+
+    Returns:
+        The table of `export.compare`, or None if nothing was to be done.
+
+    Raises:
+        CourseError: the output is the export of another model.
+    """
+    if not output.exists():
+        return export_folder(folder, output, int8=int8)
+    config = json.loads((output / "config.json").read_text(encoding="utf-8")) if output.is_dir() else {}
+    if config.get("export", {}).get("settings", {}).get("exported_from") != digest_of(folder):
+        raise CourseError(f"{output} was not exported from {folder} as it is now; remove it, or serve it as it is")
+    return None
