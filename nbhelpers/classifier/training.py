@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from .card import write_card
 from .data import Task, make_task, one_hot
 from .errors import ClassifierError
 from .fitting import MAX_PARTS, fit, load_model, make_dataloader
+from .folders import new_folder
 from .report import Report, joined, single_label_report, write_report
 from .runs import changed_since_start
 from .settings import Settings, complete
@@ -200,10 +200,7 @@ def save(model: Any, tokenizer: Any, task: Task, settings: Settings, folder: Pat
     report = make_report(model, task, logits, "test" if "test" in logits else "dev")
     split = report.split
     model.config.scores = {f"{split} {name}": x for name, x in report.scores.loc["this classifier"].items()}
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the final folder, because a rename works only within one file system
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as parent, encoders.quiet():
-        new = Path(parent, "new")
+    with new_folder(folder) as new, encoders.quiet():
         if settings.method in ("lora", "ia3"):
             adapters.save(model, new, encoder=settings.encoder)
         else:
@@ -211,7 +208,6 @@ def save(model: Any, tokenizer: Any, task: Task, settings: Settings, folder: Pat
         tokenizer.save_pretrained(new)
         write_report(report, new)
         write_card(new, report, task, settings)
-        new.rename(folder)
 
 
 def single_label(model: Any, task: Task, logits: Mapping[str, Any], split: str) -> Report:

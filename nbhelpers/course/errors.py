@@ -5,7 +5,3 @@ from __future__ import annotations
 
 class CourseError(ValueError):
     """A request that cannot be carried out. The message is one sentence: what is wrong, and what to do instead."""
-
-
-class FolderExistsError(CourseError):
-    """A folder cannot be written, because there is one already, perhaps written by another program just now."""

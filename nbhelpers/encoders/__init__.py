@@ -45,7 +45,13 @@ from .embedded import (
     EMBEDDED_SHA256,
     embedded_folder,
 )
-from .embedded_base import EMBEDDED_BASE, EMBEDDED_BASE_HUB, EMBEDDED_BASE_SHA256, embedded_base_folder
+from .embedded_base import (
+    EMBEDDED_BASE,
+    EMBEDDED_BASE_HUB,
+    EMBEDDED_BASE_PACKAGES,
+    EMBEDDED_BASE_SHA256,
+    embedded_base_folder,
+)
 from .loading import POOLINGS, find, load, load_trained
 from .pooling import MeanPoolingClassifier, mean_over_text, mean_over_turns
 from .sources import EncoderError, from_source, quiet
@@ -57,6 +63,7 @@ __all__ = [
     "EMBEDDED",
     "EMBEDDED_BASE",
     "EMBEDDED_BASE_HUB",
+    "EMBEDDED_BASE_PACKAGES",
     "EMBEDDED_BASE_SHA256",
     "EMBEDDED_HUB",
     "EMBEDDED_PACKAGE",

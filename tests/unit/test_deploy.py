@@ -11,6 +11,7 @@ import torch
 
 from nbhelpers import adapters, corpora, dialogue, encoders, export
 from nbhelpers.classifier import ClassifierError, served
+from nbhelpers.classifier.folders import new_folder
 from nbhelpers.classifier.loading import labels_of, load_torch
 from nbhelpers.course import cli, deploy, experiments, paths
 from nbhelpers.course.errors import CourseError
@@ -251,7 +252,7 @@ def test_a_model_is_not_scored_on_the_single_file_that_it_was_trained_on(reviewe
 
 def write_second(folder):
     """Write a folder while another program writes the same one, and is done first."""
-    with deploy.new_folder(folder) as mine:
+    with new_folder(folder) as mine:
         mine.mkdir()
         (mine / "second").touch()
         folder.mkdir()
@@ -259,7 +260,7 @@ def write_second(folder):
 
 
 def test_a_folder_that_another_program_wrote_meanwhile_is_kept_and_named(tmp_path):
-    with pytest.raises(CourseError, match="new was written by another program meanwhile"):
+    with pytest.raises(ClassifierError, match="new was written by another program meanwhile"):
         write_second(tmp_path / "new")
     assert [path.name for path in tmp_path.rglob("*")] == ["new", "first"]
 
@@ -274,7 +275,7 @@ def test_of_two_programs_that_make_the_same_folder_both_use_the_first(tmp_path):
 @pytest.mark.parametrize("name", ["file/new", "file/deeper/new"])
 def test_a_folder_that_cannot_be_made_is_refused_in_a_sentence(tmp_path, name):
     (tmp_path / "file").touch()
-    with pytest.raises(CourseError, match=r"new cannot be made \(.+\); choose a folder elsewhere"):
+    with pytest.raises(ClassifierError, match=r"new cannot be made \(.+\); choose a folder elsewhere"):
         write_second(tmp_path / name)
 
 
@@ -282,7 +283,7 @@ def test_a_folder_for_the_small_model_is_tried_before_the_training(monkeypatch, 
     (tmp_path / "runs").touch()
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(experiments, "train", lambda *_, **__: pytest.fail("was trained"))
-    with pytest.raises(CourseError, match=r"small_model_3 cannot be made \(.*runs is a file\)"):
+    with pytest.raises(ClassifierError, match=r"small_model_3 cannot be made \(.*runs is a file\)"):
         deploy.small_model(num_dialogues=3)
 
 

@@ -7,13 +7,12 @@ original.
 """
 
 from .exporting import export_folder, export_once
-from .small_model import make_once, new_folder, small_model, train
+from .small_model import make_once, small_model, train
 
 __all__ = [
     "export_folder",
     "export_once",
     "make_once",
-    "new_folder",
     "small_model",
     "train",
 ]

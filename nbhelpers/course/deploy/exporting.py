@@ -13,12 +13,11 @@ from datasets import DatasetDict
 
 from nbhelpers import batching, corpora, encoders, export
 from nbhelpers.classifier.data import Rows, Task, make_examples, make_task, one_hot
+from nbhelpers.classifier.folders import new_folder
 from nbhelpers.classifier.loading import digest_of, labels_of, load_torch
 from nbhelpers.classifier.served import remembered_options
 from nbhelpers.classifier.several_labels import all_scores
 from nbhelpers.course.errors import CourseError
-
-from .small_model import new_folder
 
 
 def export_folder(
@@ -46,6 +45,7 @@ def export_folder(
 
     Raises:
         CourseError: the folder is exported already, or no corpus that fits the model is known.
+        ClassifierError: the output exists or cannot be made.
         ExportError: a step is refused.
     """
     if (folder / export.MODEL).is_file():

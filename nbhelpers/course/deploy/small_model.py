@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nbhelpers import encoders
+from nbhelpers.classifier.errors import FolderExistsError
+from nbhelpers.classifier.folders import new_folder
 from nbhelpers.course import paths
-from nbhelpers.course.errors import CourseError, FolderExistsError
+from nbhelpers.course.errors import CourseError
 
 
 def small_model(progress: Callable[[float], None] = lambda share: None, num_dialogues: int = 0) -> Path:
@@ -47,7 +47,8 @@ def train(
         progress, num_dialogues: as in `small_model`.
 
     Raises:
-        CourseError: the folder exists or cannot be made, or the row has an adapter or a second task.
+        CourseError: the row has an adapter or a second task.
+        ClassifierError: the folder exists or cannot be made.
     """
     from nbhelpers import metrics, training
     from nbhelpers.course import experiments
@@ -94,38 +95,6 @@ def share_of_epochs(num_epochs: int, progress: Callable[[float], None]) -> Calla
             progress(epochs_done / num_epochs)
 
     return log
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Write a folder as a whole: into a temporary one, which is renamed when the `with` block succeeds.
-
-    So nobody ever reads half a model, and an error leaves nothing behind.
-
-    Raises:
-        FolderExistsError: the folder exists, perhaps since another program wrote it meanwhile.
-        CourseError: it cannot be made there.
-    """
-    if folder.exists():
-        raise FolderExistsError(f"{folder} exists already; remove it, or choose another folder with --output")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the final folder, because a rename works only within one file system.
-        temporary = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".")
-    except OSError as error:
-        reason = f"{folder.parent} is a file" if folder.parent.is_file() else error.strerror
-        raise CourseError(
-            f"{folder} cannot be made ({reason}); choose a folder elsewhere, with --output, or with NBHELPERS_RUNS for "
-            "the small model"
-        ) from error
-    with temporary as parent:
-        yield Path(parent, "new")
-        try:
-            Path(parent, "new").rename(folder)
-        except OSError as error:  # its type depends on the system
-            if not folder.exists():
-                raise
-            raise FolderExistsError(f"{folder} was written by another program meanwhile; look at that one") from error
 
 
 def make_once(folder: Path, make: Callable[[], object]) -> Path:
