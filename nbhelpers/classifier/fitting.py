@@ -23,7 +23,10 @@ MAX_PARTS = 64  # into which a batch is cut before the memory of the device is s
 
 def load_model(task: Task, settings: Settings, remembered: Mapping[str, Any]) -> tuple[Any, Any]:
     """The tokenizer and the model, ready to be trained."""
-    tokenizer, model = encoders.load(settings.encoder, task.names)
+    # Without attention dropout, a step takes a sixth less time on a CPU
+    tokenizer, model = encoders.load(settings.encoder, task.names, attention_dropout=0.0)
+    device = environment.best_device()
+    encoders.use_fast_attention(model, device, environment.best_precision(device)[0])
     tokenizer = corpora.normalizing_tokenizer(tokenizer)
     if settings.max_length and settings.max_length > tokenizer.model_max_length:
         raise ClassifierError(

@@ -15,6 +15,7 @@ from typing import Any
 
 from .normalizing import CONTROL, CP1252, INVISIBLE, JOINABLE, LINE_BREAKS, QUOTES, SPACES, VIRAMA
 
+LAST_MARK = 0x20000  # combining marks are below this code point, and looking further would take seconds
 MAX_MARKS = 4  # combining marks before a joiner that its rule looks past; words have one or two
 
 
@@ -114,12 +115,12 @@ def stray_joiner() -> str:
 
 
 def char_class(belongs: Callable[[str], bool]) -> str:
-    """A pattern for one of the characters that belong to a class.
+    """A pattern for one of the characters below `LAST_MARK` that belong to a class.
 
     >>> char_class(str.isdecimal)[:8]
     '[0-9\u0660-\u0669\u06f0'
     """
-    codes = [code for code in range(0x110000) if belongs(chr(code))]
+    codes = [code for code in range(LAST_MARK) if belongs(chr(code))]
     known = set(codes)
     starts = [chr(code) for code in codes if code - 1 not in known]
     ends = [chr(code) for code in codes if code + 1 not in known]

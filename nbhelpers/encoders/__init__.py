@@ -52,7 +52,7 @@ from .embedded_base import (
     EMBEDDED_BASE_SHA256,
     embedded_base_folder,
 )
-from .loading import POOLINGS, find, load, load_trained
+from .loading import POOLINGS, find, load, load_trained, use_fast_attention
 from .pooling import MeanPoolingClassifier, mean_over_text, mean_over_turns
 from .sources import EncoderError, from_source, quiet
 from .tokenizer import OFFSET_POSITIONS, load_tokenizer, max_length
@@ -88,4 +88,5 @@ __all__ = [
     "mean_over_turns",
     "quiet",
     "turn_of_each_token",
+    "use_fast_attention",
 ]

@@ -2,7 +2,8 @@
 
     python tests/benchmarks/own_data.py [NAME ...]
 
-Adds a row for each to data/results/own_data.jsonl: the command line, the scores, TF-IDF's beside them, and the seconds.
+Adds a row for each to data/results/own_data.jsonl: the command line, the scores, and TF-IDF's beside them. A set that
+has a row is left out, unless it is named. `--table` prints the rows as the table of docs/own_data.md.
 """
 
 import json
@@ -11,8 +12,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
 from nbhelpers.course import results
 
@@ -42,9 +43,7 @@ def measure(name: str) -> None:
         output = Path(folder, "model")
         arguments = shlex.split(COMMANDS[name].replace("DATA", data))
         nbhelpers = str(Path(sys.executable).with_name("nbhelpers"))
-        start = time.perf_counter()
         subprocess.run([nbhelpers, "train", *arguments, "--output", str(output)], check=True)
-        seconds = time.perf_counter() - start
         content = json.loads((output / "scores.json").read_text(encoding="utf-8"))
     row = {
         "row": name,
@@ -52,9 +51,31 @@ def measure(name: str) -> None:
         "split": content["split"],
         "rows": content["rows"],
     }
-    results.append("own_data", {**row, "scores": content["scores"], "seconds": round(seconds, 1)})
+    results.append("own_data", {**row, "scores": content["scores"]})
+
+
+def latest() -> dict[str, dict[str, Any]]:
+    """The last row of each set that was measured, in the order of `COMMANDS`."""
+    rows = {row["row"]: row for row in results.read("own_data")}
+    return {name: rows[name] for name in COMMANDS if name in rows}
+
+
+def table() -> str:
+    """The rows in Markdown."""
+    lines = ["| data set | command | tested on | weighted F1 | macro F1 | TF-IDF, weighted F1 |", "|" + "---|" * 6]
+    for name, row in latest().items():
+        ours, baseline = row["scores"]["this classifier"], row["scores"]["TF-IDF"]
+        interval = f"{100 * ours['weighted F1, from']:.1f} to {100 * ours['weighted F1, to']:.1f}"
+        scores = f"{100 * ours['weighted F1']:.1f} ({interval}) | {100 * ours['macro F1']:.1f}"
+        command = row["command"].replace("DATA/", "")
+        tested = f"{row['rows']:,} rows"
+        lines.append(f"| {name} | `{command}` | {tested} | {scores} | {100 * baseline['weighted F1']:.1f} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    for chosen in sys.argv[1:] or COMMANDS:
-        measure(chosen)
+    if sys.argv[1:] == ["--table"]:
+        print(table())
+    else:
+        for chosen in sys.argv[1:] or [name for name in COMMANDS if name not in latest()]:
+            measure(chosen)

@@ -13,6 +13,7 @@ from nbhelpers import adapters, encoders, environment, metrics
 from nbhelpers.course import experiments, lessons, results
 
 BENCHMARK = runpy.run_path(str(lessons.ROOT / "tests" / "benchmarks" / "gpu.py"))
+OWN_DATA = runpy.run_path(str(lessons.ROOT / "tests" / "benchmarks" / "own_data.py"))
 
 
 def measured(table, row, score="weighted_f1"):
@@ -139,3 +140,8 @@ def test_estimated_memory_agrees_with_a_gpu(row):
     copies = 2 if "objective" in how else 1  # R-Drop passes each batch through the model twice
     estimate = environment.training_memory(model, copies * row["batch"][0] * row["batch"][1])
     assert estimate == pytest.approx(row["gpu_gib"], rel=0.13)
+
+
+def test_the_page_of_recipes_shows_the_measured_scores():
+    assert list(OWN_DATA["latest"]()) == list(OWN_DATA["COMMANDS"])
+    assert OWN_DATA["table"]() in (lessons.ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")

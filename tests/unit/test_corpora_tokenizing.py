@@ -59,3 +59,7 @@ def test_a_saved_tokenizer_normalizes_in_every_program(own, encoder_folders, nam
 def test_a_tokenizer_without_rules_of_its_own_is_refused():
     with pytest.raises(ValueError, match=r"ByT5Tokenizer has no tokenizer\.json"):
         corpora.normalizing_tokenizer(ByT5Tokenizer())
+
+
+def test_no_combining_mark_is_beyond_those_that_the_rules_look_at():
+    assert not any(unicodedata.combining(chr(code)) for code in range(tokenizing.LAST_MARK, 0x110000))

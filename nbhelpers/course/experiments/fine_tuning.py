@@ -132,6 +132,8 @@ def load_model(names: list[str], config: Config) -> tuple[Any, Any]:
         pooling=config["pooling"],
         attention_dropout=config.get("attention_dropout"),
     )
+    device = environment.best_device()
+    encoders.use_fast_attention(model, device, environment.best_precision(device)[0])
     tokenizer = corpora.normalizing_tokenizer(tokenizer)
     model.config.causal_turns = config.get("causal_turns", False)
     model.config.settings = {name: config[name] for name in INPUT_SETTINGS if name in config}
