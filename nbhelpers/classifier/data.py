@@ -12,16 +12,7 @@ from numpy.typing import NDArray
 from nbhelpers import batching, dialogue
 
 from .errors import ClassifierError
-
-
-class Rows(NamedTuple):
-    """The rows of a split. `pairs`, `speakers` and `dialogue_ids` are empty where the corpus has no such column."""
-
-    texts: list[str]
-    labels: list[Any]  # class ids, or, where a text can have several labels, lists of them
-    pairs: list[str]
-    speakers: list[str]
-    dialogue_ids: list[int]
+from .rows import Rows
 
 
 class Task(NamedTuple):

@@ -12,8 +12,9 @@ import torch
 
 from nbhelpers import adapters, batching, corpora, encoders, environment, metrics, objectives, training
 
-from .data import Rows, Task, make_examples
+from .data import Task, make_examples
 from .errors import ClassifierError
+from .rows import Rows
 from .settings import Settings
 from .several_labels import all_scores
 from .trainer import OutOfMemory, Progress, ProgressCallback, Trainer

@@ -12,9 +12,8 @@ import numpy as np
 from nbhelpers import serving
 
 from .chunks import Chunk, format_of, join_parts, read_chunks, write_part
-from .data import Rows
 from .errors import ClassifierError
-from .evaluating import logits_of
+from .rows import Rows, logits_of
 from .runs import changed_since_start
 from .served import load, num_cores, remembered_options
 

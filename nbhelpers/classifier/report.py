@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nbhelpers import baselines, metrics, plots
 
-from .data import Rows
+from .rows import Rows
 
 NUM_MISTAKES = 20
 METRICS = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "accuracy": "accuracy"}

@@ -234,6 +234,11 @@ def test_settings_that_are_not_possible(source, tmp_path, options, message):
         classifier.train(source, tmp_path / "model", **options)
 
 
+def test_predicting_with_an_export_starts_without_torch():
+    code = "import sys; from nbhelpers.classifier import predicting; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_small_files_get_more_epochs():
     assert settings.complete(settings.Settings(), 10_000).num_epochs == 4
     assert settings.complete(settings.Settings(), 500).num_epochs == 5

@@ -86,6 +86,19 @@ def test_mean_pooling_is_the_mean_of_the_tokens_and_ignores_padding(bert_folder)
     torch.testing.assert_close(together[0], expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("pooling", encoders.POOLINGS)
+def test_on_a_cpu_with_fast_bf16_the_attention_with_fast_gradients_is_used(bert_folder, pooling):
+    _, model = encoders.load(bert_folder, LABELS, pooling=pooling)
+    batch = {"input_ids": torch.randint(5, 1000, (2, 9)), "attention_mask": torch.ones(2, 9, dtype=torch.long)}
+    before = model.eval()(**batch).logits
+    for device, precision in (("cpu", "fp32"), ("cuda", "bf16")):
+        encoders.use_fast_attention(model, torch.device(device), precision)
+        assert model.base_model.config._attn_implementation == "sdpa"
+    encoders.use_fast_attention(model, torch.device("cpu"), "bf16")
+    assert model.base_model.config._attn_implementation == "eager"
+    assert torch.allclose(model(**batch).logits, before, atol=1e-5)
+
+
 def test_dropout_is_applied_to_the_input_of_the_head(bert_folder):
     for pooling in encoders.POOLINGS:
         assert encoders.load(bert_folder, LABELS, pooling=pooling, dropout=0.4)[1].dropout.p == 0.4

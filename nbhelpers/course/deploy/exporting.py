@@ -12,9 +12,10 @@ import pandas as pd
 from datasets import DatasetDict
 
 from nbhelpers import batching, corpora, encoders, export
-from nbhelpers.classifier.data import Rows, Task, make_examples, make_task, one_hot
+from nbhelpers.classifier.data import Task, make_examples, make_task, one_hot
 from nbhelpers.classifier.folders import new_folder
 from nbhelpers.classifier.loading import digest_of, labels_of, load_torch
+from nbhelpers.classifier.rows import Rows
 from nbhelpers.classifier.served import remembered_options
 from nbhelpers.classifier.several_labels import all_scores
 from nbhelpers.course.errors import CourseError
