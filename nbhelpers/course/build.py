@@ -117,11 +117,23 @@ def build(path: Path) -> runner.Result:
     clean = unexecuted(path)
     for cell, done in zip(clean.cells, executed.cells, strict=True):
         if cell.cell_type == "code":
-            # A stored widget would be empty. Lessons show a static picture beside each.
-            cell.outputs = [output for output in done.outputs if WIDGET not in output.get("data", {})]
+            cell.outputs = without_widgets(done.outputs)
             cell.execution_count = done.execution_count
     nbformat.write(clean, paths.NOTEBOOKS / f"{path.stem}.ipynb")
     return result
+
+
+def without_widgets(outputs: list[Any]) -> list[Any]:
+    """Outputs as a notebook without a kernel can show them: a stored widget would be empty.
+
+    What also has a form in HTML, such as a quiz, keeps that. Of other widgets nothing is kept; lessons show a static
+    picture beside each.
+    """
+    for output in outputs:
+        if WIDGET in output.get("data", {}):
+            del output["data"][WIDGET]
+            output["data"] = output["data"] if "text/html" in output["data"] else {}
+    return [output for output in outputs if output.get("data", True)]
 
 
 def refresh(path: Path) -> None:

@@ -69,8 +69,9 @@ def fix_environment() -> None:
             os.environ[name] = os.path.abspath(Path(os.environ[name]).expanduser())
 
 
-NAMES = ("", "dialogues", "reviews", "meld", "embedded")  # corpora and the encoder that come with the course
-TABLES_OF_USERS = (".csv", ".tsv", ".jsonl", ".txt")
+# corpora and encoders that come with the course
+NAMES = ("", "dialogues", "reviews", "meld", "embedded", "embedded-base")
+TABLES_OF_USERS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".parquet", ".xlsx", ".gz")
 PATH_VARIABLES = ("NBHELPERS_DATA", "NBHELPERS_CACHE", "HF_HOME", "HF_HUB_CACHE")
 
 # Functions read these when they are called, so a test can set them in this one place.

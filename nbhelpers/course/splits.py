@@ -14,7 +14,7 @@ SHARE = 0.2  # of train, which becomes a missing split
 
 
 def load_splits(
-    corpus: str | Path, *, needs_dialogues: bool = False, seed: int = 0, **columns: str
+    corpus: str | Path, num_rows: int = 0, *, needs_dialogues: bool = False, seed: int = 0, **columns: str
 ) -> dict[str, Dataset]:
     """Load a corpus for a lesson.
 
@@ -23,6 +23,7 @@ def load_splits(
 
     Args:
         corpus: what `corpora.load` takes.
+        num_rows: at most so many rows of each split, spread evenly over it, because a file may be sorted; 0 takes all.
         needs_dialogues: whether the lesson is about dialogues and their speakers.
         seed: decides which rows are held out.
         columns: the names of the columns, by what is in them: text, label, dialogue, speaker. An empty name leaves it
@@ -50,4 +51,14 @@ def load_splits(
             f"this lesson reads each turn with the turns around it, and {corpus} has no dialogues with speakers; name "
             "their columns with -p dialogue=... and -p speaker=..., or use lessons 2 to 5"
         )
-    return {split: data[split] for split in SPLITS}
+    return {split: some_rows(data[split], num_rows or len(data[split])) for split in SPLITS}
+
+
+def some_rows(part: Dataset, count: int) -> Dataset:
+    """Keep so many rows, or all if there are fewer, spread evenly over a data set.
+
+    >>> some_rows(Dataset.from_dict({"label": [0, 0, 0, 1, 1, 1]}), 2)["label"][:]
+    [0, 1]
+    """
+    count = min(count, len(part))
+    return part.select([row * len(part) // count for row in range(count)])

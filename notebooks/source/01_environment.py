@@ -58,6 +58,7 @@ from nbhelpers import batching, encoders, environment
 from nbhelpers.course import results
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
+from nbhelpers.course.quizzes import quiz
 
 # %% [markdown]
 # The next cell has the parameters of the lesson. You can change them in the cell, in Colab's form on the right, or on
@@ -278,14 +279,16 @@ except encoders.EncoderError as error:
 pd.Series(environment.versions(), name="version").to_frame()
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# For each parameter, training with AdamW keeps four fp32 numbers: the weight, its gradient, and two running means. How
-# many megabytes (10⁶ bytes) do 22.7 million parameters need?
+# Write an answer in place of None and run the cell. A wrong answer gets a hint, which grows with each try.
+#
+# **1.** For each parameter, training with AdamW keeps four fp32 numbers: the weight, its gradient, and two running
+# means. How many megabytes (10⁶ bytes) do 22.7 million parameters need?
 
 # %%
 megabytes = None  # your answer
-check("memory", megabytes)
+check("01-memory", megabytes)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -295,6 +298,59 @@ check("memory", megabytes)
 # ```
 # </details>
 #
+# **2.** bf16 keeps 8 significant bits. From 1 to 2, the distance between neighboring numbers is therefore 1/128. From 2
+# to 4 it is 1/64, from 0.5 to 1 it is 1/256, and so on. Write a function that returns this gap for any positive number.
+
+
+# %%
+def gap(x):
+    return None  # your code
+
+
+check("01-gap", gap)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# import math
+#
+#
+# def gap(x):
+#     return 2 ** math.floor(math.log2(x)) / 128
+# ```
+# </details>
+#
+# **3.** A GPU has `free_gib` GiB of free memory. The model with its optimizer takes `model_gib`, and each text of a
+# batch `gib_per_text`. What is the largest batch that fits? If not even the model fits, return 0.
+
+
+# %%
+def batch_size(free_gib, model_gib, gib_per_text):
+    return None  # your code
+
+
+check("01-batch-size", batch_size)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def batch_size(free_gib, model_gib, gib_per_text):
+#     return max(0, int((free_gib - model_gib) / gib_per_text))
+# ```
+# </details>
+#
+# ## Quiz
+#
+# Three questions on this lesson. Each choice has an explanation.
+
+# %%
+quiz("01-bf16")
+quiz("01-seed")
+quiz("01-endpoint")
+
+# %% [markdown]
 # ## Recap
 #
 # - Matrix products run in bf16 (or in fp16 on older GPUs) and weights stay in fp32. The hardware decides the format.

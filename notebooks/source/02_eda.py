@@ -61,6 +61,7 @@ import pandas as pd
 from nbhelpers import batching, cleaning, corpora, encoders, plots
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
+from nbhelpers.course.quizzes import quiz
 from nbhelpers.course.splits import load_splits
 
 datasets.disable_progress_bars()  # they are widgets, which a saved notebook cannot show
@@ -346,9 +347,11 @@ pd.Series(times, name="milliseconds").to_frame()
 # %% [markdown]
 # Compare the two rows for each task.
 #
-# ## Exercise
+# ## Exercises
 #
-# Write the measure of padding yourself. The function takes the lengths of the texts of one batch, for instance
+# Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
+#
+# **1.** Write the measure of padding yourself. The function takes the lengths of the texts of one batch, for instance
 # `[3, 9]`. All texts are padded to the longest one. Return the share of padding in the batch, here one third.
 
 
@@ -357,7 +360,7 @@ def padding(lengths):
     return None  # your code
 
 
-check("padding", padding)
+check("02-padding", padding)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -368,6 +371,60 @@ check("padding", padding)
 # ```
 # </details>
 #
+# **2.** Which accuracy does a model have that always predicts the most frequent label? `labels` are the gold labels,
+# for instance `["joy", "neutral", "neutral"]`.
+
+
+# %%
+def majority_accuracy(labels):
+    return None  # your code
+
+
+check("02-majority", majority_accuracy)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# from collections import Counter
+#
+#
+# def majority_accuracy(labels):
+#     return max(Counter(labels).values()) / len(labels)
+# ```
+# </details>
+#
+# **3.** How many texts of `test` occur in `train`, if capital letters and spaces before and after a text do not matter?
+# A text that test has twice counts twice.
+
+
+# %%
+def num_shared(test, train):
+    return None  # your code
+
+
+check("02-shared", num_shared)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def num_shared(test, train):
+#     known = {text.strip().lower() for text in train}
+#     return sum(text.strip().lower() in known for text in test)
+# ```
+# </details>
+#
+# ## Quiz
+#
+# Three questions on this lesson. Each choice has an explanation.
+
+# %%
+quiz("02-accuracy")
+quiz("02-padding")
+quiz("02-leak")
+
+# %% [markdown]
 # ## Recap
 #
 # - Classes differ in size, so look at weighted *and* macro F1, and at each class.

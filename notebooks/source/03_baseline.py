@@ -68,6 +68,7 @@ from nbhelpers import batching, classifier, corpora, encoders, environment, metr
 from nbhelpers.course import results, splits
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
+from nbhelpers.course.quizzes import quiz
 
 # %% cellView="form" tags=["parameters"]
 # @markdown "dialogues" or "reviews" (included in the course), "meld", or a file or folder with text and label.
@@ -90,7 +91,7 @@ lr = 1e-4  # @param {type: "number"}
 head_lr = 1e-3  # @param {type: "number"}
 # @markdown Largest number of texts in a batch.
 batch_size = 32  # @param {type: "integer"}
-# @markdown Use only this many rows of each split, from its start; 0 uses all.
+# @markdown Use only this many rows of each split, spread over it; 0 uses all.
 num_rows = 0  # @param {type: "integer"}
 # @markdown Seed of the random numbers.
 seed = 0  # @param {type: "integer"}
@@ -102,9 +103,7 @@ seed = 0  # @param {type: "integer"}
 # %%
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
 transformers.utils.logging.set_verbosity_error()  # no notes about the time stamps of checkpoints
-data = splits.load_splits(corpus, text=text, label=label, dialogue=dialogue, seed=seed)
-if num_rows:
-    data = {split: part.select(range(min(num_rows, len(part)))) for split, part in data.items()}
+data = splits.load_splits(corpus, num_rows, text=text, label=label, dialogue=dialogue, seed=seed)
 names = data["train"].features["label"].names
 texts = {split: part["text"][:] for split, part in data.items()}
 gold = {split: part["label"][:] for split, part in data.items()}
@@ -375,6 +374,22 @@ plots.confusion_matrix(metrics.confusion(gold["dev"], predictions["fine-tuned"][
 # %% [markdown]
 # Each line is a gold class. Read along the line to see as what its turns are predicted.
 #
+# **Exercise.** Which class does the model find least often? Write the name of the class with the lowest recall.
+
+# %%
+weakest_class = None  # your answer, in quotation marks
+check("03-weakest", weakest_class, metrics.confusion(gold["dev"], predictions["fine-tuned"]["dev"], names))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# confusion = metrics.confusion(gold["dev"], predictions["fine-tuned"]["dev"], names)
+# recall = pd.Series(confusion.to_numpy().diagonal() / confusion.sum(axis=1), index=names)
+# weakest_class = recall.idxmin()
+# ```
+# </details>
+#
 # ### Calibration: does the model know when it is uncertain?
 #
 # If a model says "90 %", it should be right nine times out of ten. The *reliability diagram* compares the probability
@@ -625,11 +640,13 @@ published = ["roberta-large without context", "RoBERTa, single turns"]
 results.summary("meld", rows=["majority", "tf-idf", "utterance only", *published])
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# F1 is the score that decides everything here, so write it once by hand. For one class you get the number of hits (gold
-# and predicted), of false alarms (predicted, not gold) and of misses (gold, not predicted). Think of a class that is
-# never predicted.
+# Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
+#
+# **1.** F1 is the score that decides everything here, so write it once by hand. For one class you get the number of
+# hits (gold and predicted), of false alarms (predicted, not gold) and of misses (gold, not predicted). Think of a class
+# that is never predicted.
 
 
 # %%
@@ -637,7 +654,7 @@ def f1(hits, false_alarms, misses):
     return None  # your code
 
 
-check("f1", f1)
+check("03-f1", f1)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -651,6 +668,40 @@ check("f1", f1)
 # ```
 # </details>
 #
+# **2.** Write the cross-entropy of one text, in nats (with the natural logarithm). You get its logits, for instance
+# `[2.0, 0.0, 1.0]`, and the position of the right class. Logits can be as large as 1,000.
+
+
+# %%
+def cross_entropy(logits, label):
+    return None  # your code
+
+
+check("03-cross-entropy", cross_entropy)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# import math
+#
+#
+# def cross_entropy(logits, label):
+#     logits = [x - max(logits) for x in logits]
+#     return math.log(sum(math.exp(x) for x in logits)) - logits[label]
+# ```
+# </details>
+#
+# ## Quiz
+#
+# Three questions on this lesson. Each choice has an explanation.
+
+# %%
+quiz("03-choose")
+quiz("03-interval")
+quiz("03-temperature")
+
+# %% [markdown]
 # ## Recap
 #
 # - Start with simple baselines: the most frequent class and a bag of words take seconds and show what the encoder adds.

@@ -65,6 +65,7 @@ from nbhelpers import adapters, batching, corpora, encoders, environment, metric
 from nbhelpers.course import results, splits
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
+from nbhelpers.course.quizzes import quiz
 
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft 0.21 uses a name that transformers will remove
@@ -92,7 +93,7 @@ lr = 1e-4  # @param {type: "number"}
 lora_lr = 1e-3  # @param {type: "number"}
 # @markdown Peak learning rate of the new head, the same for every method.
 head_lr = 1e-2  # @param {type: "number"}
-# @markdown Use only this many rows of each split, from its start; 0 uses all.
+# @markdown Use only this many rows of each split, spread over it; 0 uses all.
 num_rows = 600  # @param {type: "integer"}
 # @markdown Seed of the random numbers.
 seed = 0  # @param {type: "integer"}
@@ -101,9 +102,7 @@ seed = 0  # @param {type: "integer"}
 # Load the corpus and make batches, as in lesson 3:
 
 # %%
-data = splits.load_splits(corpus, text=text, label=label, dialogue=dialogue, seed=seed)
-if num_rows:
-    data = {split: part.select(range(min(num_rows, len(part)))) for split, part in data.items()}
+data = splits.load_splits(corpus, num_rows, text=text, label=label, dialogue=dialogue, seed=seed)
 names = data["train"].features["label"].names
 gold = {split: part["label"][:] for split, part in data.items()}
 {split: len(labels) for split, labels in gold.items()}
@@ -299,6 +298,22 @@ train_and_measure("IA3", adapters.ia3(new_model()), 10 * lora_lr)
 pd.DataFrame(rows).T
 
 # %% [markdown]
+# **Exercise.** How many percent of all its weights did LoRA train? The column *trainable* above has the number of
+# trained weights. For the number of all weights, ask the model: `adapters.num_parameters(lora_model)`.
+
+# %%
+percent = None  # your answer
+check("04-percent", percent, adapters.num_parameters(lora_model))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# counts = adapters.num_parameters(lora_model)
+# percent = 100 * counts["trainable"] / counts["total"]
+# ```
+# </details>
+#
 # All methods are trained, so now test is scored. Each score has a 95 % confidence interval (bootstrap over the test
 # rows):
 
@@ -558,9 +573,11 @@ gpu[["row", "batch", "step_ms", "tokens_per_second", "gpu_gib"]]
 # not their own runs.) They also list RTE with 78.7 and 86.6 ± 0.7. But there LoRA started from the adapter that was
 # trained on MNLI, and full fine-tuning did not, so the gain comes from the better start.
 #
-# ## Exercise
+# ## Exercises
 #
-# How many weights does LoRA of rank `r` add to some linear layers? Each layer is given as `(d_in, d_out)`.
+# Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
+#
+# **1.** How many weights does LoRA of rank `r` add to some linear layers? Each layer is given as `(d_in, d_out)`.
 
 
 # %%
@@ -568,7 +585,7 @@ def lora_weights(layers, r):
     return None  # your code
 
 
-check("lora", lora_weights)
+check("04-lora", lora_weights)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -579,6 +596,38 @@ check("lora", lora_weights)
 # ```
 # </details>
 #
+# **2.** Merge one row. You get a row `w` of the matrix *W*, the same row `b` of *B*, the matrix `A` as a list of its
+# `r` rows, and `alpha`. Return the row of *W* + (alpha / r) *B A* as a list.
+
+
+# %%
+def merged_row(w, b, A, alpha):
+    return None  # your code
+
+
+check("04-merge", merged_row)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def merged_row(w, b, A, alpha):
+#     r = len(A)
+#     change = [sum(b[k] * A[k][i] for k in range(r)) for i in range(len(w))]
+#     return [w[i] + alpha / r * change[i] for i in range(len(w))]
+# ```
+# </details>
+#
+# ## Quiz
+#
+# Three questions on this lesson. Each choice has an explanation.
+
+# %%
+quiz("04-memory")
+quiz("04-head")
+quiz("04-rate")
+
+# %% [markdown]
 # ## Recap
 #
 # - LoRA adds (alpha / r) *B A* to frozen matrices. Ten lines are the method; peft adds dropout, saving and merging.

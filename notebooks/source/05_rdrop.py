@@ -70,6 +70,7 @@ from nbhelpers import batching, encoders, environment, metrics, objectives, plot
 from nbhelpers.course import results, splits
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
+from nbhelpers.course.quizzes import quiz
 
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
 
@@ -243,11 +244,28 @@ confidence = training.predict(plain, dataloaders["dev"], precision=precision).so
 by_confidence = confidence.argsort().tolist()
 shown_rows = [by_confidence[0], by_confidence[1], by_confidence[-1]]
 shown_texts = [texts["dev"][i] for i in shown_rows]
-plots.dropout_spread(probabilities_of_passes(plain, shown_rows), shown_texts, names)
+passes = probabilities_of_passes(plain, shown_rows)
+plots.dropout_spread(passes, shown_texts, names)
 
 # %% [markdown]
 # If the dots of a text are far apart, its prediction depends on which units happen to be switched off. At evaluation
 # dropout is off and there is a single prediction, but the training never asked for passes that agree.
+#
+# **Exercise.** In the picture, look at text 1. By how many points does the probability of one class differ most between
+# passes? The numbers at the right are rounded, so your answer may be off by a tenth of its size.
+
+# %%
+points = None  # your answer, from the picture or from `passes` [passes, texts, classes]
+check("05-passes", points, passes)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# of_text_1 = 100 * passes[:, 0]  # [passes, classes]
+# points = (of_text_1.max(0) - of_text_1.min(0)).max()
+# ```
+# </details>
 #
 # ## The formula
 #
@@ -645,9 +663,11 @@ results.summary("context", rows=["past and future, R-Drop", "past only, R-Drop"]
 # %% [markdown]
 # This is one small encoder and one corpus, so it is no verdict on R-Drop in general.
 #
-# ## Exercise
+# ## Exercises
 #
-# Write the KL term yourself, for one text. You get two lists of logits, for instance `[2.0, 0.5, -1.0]` and
+# Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
+#
+# **1.** Write the KL term yourself, for one text. You get two lists of logits, for instance `[2.0, 0.5, -1.0]` and
 # `[0.0, 0.0, 0.0]`. Return (KL(p || q) + KL(q || p)) / 2 of their softmax, in nats (with the natural logarithm).
 
 
@@ -656,7 +676,7 @@ def symmetric_kl(first, second):
     return None  # your code
 
 
-check("kl", symmetric_kl)
+check("05-kl", symmetric_kl)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -669,9 +689,39 @@ check("kl", symmetric_kl)
 #     p, q = ([math.exp(x) / sum(map(math.exp, logits)) for x in logits] for logits in (first, second))
 #     return sum((a - b) * (math.log(a) - math.log(b)) for a, b in zip(p, q)) / 2
 # ```
-# Σ p (log p − log q) + Σ q (log q − log p) is Σ (p − q) (log p − log q), so one line computes both directions.
 # </details>
 #
+# Σ p (log p − log q) + Σ q (log q − log p) is Σ (p − q) (log p − log q), so one line computes both directions.
+#
+# **2.** Write the loss of the paper, from the cross-entropies of both passes, both divergences, and alpha.
+
+
+# %%
+def r_drop_loss(ce_1, ce_2, kl_1, kl_2, alpha):
+    return None  # your code
+
+
+check("05-loss", r_drop_loss)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def r_drop_loss(ce_1, ce_2, kl_1, kl_2, alpha):
+#     return ce_1 + ce_2 + alpha * (kl_1 + kl_2) / 2
+# ```
+# </details>
+#
+# ## Quiz
+#
+# Three questions on this lesson. Each choice has an explanation.
+
+# %%
+quiz("05-why-two-passes")
+quiz("05-alpha")
+quiz("05-fair")
+
+# %% [markdown]
 # ## Recap
 #
 # - R-Drop makes two passes with different dropout. Its loss is both cross-entropies plus alpha times the mean of both

@@ -61,6 +61,7 @@ from nbhelpers import batching, encoders, environment, metrics, objectives, plot
 from nbhelpers.course import results
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
+from nbhelpers.course.quizzes import quiz
 from nbhelpers.course.splits import load_splits
 from nbhelpers.dialogue import (
     add_speaker_tokens,
@@ -409,6 +410,25 @@ chosen = {"scene": dev_ids.index(ids["dev"][row]), "turn": row - ids["dev"].inde
 explore(**chosen)
 
 # %% [markdown]
+# **Exercise.** Which class gains most probability from the context?
+
+# %%
+# the probabilities that the picture shows
+alone, with_context = (predict_turn(**chosen, past=past, future=0)[2] for past in (0, 20))
+
+# %%
+gaining_class = None  # your answer, in quotation marks
+check("06-moved", gaining_class, alone, with_context, names)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# gains = pd.Series(with_context, index=names) - pd.Series(alone, index=names)
+# gaining_class = gains.idxmax()
+# ```
+# </details>
+#
 # Run the next cell to choose a dialogue and a turn, and to change the window. Look for two things. How far back do
 # turns still change the prediction? And do the turns after it change anything? With `causal_turns` they do not,
 # although they are in the input.
@@ -588,18 +608,21 @@ results.summary("context", rows=averages)
 # EmoBERTa's row with context also reads the future. Its own files have further rows: with the past only (64.6 ± 0.9),
 # and with names but no context (63.5 ± 0.6, no better than without names). Each has five seeds.
 #
-# ## Exercise
+# ## Exercises
 #
-# Write the rule that every window must follow: which rows are in the window of row `i`? `dialogue_ids` has the dialogue
-# of each row. Take up to `past` rows before it and up to `future` rows after it.
+# Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
+#
+# **1.** Write the rule that every window must follow: which rows are in the window of row `i`? `dialogue_ids` has the
+# dialogue of each row. Take up to `past` rows before it and up to `future` rows after it. Return their numbers, in
+# order.
 
 
 # %%
 def window(i, dialogue_ids, past, future):
-    return None  # your code: a list of row numbers, in order
+    return None  # your code
 
 
-check("window", window)
+check("06-window", window)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -611,6 +634,36 @@ check("window", window)
 # ```
 # </details>
 #
+# **2.** Write the causal mask. `turns` has the turn that each token belongs to, for instance `[1, 1, 2]`. Return a list
+# with a list for each token, which says for every token whether the first may attend to the second (True or False).
+
+
+# %%
+def causal_mask(turns):
+    return None  # your code
+
+
+check("06-mask", causal_mask)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def causal_mask(turns):
+#     return [[key <= query for key in turns] for query in turns]
+# ```
+# </details>
+#
+# ## Quiz
+#
+# Three questions on this lesson. Each choice has an explanation.
+
+# %%
+quiz("06-future")
+quiz("06-window")
+quiz("06-gain")
+
+# %% [markdown]
 # ## Recap
 #
 # - A window never reaches into another dialogue, and it shows the future only if the task allows it.

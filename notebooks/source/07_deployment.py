@@ -68,6 +68,7 @@ from nbhelpers import adapters, batching, corpora, dialogue, encoders, export, m
 from nbhelpers.course import deploy, results
 from nbhelpers.course.exercises import check
 from nbhelpers.course.headline import headline
+from nbhelpers.course.quizzes import quiz
 
 # %% cellView="form" tags=["parameters"]
 # @markdown A model folder of yours, saved as in this lesson; if empty, a small model is trained once and kept.
@@ -237,6 +238,20 @@ table = export.compare(variants, dataloaders["dev"], score, force=True)
 table.rename(columns={"score": "weighted F1"}).round(4)
 
 # %% [markdown]
+# **Exercise.** How many times smaller than the original, *torch*, is the folder of int8?
+
+# %%
+times_smaller = None  # your answer
+check("07-smaller", times_smaller, table)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# times_smaller = table.loc["torch", "MiB"] / table.loc["int8", "MiB"]
+# ```
+# </details>
+#
 # Read the last three columns first. The predictions of ONNX are the same up to the last digits. Int8 changes a few
 # labels; ask whether the score changes more than another seed would change it. Pruned weights make nothing smaller or
 # faster, because a dense matrix product multiplies zeros as well. Pruned units do, but the predictions change. Train
@@ -504,19 +519,42 @@ print(f"equal labels: {agreement['labels']:.1%} (int8 above: {table.loc['int8', 
 # tried with two replicas on one machine). Encryption (TLS) and limits per client belong into the proxy in front of it.
 # `NBHELPERS_API_KEY` sets a key that clients must send.
 #
-# ## Exercise
+# ## Exercises
 #
-# The population stability index (PSI) tells how much a distribution has changed. It sums `(p - q) * ln(p / q)` over the
-# classes, where `p` is the share of a class now and `q` its share before. Write it for two lists of *counts*. A class
-# may have no example on one side, so count at least 0.5 for each class.
+# Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
+#
+# **1.** Round a row of weights to 8 bits. The largest weight, without its sign, becomes 127 or -127, and all others are
+# rounded to the nearest step. Return the steps as whole numbers, for instance `[50, -127]`. A row of zeros stays zeros.
+
+
+# %%
+def round_row(weights):
+    return None  # your code
+
+
+check("07-round", round_row)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def round_row(weights):
+#     scale = max(abs(weight) for weight in weights) / 127
+#     return [round(weight / scale) if scale else 0 for weight in weights]
+# ```
+# </details>
+#
+# **2.** The population stability index (PSI) tells how much a distribution has changed. It sums `(p - q) * ln(p / q)`
+# over the classes, where `p` is the share of a class now and `q` its share before. Write it for two lists of *counts*.
+# A class may have no example on one side, so count at least 0.5 for each class.
 
 
 # %%
 def psi(now, before):
-    return None  # your code: a number, 0 for equal shares
+    return None  # your code
 
 
-check("psi", psi)
+check("07-psi", psi)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -524,15 +562,27 @@ check("psi", psi)
 # ```python
 # import math
 #
+#
 # def shares(counts):
 #     counts = [max(n, 0.5) for n in counts]
 #     return [n / sum(counts) for n in counts]
+#
 #
 # def psi(now, before):
 #     return sum((p - q) * math.log(p / q) for p, q in zip(shares(now), shares(before)))
 # ```
 # </details>
 #
+# ## Quiz
+#
+# Three questions on this lesson. Each choice has an explanation.
+
+# %%
+quiz("07-saved")
+quiz("07-latency")
+quiz("07-monitor")
+
+# %% [markdown]
 # ## Recap
 #
 # - Save the labels, the tokenizer with the rules for texts, and the way inputs are made, together with the weights.

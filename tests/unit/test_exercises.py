@@ -1,109 +1,235 @@
-"""Exercises: right answers pass, usual mistakes get their hint, and the solutions in the lessons are right."""
+"""Exercises: right answers pass in any form, mistakes get their explanation, and the lessons' solutions are right."""
 
 import doctest
-import math
+import json
+import random
 import re
+import time
 
 import jupytext
+import numpy as np
+import pandas as pd
 import pytest
 import torch
-from torch.nn import functional as F
 
-from nbhelpers.course import build, exercises
-from nbhelpers.course.exercises import checking, hints
+from nbhelpers.course import build, exercises, paths
+from nbhelpers.course.exercises import checking, kinds, running
 
 SOLUTION = re.compile(r"<summary>Solution</summary>\n\n```python\n(.*?)```", re.DOTALL)
+CONFUSION = pd.DataFrame(
+    [[60, 40, 0, 0], [8, 1, 1, 0], [2, 0, 1, 0], [0, 0, 0, 9]], index=["neutral", "joy", "fear", "anger"]
+)
+PASSES = np.array([[[0.5, 0.5], [0.9, 0.1]], [[0.3, 0.7], [0.2, 0.8]]])  # [passes, texts, classes]
+SIZES = pd.DataFrame(
+    {"MiB": [86.0, 86.0, 23.0, 43.0], "ms per example": [9.0, 5.0, 4.0, 6.0]}, index=["torch", "onnx", "int8", "bf16"]
+)
+# What the lessons pass to `check` after a value
+GIVEN = {
+    "03-weakest": (CONFUSION,),
+    "04-percent": ({"total": 1000, "trainable": 60, "without head": 20},),
+    "05-passes": (PASSES,),
+    "06-moved": ([0.35, 0.4, 0.2, 0.05], [0.05, 0.25, 0.38, 0.32], ["neutral", "joy", "fear", "anger"]),
+    "07-smaller": (SIZES,),
+}
+FUNCTIONS = [name for name, exercise in exercises.EXERCISES.items() if exercise.inputs]
+VALUES = [name for name in exercises.EXERCISES if name not in FUNCTIONS]
 
 
-def near(i, ids, past, future):
-    """The rows around row i, of any dialogue."""
-    return list(range(max(0, i - past), min(len(ids), i + future + 1)))
+@pytest.fixture(autouse=True)
+def own_progress(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
 
 
-def both_ways(first, second):
-    """KL(p || q) and KL(q || p) of two lists of logits, by torch."""
-    p, q = (torch.tensor(logits).log_softmax(-1) for logits in (first, second))
-    return [F.kl_div(b, a, log_target=True, reduction="sum") for a, b in ((p, q), (q, p))]
+@pytest.fixture
+def said(capsys):
+    """A function that checks an answer and returns what was printed."""
+
+    def check(exercise, answer):
+        exercises.check(exercise, answer, *GIVEN.get(exercise, ()))
+        return capsys.readouterr().out
+
+    return check
 
 
-def stability(now, before, factor=lambda a, b: a - b, least=0.5):
-    """The population stability index, or with another factor or least count what a learner may compute instead."""
-    p, q = ([max(x, least) / sum(max(x, least) for x in counts) for x in counts] for counts in (now, before))
-    return sum(factor(a, b) * math.log(a / b) for a, b in zip(p, q, strict=True))
+def right_value(name):
+    right = exercises.EXERCISES[name].right
+    return right(*GIVEN[name]) if callable(right) else right
 
 
-def printed(capsys, exercise, answer):
-    exercises.check(exercise, answer)
-    return capsys.readouterr().out.strip()
+def mistakes():
+    """(exercise, what the learner did wrong, an answer that does it) for each mistake that an exercise knows."""
+    for name, exercise in exercises.EXERCISES.items():
+        if exercise.inputs:
+            example = next(iter(exercise.inputs(random.Random(0))))
+            for words in exercise.mistakes(*example):
+                yield name, words, lambda *inputs, e=exercise, w=words: e.mistakes(*inputs)[w]
+        else:
+            for words, wrong in exercise.mistakes(*GIVEN.get(name, ())).items():
+                yield name, words, wrong
+
+
+MISTAKES = list(mistakes())
 
 
 @pytest.mark.parametrize(
-    ("exercise", "answer", "words"),
-    [
-        ("memory", None, "No answer yet"),
-        ("memory", 363.2, "Right."),
-        ("memory", 90.8, "weights only"),
-        ("memory", 1452.8, "4 bytes"),
-        ("memory", 5, "count how many numbers"),
-        ("memory", "many", "stopped with TypeError"),
-        ("padding", lambda n: None, "No answer yet"),
-        ("padding", lambda n: 1 / 3 if n == [3, 9] else None, "gives None; return a number"),
-        ("padding", lambda n: 1 - sum(n) / (len(n) * max(n)), "Right."),
-        ("padding", lambda n: sum(n) / (len(n) * max(n)), "real tokens"),
-        ("padding", lambda n: 100 - 100 * sum(n) / (len(n) * max(n)), "in percent"),
-        ("padding", lambda n: 0.5, "the batch has 2 rows of 9"),
-        ("padding", lambda n: "a", "return a number"),
-        ("padding", lambda n: 1 / 0, "stopped with ZeroDivisionError"),
-        ("f1", lambda h, f, m: 2 * h / max(1, 2 * h + f + m), "Right."),
-        ("f1", lambda h, f, m: 2 * h / (2 * h + f + m), "division by 0"),
-        ("f1", lambda h, f, m: (h / max(1, h + f) + h / max(1, h + m)) / 2, "harmonic mean"),
-        ("f1", lambda h, f, m: 0.8, "should give 0.400"),
-        ("lora", lambda layers, r: sum(r * (a + b) for a, b in layers), "Right."),
-        ("lora", lambda layers, r: sum(a * b for a, b in layers), "this counts W"),
-        ("lora", lambda layers, r: sum(a * b + r * (a + b) for a, b in layers), "count A and B only"),
-        ("lora", lambda layers, r: sum(r * a * b for a, b in layers), "not multiplied"),
-        ("lora", lambda layers, r: sum(r * a for a, b in layers), "B, of d_out x r, is missing"),
-        ("lora", lambda layers, r: sum(r * b for a, b in layers), "A, of r x d_in, is missing"),
-        ("lora", lambda layers, r: [r], "return a number"),
-        ("lora", lambda layers, r: r * (layers[0][0] + layers[0][1]), "should be 12,416, not 12288"),
-        ("kl", lambda a, b: sum(both_ways(a, b)) / 2, "Right."),
-        ("psi", lambda p, q: stability(p, q), "Right."),
-        ("psi", lambda p, q: -stability(p, q), "the sign is turned"),
-        ("psi", lambda p, q: stability(p, q) / math.log(2), "this is in bits"),
-        ("psi", lambda p, q: stability(p, q, lambda a, b: a), "this is the KL divergence"),
-        ("psi", lambda p, q: stability(p, q, least=0), "count at least 0.5"),
-        ("psi", lambda p, q: 1, "should give 0.8789, not 1.0000"),
-        ("kl", lambda a, b: both_ways(a, b)[0], "this is KL(p || q) alone"),
-        ("kl", lambda a, b: both_ways(a, b)[1], "this is KL(q || p) alone"),
-        ("kl", lambda a, b: sum(both_ways(a, b)).item(), "take half of it"),
-        ("kl", lambda a, b: sum(both_ways(a, b)) / 2 / math.log(2), "this is in bits"),
-        ("kl", lambda a, b: 0.0, "should give 0.5599, not 0.0000; did both pass"),
-        ("kl", lambda a, b: sum(x * math.log(x / y) for x, y in zip(a, b, strict=True)), "ZeroDivisionError"),
-        ("window", lambda i, ids, p, f: [j for j in near(i, ids, p, f) if ids[j] == ids[i]], "Right."),
-        ("window", lambda i, ids, p, f: near(i, ids, p, f), "a turn of another dialogue"),
-        ("window", lambda i, ids, p, f: [j for j in near(i, ids, p, f + 1) if ids[j] == ids[i]], "with a future turn"),
-        ("window", lambda i, ids, p, f: [j for j in near(i, ids, p, f) if j != i], "lacks row 0 itself"),
-        ("window", lambda i, ids, p, f: list(range(i - p, i + f + 1)), "there are only rows 0 to 8"),
-        ("window", lambda i, ids, p, f: [i], "should give [0, 1, 2]"),
-    ],
+    ("name", "words", "answer"), MISTAKES, ids=[f"{name}-{i}" for i, (name, *_) in enumerate(MISTAKES)]
 )
-def test_answers_are_right_or_get_a_hint(capsys, exercise, answer, words):
-    assert words in printed(capsys, exercise, answer)
+def test_each_known_mistake_is_wrong_and_gets_its_explanation(said, name, words, answer):
+    printed = said(name, answer)
+    assert printed.startswith("Not yet.")
+    assert words.rstrip(".") in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_right_functions_pass_whatever_they_return_it_in(said, name):
+    right = exercises.EXERCISES[name].right
+
+    def changes_its_arguments(*inputs):
+        result = right(*inputs)
+        for each in inputs:
+            if isinstance(each, list):
+                each.clear()
+        return result
+
+    forms = [right, changes_its_arguments, lambda *inputs: np.array(right(*inputs))]
+    forms.append(lambda *inputs: torch.tensor(right(*inputs), dtype=None if name == "06-window" else torch.float64))
+    forms.append(lambda *inputs: tuple(x) if isinstance(x := right(*inputs), list) else np.float64(x))
+    if name in ("06-window", "06-mask"):  # an empty window has no type in torch
+        forms[3] = lambda *inputs: np.array(right(*inputs), dtype=int)
+    for form in forms:
+        assert said(name, form).startswith("Right!")
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_right_values_pass_whatever_they_are_in(said, name):
+    right = right_value(name)
+    forms = [f" {right.upper()} "] if isinstance(right, str) else [np.float32(right), torch.tensor(right), [right]]
+    for form in (right, *forms):
+        assert said(name, form).startswith("Right!")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_that_do_not_work_get_a_sentence(said, name):
+    right = exercises.EXERCISES[name].right
+
+    def forgets_return(*inputs):
+        right(*inputs)
+
+    for answer, words in (
+        (forgets_return, "returns None; is the return missing?"),
+        (lambda *inputs: "many", "was expected, not 'many'"),
+        (lambda *inputs: 1 / 0, "your function stops with ZeroDivisionError: division by zero, in the line"),
+        (lambda: 1, "your function stops with TypeError"),
+        (lambda *inputs: float("nan"), "nan"),
+        (right_name := "a", "Pass its name, without parentheses"),
+    ):
+        assert right_name == "a"
+        printed = said(name, answer)
+        assert printed.startswith("Not yet.")
+        assert words in printed
+    assert said(name, lambda *inputs: None).startswith("Not attempted yet.")
+    assert said(name, None).startswith("Not attempted yet.")
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_of_a_wrong_kind_get_a_sentence(said, name):
+    is_text = isinstance(right_value(name), str)
+    for answer, words in (
+        (lambda: 1, "The answer is a value, not a function"),
+        (3 if is_text else "363", "was expected, not"),
+        ("nobody" if is_text else -7.5, "is not right"),
+        (["a", "b"], "was expected, not ['a', 'b']"),
+    ):
+        printed = said(name, answer)
+        assert printed.startswith("Not yet.")
+        assert words in printed
+    assert said(name, None).startswith("Not attempted yet.")
+
+
+@pytest.mark.parametrize("swallow", [ValueError, BaseException])
+def test_an_endless_loop_is_ended_and_the_lesson_goes_on(said, swallow, monkeypatch):
+    monkeypatch.setattr(running, "SECONDS", 0.2)
+    monkeypatch.setattr(running.call, "__defaults__", (0.2,))
+
+    def endless(lengths):
+        while True:
+            try:
+                time.sleep(0.001)
+            except swallow:
+                break
+
+    start = time.perf_counter()
+    printed = said("02-padding", endless)
+    assert "a loop that never ends" in printed or "returns None" in printed
+    assert time.perf_counter() - start < 5
+
+
+def test_hints_grow_and_the_solution_comes_last(said):
+    hints = exercises.EXERCISES["05-kl"].hints
+    for num_tries in range(1, 5):
+        printed = said("05-kl", lambda a, b: -1.0)
+        assert printed.count("Hint:") == min(num_tries, 3)
+        assert all(hint in printed for hint in hints[:num_tries])
+        assert ("The solution is below" in printed) == (num_tries == 4)
+    assert "Exercises done: 1 of" in said("05-kl", exercises.EXERCISES["05-kl"].right)
+    assert said("05-kl", lambda a, b: -1.0).count("Hint:") == 1
+
+
+def test_what_differs_is_shown_with_its_input(said):
+    printed = said("02-padding", lambda lengths: 1 / 3 if lengths == [3, 9] else 0.3)
+    assert "Right for 1 other inputs. But for lengths = [5] your function returns 0.3, and 0 is right." in printed
+    printed = said("03-f1", lambda *counts: 0.8002)
+    assert "your function returns 0.8002, and 0.8 is right" in printed
+    assert "There is no exercise '05-lk'. Did you mean '05-kl'?" in said("05-lk", 1)
+
+
+def test_progress_is_kept_and_shown(said, tmp_path):
+    said("02-padding", exercises.EXERCISES["02-padding"].right)
+    table = exercises.show_progress()
+    assert table.loc["02", ["exercises", "done", "to do"]].tolist() == [3, 1, "02-majority, 02-shared"]
+    assert json.loads((tmp_path / "runs" / "progress.json").read_text())["02-padding"] == {"tries": 0, "done": True}
+    (tmp_path / "runs" / "progress.json").write_text("damaged")
+    assert exercises.show_progress()["done"].sum() == 0
+
+
+def test_each_lesson_has_three_exercises_with_at_least_four_wrong_answers_each():
+    for lesson in checking.LESSONS:
+        assert len(lesson.EXERCISES) >= 3
+        for name, exercise in lesson.EXERCISES.items():
+            assert name.startswith(lesson.__name__[-2:])
+            assert len(exercise.hints) == 3
+            assert exercise.because
+    assert len(MISTAKES) >= 84
 
 
 @pytest.mark.parametrize("path", sorted(build.SOURCE.glob("*.py")), ids=lambda path: path.stem)
-def test_each_lesson_has_an_exercise_whose_solution_is_right(capsys, path):
+def test_the_solutions_in_the_lessons_are_right(capsys, path):
     cells = jupytext.read(path).cells
     asked = [cell.source for cell in cells if cell.cell_type == "code" and re.search(r"^check\(", cell.source, re.M)]
     solutions = [code for cell in cells if cell.cell_type == "markdown" for code in SOLUTION.findall(cell.source)]
-    assert len(asked) == len(solutions) >= 1
-    for cell, solution in zip(asked, solutions, strict=True):
-        for code, words in ((cell, "No answer yet"), (f"{solution}\n{cell[cell.index('check(') :]}", "Right.")):
-            exec(code, {"check": exercises.check})
-            assert words in capsys.readouterr().out
+    names = [re.search(r'^check\("(.*?)"', cell, re.M)[1] for cell in asked]
+    assert names == [name for name in exercises.EXERCISES if name[:2] == path.name[:2]]
+    assert len(solutions) == len(asked)
+    for name, cell, solution in zip(names, asked, solutions, strict=True):
+        answer = re.search(r'^check\("[^"]*", (\w+)', cell, re.M)[1]
+
+        def check(exercise, answer, *_):
+            exercises.check(exercise, answer, *GIVEN.get(exercise, ()))
+
+        scope = {"check": check}
+        exec(re.sub(r"^check\(.*\)$", "", cell, flags=re.M), scope)
+        check(name, scope[answer])
+        assert "Not attempted yet" in capsys.readouterr().out
+        if name in GIVEN:  # the solution needs the lesson's own variables
+            assert answer in solution
+            continue
+        exec(solution, scope)
+        check(name, scope[answer])
+        assert "Right!" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("module", [checking, hints])
+@pytest.mark.parametrize("module", [kinds, running])
 def test_the_examples_in_the_docstrings_are_right(module):
     outcome = doctest.testmod(module)
     assert outcome.attempted

@@ -1,5 +1,6 @@
 """The corpora that lessons take: missing splits are held out, and dialogues are required where a lesson needs them."""
 
+import doctest
 import shutil
 
 import jupytext
@@ -40,6 +41,15 @@ def test_of_a_single_file_dev_and_test_are_held_out(tmp_path):
     assert len(set(texts)) == 50
     again, other = (splits.load_splits(tmp_path / "mine.csv", seed=seed) for seed in (0, 1))
     assert again["dev"]["text"][:] == data["dev"]["text"][:] != other["dev"]["text"][:]
+
+
+def test_a_sample_has_rows_from_all_over_a_sorted_file(tmp_path):
+    path = tmp_path / "sorted.csv"
+    path.write_text("\n".join(["text,label", *(f"Text {i}.,{'ab'[i // 100]}" for i in range(200))]))
+    data = splits.load_splits(path, 30)
+    assert {split: len(part) for split, part in data.items()} == {"train": 30, "dev": 30, "test": 30}
+    assert all(10 <= sum(part["label"]) <= 20 for part in data.values())
+    assert doctest.testmod(splits) == (0, 1)
 
 
 def test_the_columns_can_have_any_names(tmp_path):

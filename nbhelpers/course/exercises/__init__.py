@@ -1,9 +1,11 @@
-"""The exercises of the lessons: `check` takes an answer and prints whether it is right, or else a hint.
+"""The exercises of the lessons: `check` takes an answer and prints whether it is right, or else what is wrong.
 
-Each lesson has a file of its own, `lesson_01` to `lesson_07`. A function there takes an answer and returns a hint, or
-"" when the answer is right. `checking` has `check` and the list of all exercises.
+Each lesson has a file, `lesson_01` to `lesson_07`, with its exercises. The other files: `checking` has `check`;
+`exercise` says what an exercise is, and `kinds` what an answer can be; `running` calls a learner's function; `progress`
+remembers what is done.
 """
 
-from .checking import EXERCISES, Check, NotBegun, check
+from .checking import EXERCISES, check, show_progress
+from .exercise import Exercise
 
-__all__ = ["EXERCISES", "Check", "NotBegun", "check"]
+__all__ = ["EXERCISES", "Exercise", "check", "show_progress"]

@@ -1,74 +1,61 @@
-"""`check`: from the name of an exercise and an answer to "Right." or a hint. A learner never sees a traceback here."""
+"""`check`: from the name of an exercise and an answer to praise or a hint. A learner never sees a traceback here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
 from typing import Any
 
-from .lesson_01 import memory
-from .lesson_02 import padding
-from .lesson_03 import f1
-from .lesson_04 import lora
-from .lesson_05 import kl
-from .lesson_06 import window
-from .lesson_07 import psi
+import pandas as pd
 
-Check = Callable[[Any], str]  # takes an answer, returns a hint, or "" when the answer is right
+from . import lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06, lesson_07, progress
+from .exercise import Exercise
+from .running import is_untouched
 
-EXERCISES: dict[str, Check] = {
-    "memory": memory,
-    "padding": padding,
-    "f1": f1,
-    "lora": lora,
-    "kl": kl,
-    "window": window,
-    "psi": psi,
-}
+LESSONS = (lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06, lesson_07)
+EXERCISES: dict[str, Exercise] = {name: exercise for lesson in LESSONS for name, exercise in lesson.EXERCISES.items()}
 
 
-class NotBegun(Exception):
-    """The learner's function is still as the lesson gave it, and returns None."""
-
-
-def check(exercise: str, answer: Any) -> None:
-    """Print whether an answer is right. If it is not, print a hint.
+def check(exercise: str, answer: Any, *given: Any) -> None:
+    """Print whether an answer is right. If it is not, print what is wrong and a hint, which grows with each try.
 
     Args:
         exercise: the name of the exercise, as the lesson gives it.
-        answer: a value or a function. None, or a function that returns None at its first call, means that the task is
-            not begun. That is no error.
-
-    >>> check("memory", None)
-    No answer yet: replace None and run the cell again.
-    >>> check("memory", 90.8)
-    Not yet: this counts the weights only; training also keeps a gradient and two running means for each of them.
-    >>> check("memory", 363.2)
-    Right.
+        answer: a value or a function. None, or a function that only returns None, is an exercise that was not
+            attempted. That is no error.
+        given: what the answer depends on, as the lesson gives it.
     """
-    try:
-        if answer is None:
-            raise NotBegun
-        hint = EXERCISES[exercise](begun(answer) if callable(answer) else answer)
-        print(f"Not yet: {hint}" if hint else "Right.")
-    except NotBegun:
-        print("No answer yet: replace None and run the cell again.")
-    except Exception as error:  # a learner's function can raise anything, and the lesson should go on
-        print(f"Not yet: your function stopped with {type(error).__name__}: {error}.")
+    if exercise not in EXERCISES:
+        near = difflib.get_close_matches(exercise, EXERCISES, n=1)
+        print(f"There is no exercise {exercise!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return
+    if answer is None or is_untouched(answer):
+        print("Not attempted yet. Write your answer above, and run this cell again.")
+        return
+    asked = EXERCISES[exercise]
+    fault = asked.fault_of(answer, given)
+    num_tries = progress.record(exercise, not fault)
+    if not fault:
+        print(f"Right! {asked.because}".rstrip())
+        print(f"Exercises done: {num_done()} of {len(EXERCISES)}.")
+        return
+    print(f"Not yet. {fault}")
+    for hint in asked.hints[:num_tries]:
+        print(f"Hint: {hint}")
+    if num_tries > len(asked.hints):
+        print("The solution is below this cell. Read it, close it, and write it yourself.")
 
 
-def begun(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, but it raises NotBegun when it returns None at its first call.
+def num_done() -> int:
+    """How many exercises were ever answered right."""
+    known = progress.read()
+    return sum(bool(known.get(name, {}).get("done")) for name in EXERCISES)
 
-    Later a None is a wrong answer, for which the exercise has a hint.
-    """
-    first_call = True
 
-    def watched(*inputs: Any) -> Any:
-        nonlocal first_call
-        result = function(*inputs)
-        if result is None and first_call:
-            raise NotBegun
-        first_call = False
-        return result
-
-    return watched
+def show_progress() -> pd.DataFrame:
+    """A table with a row for each lesson: how many exercises it has, and which are still to do."""
+    known, rows = progress.read(), {}
+    for lesson in LESSONS:
+        names = list(lesson.EXERCISES)
+        left = [name for name in names if not known.get(name, {}).get("done")]
+        rows[names[0][:2]] = {"exercises": len(names), "done": len(names) - len(left), "to do": ", ".join(left) or "-"}
+    return pd.DataFrame(rows).T.rename_axis("lesson")

@@ -1,30 +1,126 @@
-"""The exercise of lesson 3: the F1 score."""
+"""The exercises of lesson 3: F1, cross-entropy, and where the trained model is weakest."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import random
+from typing import Any
 
-from .hints import hint_for
+from .exercise import Exercise
+from .kinds import NUMBER, TEXT
 
-CASES = ((8, 2, 2), (1, 0, 3), (5, 5, 0), (0, 4, 4), (0, 0, 0), (7, 1, 30))
+
+def f1(hits: int, false_alarms: int, misses: int) -> float:
+    """F1 of one class from its hits, false alarms and misses; 0 where there is nothing to hit."""
+    return 2 * hits / max(1, 2 * hits + false_alarms + misses)
 
 
-def f1(answer: Callable[[int, int, int], float]) -> str:
-    """F1 of one class from its hits, false alarms and misses."""
-    for hits, false_alarms, misses in CASES:
-        counts = f"{hits} hits, {false_alarms} false alarms, {misses} misses"
-        try:
-            result = answer(hits, false_alarms, misses)
-        except ZeroDivisionError:
-            return f"{counts} end in a division by 0; F1 is 0 there."
-        # `max` avoids a division by 0 where a class neither occurs nor is predicted.
-        right = 2 * hits / max(1, 2 * hits + false_alarms + misses)
-        if not math.isclose(result, right, abs_tol=1e-6):
-            precision, recall = hits / max(1, hits + false_alarms), hits / max(1, hits + misses)
-            ordinary_mean = (
-                "this is the ordinary mean of precision and recall; F1 is their harmonic mean, 2 p r / (p + r)."
-            )
-            hints = {(precision + recall) / 2: ordinary_mean}
-            return hint_for(result, hints, f"{counts} should give {right:.3f}, not {result:.3f}.", abs_tol=1e-6)
-    return ""
+def f1_inputs(draw: random.Random) -> list[tuple[int, int, int]]:
+    """Usual counts, and classes that are never predicted or never occur."""
+    some = [(draw.randint(0, 20), draw.randint(0, 20), draw.randint(0, 20)) for _ in range(20)]
+    return [(8, 2, 2), (1, 0, 3), (5, 5, 0), (0, 4, 4), (0, 0, 3), (0, 0, 0), *some]
+
+
+def f1_mistakes(hits: int, false_alarms: int, misses: int) -> dict[str, Any]:
+    """What comes out for the other scores."""
+    precision, recall = hits / max(1, hits + false_alarms), hits / max(1, hits + misses)
+    return {
+        "This is the ordinary mean of precision and recall. F1 is their harmonic mean, 2 p r / (p + r).": (
+            precision + recall
+        )
+        / 2,
+        "This is the precision.": precision,
+        "This is the recall.": recall,
+        "This is the share of hits among all three counts, without the factor 2 for hits.": hits
+        / max(1, hits + false_alarms + misses),
+        "This is right in percent. Return a fraction between 0 and 1.": 100 * f1(hits, false_alarms, misses),
+    }
+
+
+def cross_entropy(logits: list[float], label: int) -> float:
+    """The cross-entropy of one text, in nats."""
+    top = max(logits)
+    return top + math.log(sum(math.exp(logit - top) for logit in logits)) - logits[label]
+
+
+def cross_entropy_inputs(draw: random.Random) -> list[tuple[list[float], int]]:
+    """Two to five classes, and logits so large that their exponential is infinite."""
+    some = [([round(draw.gauss(0, 2), 2) for _ in range(draw.randint(2, 5))], draw.randint(0, 1)) for _ in range(20)]
+    return [([2.0, 0.0, 1.0], 0), ([0.0, 0.0], 1), ([5.0, -5.0], 1), *some, ([1000.0, 999.0], 1)]
+
+
+def cross_entropy_mistakes(logits: list[float], label: int) -> dict[str, Any]:
+    """What comes out when a step is left out."""
+    right = cross_entropy(logits, label)
+    return {
+        "This is the probability of the label. The loss is minus its logarithm.": math.exp(-right),
+        "The sign is turned: a loss is never negative.": -right,
+        "This is in bits. Use the natural logarithm.": right / math.log(2),
+        "This is minus the logit. First make probabilities of the logits with a softmax.": -logits[label],
+    }
+
+
+def weakest_class(confusion: Any) -> str:
+    """The class with the lowest recall, among those that occur.
+
+    Args:
+        confusion: a DataFrame of counts with a row for each gold class.
+    """
+    counts = confusion.to_numpy()
+    occurs = [i for i in range(len(counts)) if counts[i].sum()]
+    return str(confusion.index[min(occurs, key=lambda i: counts[i, i] / counts[i].sum())])
+
+
+def weakest_mistakes(confusion: Any) -> dict[str, str]:
+    """The classes that a learner may take for it."""
+    counts, names = confusion.to_numpy(), list(map(str, confusion.index))
+    recall = {name: counts[i, i] / max(1, counts[i].sum()) for i, name in enumerate(names)}
+    right = weakest_class(confusion)
+    known = {
+        "This class has the highest recall.": max(recall, key=lambda name: recall[name]),
+        "This is the smallest class, but not the one with the lowest recall.": names[counts.sum(1).argmin()],
+        "This class has the most errors in numbers, because it is large. Recall is a share.": names[
+            (counts.sum(1) - counts.diagonal()).argmax()
+        ],
+    }
+    return {words: name for words, name in known.items() if name != right}
+
+
+EXERCISES = {
+    "03-weakest": Exercise(
+        TEXT,
+        weakest_class,
+        hints=(
+            "Recall is read along a line of the confusion matrix: the share of a gold class that was predicted right.",
+            "The percentages on the diagonal are the recalls. Which one is the lowest?",
+            "Compare the names at the left of the lines with the lowest number on the diagonal.",
+        ),
+        because="Now read the mistakes of this class below. Is it the model, the labels, or the missing context?",
+        mistakes=weakest_mistakes,
+    ),
+    "03-f1": Exercise(
+        NUMBER,
+        f1,
+        inputs=f1_inputs,
+        hints=(
+            "Compute precision and recall first. Which numbers make a division by 0?",
+            "Precision is hits / (hits + false alarms), recall is hits / (hits + misses). Without hits, F1 is 0.",
+            "The formula 2 * hits / (2 * hits + false_alarms + misses) is the same, with one case left to treat.",
+        ),
+        because="The harmonic mean is near the smaller of the two, so a class must be both found and not overused.",
+        mistakes=f1_mistakes,
+    ),
+    "03-cross-entropy": Exercise(
+        NUMBER,
+        cross_entropy,
+        inputs=cross_entropy_inputs,
+        hints=(
+            "Softmax first: e to the power of each logit, divided by the sum of all of them.",
+            "The loss is minus the logarithm of the label's probability. Subtract the largest logit from all logits "
+            "before you take exponentials; this changes no probability and avoids numbers that are too large.",
+            "math.log(sum(math.exp(x - max(logits)) for x in logits)) - (logits[label] - max(logits))",
+        ),
+        because="torch.nn.functional.cross_entropy does the same, with the same care for large logits.",
+        mistakes=cross_entropy_mistakes,
+    ),
+}
