@@ -18,12 +18,12 @@ color never carries a meaning alone. Your own matplotlib settings neither change
 call raises ValueError that says which argument is wrong.
 
 The files: `style` has `Picture` and the look of all figures, `data` the figures about a corpus, `dialogue` those about
-turns of a conversation, `evaluation` and `probabilities` those about a trained model, and `curves` those about
-training. `heatmap` draws the tables for two of them.
+turns of a conversation, `evaluation`, `probabilities` and `thresholds` those about a trained model, and `curves` those
+about training. `heatmap` draws the tables for two of them.
 """
 
 from .curves import CURVES, LINES, learning_curves, run_curves
-from .data import label_distribution, length_histogram
+from .data import batch_shape, label_distribution, length_histogram
 from .dialogue import timeline, transitions
 from .evaluation import confusion_matrix, reliability_diagram, score_bars
 from .probabilities import class_probabilities, dropout_spread
@@ -44,6 +44,7 @@ from .style import (
     Picture,
     show,
 )
+from .thresholds import threshold_curve
 
 __all__ = [
     "BLUE",
@@ -62,6 +63,7 @@ __all__ = [
     "RED",
     "SKY",
     "Picture",
+    "batch_shape",
     "class_probabilities",
     "confusion_matrix",
     "dropout_spread",
@@ -72,6 +74,7 @@ __all__ = [
     "run_curves",
     "score_bars",
     "show",
+    "threshold_curve",
     "timeline",
     "transitions",
 ]

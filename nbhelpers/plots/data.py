@@ -6,8 +6,10 @@ from numpy.typing import ArrayLike
 
 from .style import (
     BLUE,
+    GREY,
     INK,
     MAX_CLASSES,
+    PALE,
     SKY,
     Picture,
     card_style,
@@ -108,3 +110,37 @@ def length_histogram(lengths: ArrayLike, padded_to: int = 128, max_tokens: int |
         summary += f" A budget of {max_tokens:,} tokens holds {max_tokens // padded_to:,} rows of that length, or "
         summary += f"{max_tokens / tokens.mean():,.0f} rows of the mean length, {tokens.mean():.1f}."
     return finish(picture, f"Histogram of tokens per row; median {median:,.0f}, longest {longest:,.0f}.", summary)
+
+
+def batch_shape(lengths: ArrayLike, padded_to: int | None = None) -> Picture:
+    """Draw a batch as the rectangle that it becomes: the tokens of each text, and the padding that fills it up.
+
+    Args:
+        lengths: [texts] numbers of tokens.
+        padded_to: the width of the rectangle; longer texts are cut. Default: the longest text.
+
+    Raises:
+        ValueError: lengths is empty, has no tokens, or contains NaN or negative numbers, or padded_to is below 1.
+
+    >>> print(batch_shape([3, 9]).summary)
+    2 texts of up to 9 tokens: 12 tokens and 6 of padding, which is 33.3 % of what is computed.
+    """
+    tokens = to_numbers("lengths", lengths, ndim=1)
+    width = int(tokens.max()) if padded_to is None else padded_to
+    require(width > 0, f"padded_to is {padded_to}, the longest text has {tokens.max():.0f} tokens: use 1 or more")
+    kept = np.minimum(tokens, width)
+    with card_style():
+        picture = new_picture(8, 1.1 + 0.16 * len(tokens), "A batch: tokens, and the padding that fills it up")
+        axes = picture.subplots()
+        rows = range(len(tokens))
+        axes.barh(rows, kept, 0.8, color=BLUE, label="tokens")
+        axes.barh(rows, width - kept, 0.8, left=kept, color=PALE, hatch="///", edgecolor=GREY, label="padding")
+        axes.set(xlim=(0, width), ylim=(len(tokens) - 0.4, -0.6), xlabel="tokens", ylabel="texts", yticks=[])
+        axes.legend(loc="upper right", bbox_to_anchor=(1, 1.0 + 0.5 / (1.1 + 0.16 * len(tokens))), ncols=2)
+    padding = width * len(tokens) - kept.sum()
+    share = 100 * padding / (width * len(tokens))
+    summary = (
+        f"{len(tokens):,} texts of up to {width:,} tokens: {kept.sum():,.0f} tokens and {padding:,.0f} of padding, "
+    )
+    summary += f"which is {share:.1f} % of what is computed."
+    return finish(picture, f"Bars of tokens and padding, one for each text. {summary}", summary)

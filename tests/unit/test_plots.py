@@ -98,6 +98,9 @@ MAKE = {
     "curves, 6 runs": lambda: plots.learning_curves(history([f"distilroberta-base, context {i}" for i in range(6)])),
     "reliability": lambda: plots.reliability_diagram(bins(15), 0.05),
     "reliability, 5 bins": lambda: plots.reliability_diagram(bins(5), 0.05),
+    "batch": lambda: plots.batch_shape([3, 9, 12, 5] * 8),
+    "batch, 1 text": lambda: plots.batch_shape([7], padded_to=128),
+    "threshold": lambda: plots.threshold_curve([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], 0.5, "joy"),
     "scores": lambda: plots.score_bars(SCORES),
     "probabilities": lambda: plots.class_probabilities(shares(["the turn alone", "5 before, 0 after"], NAMES)),
     "probabilities, 1 line": lambda: plots.class_probabilities(shares(["the turn alone"], ["no", "yes"])),
@@ -249,6 +252,14 @@ def test_heat_maps_state_the_shares():
     assert plots.confusion_matrix(diagonal).summary.endswith("Most frequent error: none.")
 
 
+def test_the_figures_of_batches_and_thresholds_state_their_numbers():
+    summary = plots.batch_shape([200, 28], padded_to=128).summary
+    assert summary == "2 texts of up to 128 tokens: 156 tokens and 100 of padding, which is 39.1 % of what is computed."
+    rows = [1, 1, 0, 0, 0], [0.9, 0.4, 0.6, 0.1, 0.1]
+    assert "recall 100.0 % of 2" in plots.threshold_curve(*rows, threshold=0.4).summary
+    assert "precision is not defined, recall 0.0 % of 2" in plots.threshold_curve(*rows, threshold=0.95).summary
+
+
 def test_of_many_classes_the_figures_show_those_that_matter():
     names = [f"intent {i}" for i in range(150)]
     counts = pd.DataFrame({"train": range(1, 151), "dev": [1] * 150}, index=names)
@@ -371,6 +382,9 @@ PAIR = ["neutral", "joy"]
         (lambda: plots.length_histogram([0]), "lengths contains only zeros"),
         (lambda: plots.transitions(pd.DataFrame([[1, 2], [3, 4]], PAIR, PAIR[::-1])), "use one order"),
         (lambda: plots.confusion_matrix(pd.DataFrame([[0, 0], [0, 0]], PAIR, PAIR)), "contains only zeros"),
+        (lambda: plots.batch_shape([]), "not empty"),
+        (lambda: plots.threshold_curve([0, 0], [0.1, 0.2], 0.5), "at least one 1"),
+        (lambda: plots.threshold_curve([1, 0], [0.1], 0.5), "2 rows in is_class but 1 probabilities"),
         (lambda: plots.timeline([], []), "0 speakers but 0 labels"),
         (lambda: plots.timeline(["Joey"], ["joy", "joy"]), "1 speakers but 2 labels"),
         (lambda: plots.timeline(["Joey"], ["joy"], ["a", "b"]), "2 texts but 1 labels"),

@@ -26,7 +26,7 @@ def windows() -> Drawing:
         drawing.box(440, 36 + 46 * i, 200, 34, turn, BLUE)
         drawing.arrow(640, 53 + 46 * i, 680, 53 + 46 * i)
         drawing.text(690, 57 + 46 * i, f"label {i + 1}", "start")
-    drawing.text(20, 240, "blue: is classified. grey: is only read.", "start", 12)
+    drawing.text(20, 240, "blue: is classified. gray: is only read.", "start", 12)
     return drawing
 
 
@@ -46,6 +46,6 @@ def causal_mask() -> Drawing:
         for j, column in enumerate(turns):
             color = (GREEN if column == line else BLUE) if column <= line else ""
             drawing.box(106 + 44 * j, 54 + 36 * i, 40, 32, "" if color else "-", color)
-    drawing.texts(400, 100, ["green: its own turn", "blue: earlier turns", "grey: later turns, hidden"])
+    drawing.texts(400, 100, ["green: its own turn", "blue: earlier turns", "gray: later turns, hidden"])
     drawing.texts(400, 180, ["A window would need", "a pass for each turn;", "the mask needs one."], size=12)
     return drawing

@@ -27,7 +27,7 @@ def padding() -> Drawing:
         for column in range(6):
             drawing.text(167 + 80 * column, 116 + 22 * row, "1" if column < len(tokens) else "0")
     drawing.text(
-        10, 162, "The model computes padding like any other token, and the mask hides the result.", "start", 12
+        10, 162, "The padding is computed as well. The mask keeps other tokens from attending to it.", "start", 12
     )
     return drawing
 
@@ -51,7 +51,7 @@ def fine_tuning() -> Drawing:
             drawing.box(x + 158, 46, 56, 50, "A, B", GREEN)
         drawing.arrow(x + 75, 106, x + 75, 122)
         drawing.box(x, 122, 150, 30, "head", GREEN)
-    drawing.text(20, 180, "green: trained. grey: stays as it was.", "start", 12)
+    drawing.text(20, 180, "green: trained. gray: stays as it was.", "start", 12)
     return drawing
 
 

@@ -33,11 +33,11 @@ def low_rank() -> Drawing:
 
 
 def two_passes() -> Drawing:
-    """The same text goes through the model twice, with other units switched off."""
+    """The same text goes through the model twice, with different units switched off."""
     drawing = Drawing(
         760,
         230,
-        "One text goes through the same model twice. In each pass dropout switches off other units, so the "
+        "One text goes through the same model twice. In each pass dropout switches off different units, so the "
         "predictions p and q differ. Both are compared with the label by a cross-entropy, and with each other by "
         "the KL divergence.",
     )
@@ -48,7 +48,7 @@ def two_passes() -> Drawing:
         drawing.box(170, y, 190, 40, "", BLUE)
         for unit, kept in enumerate(mask):
             drawing.dot(186 + 22 * unit, y + 20, 7, BLUE if kept else "#c4ccd4")
-        drawing.text(265, y - 8, f"pass {row + 1}: same weights, other units off", size=12)
+        drawing.text(265, y - 8, f"pass {row + 1}: same weights, different units off", size=12)
         drawing.arrow(360, y + 20, 410, y + 20)
         drawing.box(410, y, 110, 40, f"{name}: {share}", ORANGE)
         drawing.text(545, y + 24, f"CE_{row + 1}: is it the label?", "start")

@@ -10,7 +10,7 @@ from .drawing import BLUE, Drawing
 STEPS = {
     "text": ("text", '"You did what?"', "what somebody wrote or said"),
     "tokens": ("tokens", "[CLS] you did what ? [SEP]", "words, or pieces of them, as numbers"),
-    "encoder": ("encoder", "6 x 384 numbers", "a vector for each token, which knows the others"),
+    "encoder": ("encoder", "6 x 384 numbers", "a vector for each token, which depends on all tokens"),
     "pooling": ("pooling", "384 numbers", "one vector for the text: the mean"),
     "head": ("head", "a number for each class", "one linear layer: these numbers are the logits"),
     "softmax": ("softmax", "surprise 71 %, anger 20 %, ...", "probabilities, which add up to 1"),

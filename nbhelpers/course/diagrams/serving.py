@@ -28,7 +28,7 @@ def request() -> Drawing:
         drawing.box(10 + 136 * i, 50, 108, 50, step, color)
         if i:
             drawing.arrow(118 + 136 * (i - 1), 75, 146 + 136 * (i - 1), 75)
-    drawing.text(200, 34, "too long, too many: a sentence", size=12)
+    drawing.text(200, 34, "refused, with one sentence", size=12)
     drawing.line(200, 50, 200, 40, LINE)
     for i, name in enumerate(("others that", "arrived", "meanwhile")):
         drawing.text(472, 126 + 16 * i, name, size=12)
@@ -36,7 +36,11 @@ def request() -> Drawing:
     drawing.text(608, 126, "similar lengths,", size=12)
     drawing.text(608, 142, "little padding", size=12)
     drawing.text(
-        10, 198, "The clock of a request runs from its arrival to its answer: waiting counts as well.", "start", 12
+        10,
+        198,
+        "The latency of a request runs from the moment it is due to its answer: waiting counts as well.",
+        "start",
+        12,
     )
     return drawing
 
@@ -58,5 +62,7 @@ def rounding() -> Drawing:
         drawing.text(x, 122, f"{round(weight * 100)}", bold=True)
     drawing.texts(30, 32, ["weights in fp32: 4 bytes each"], size=12)
     drawing.texts(30, 148, ["steps in int8: 1 byte each"], size=12)
-    drawing.text(30, 178, "The largest weight of a row sets the size of a step: 1.27 / 127 = 0.01.", "start", 12)
+    drawing.text(
+        30, 178, "The weight with the largest absolute value sets the size of a step: 1.27 / 127 = 0.01.", "start", 12
+    )
     return drawing

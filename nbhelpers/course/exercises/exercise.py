@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -54,11 +55,12 @@ class Exercise:
         for num_right, inputs in enumerate(self.inputs(random.Random())):
             try:
                 fault = self.fault_of_result(call(answer, inputs), inputs)
-                mistake = self.mistake_of_function(answer, inputs) if fault else ""
             except Stopped as stopped:
-                fault, mistake = f"your function {stopped}", ""
+                fault = f"your function {stopped}"
             if fault:
-                so_far = f"Right for {num_right} other inputs. But for" if num_right else "For"
+                others = "1 other input" if num_right == 1 else f"{num_right} other inputs"
+                so_far = f"Right for {others}. But for" if num_right else "For"
+                mistake = self.mistake_of_function(answer, inputs)
                 return f"{so_far} {self.written(inputs)} {fault}. {mistake}".rstrip()
         return ""
 
@@ -100,10 +102,12 @@ class Exercise:
 
     def mistake_of_function(self, function: Any, inputs: tuple[Any, ...]) -> str:
         """The explanation of the mistake that a function makes, or "". Of several, the one that fits further inputs."""
-        found = self.known_mistakes(call(function, inputs), inputs)
-        for more in self.inputs(random.Random(0)) if self.inputs and len(found) > 1 else ():
-            fits = set(self.known_mistakes(call(function, more), more))
-            found = [words for words in found if words in fits] or found
+        found: list[str] = []
+        with contextlib.suppress(Stopped):  # it may stop at this input, or at one of the others
+            found = self.known_mistakes(call(function, inputs), inputs)
+            for more in self.inputs(random.Random(0)) if self.inputs and len(found) > 1 else ():
+                fits = set(self.known_mistakes(call(function, more), more))
+                found = [words for words in found if words in fits] or found
         return next(iter(found), "")
 
     def written(self, inputs: tuple[Any, ...]) -> str:

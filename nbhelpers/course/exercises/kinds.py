@@ -53,14 +53,14 @@ def read_number(result: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise Unfit(f"a number was expected, not {short(result)}")
     if math.isnan(value):
-        raise Unfit("it is nan, which is not a number; is there a division of 0 by 0?")
+        raise Unfit("it is nan, which is not a number; is there a division of 0 by 0, or of infinity by infinity?")
     return float(value)
 
 
 def read_whole_number(result: Any) -> int:
     """A whole number; 3.0 is taken as 3."""
     value = read_number(result)
-    if value != int(value):
+    if math.isinf(value) or value != int(value):
         raise Unfit(f"a whole number was expected, not {short(result)}")
     return int(value)
 
@@ -99,7 +99,7 @@ def read_text(result: Any) -> str:
     return result.strip().casefold()
 
 
-def close(value: float, right: float, rel_tol: float = 1e-4, abs_tol: float = 1e-6) -> bool:
+def close(value: float, right: float, rel_tol: float = 1e-4, abs_tol: float = 1e-9) -> bool:
     """Whether two numbers are equal up to rounding."""
     return math.isclose(value, right, rel_tol=rel_tol, abs_tol=abs_tol)
 
@@ -143,6 +143,7 @@ NUMBERS = Kind(read_numbers, all_close, show_plainly)
 WHOLE_NUMBERS = Kind(read_whole_numbers, list.__eq__, show_plainly)
 POSITIONS = Kind(read_positions, list.__eq__, show_plainly)
 TEXT = Kind(read_text, lambda value, right: value == right.casefold(), show_plainly)
+ONE_OF = Kind(read_text, lambda value, right: value in right, show_plainly)  # of several right texts
 
 
 def about(rel_tol: float) -> Kind:

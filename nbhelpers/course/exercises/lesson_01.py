@@ -59,13 +59,13 @@ EXERCISES = {
         MEGABYTES,
         hints=(
             "Count how many numbers training keeps for each parameter.",
-            "There are four: the weight, its gradient, and two running means. How many bytes does one take in fp32?",
+            "There are four: the weight, its gradient, and two moving averages. How many bytes does one take in fp32?",
             "Multiply 22.7 million by 4 numbers and by 4 bytes, and divide by a million.",
         ),
         because="Activations come on top of it, and they grow with the batch.",
         mistakes=lambda: {
             "This counts the weights only.": 22.7 * 4,
-            "Weights and gradients are there; AdamW also keeps two running means for each parameter.": 22.7 * 8,
+            "Weights and gradients are there; AdamW also keeps two moving averages for each parameter.": 22.7 * 8,
             "One of the four numbers for each parameter is missing.": 22.7 * 12,
             "32 bits are 4 bytes.": 22.7 * 4 * 32,
             "That is in units of 2^20 bytes; the question is about 10^6 bytes.": MEGABYTES / 1.048576,

@@ -52,7 +52,9 @@ def majority_mistakes(labels: list[str]) -> dict[str, Any]:
     """What comes out when something else is counted."""
     counts = Counter(labels)
     return {
-        "This is the number of texts. Divide it by the number of all texts.": max(counts.values()),
+        "This is the number of texts with the most frequent label. Divide it by the number of all texts.": max(
+            counts.values()
+        ),
         "This is right in percent. Return a fraction between 0 and 1.": 100 * majority_accuracy(labels),
         "This is one divided by the number of classes, which is what guessing by chance gives.": 1 / len(counts),
         "This is the share of the rarest label.": min(counts.values()) / len(labels),
@@ -129,7 +131,7 @@ EXERCISES = {
             "Make a set of the texts of train in that form. Then ask for each text of test whether it is in the set.",
             "known = {text.strip().lower() for text in train}; count the texts of test whose form is in known.",
         ),
-        because="Exact comparison misses such copies, and each of them makes the test score too good.",
+        because="Exact comparison misses such copies, and they can make the test score too good.",
         mistakes=shared_mistakes,
     ),
 }

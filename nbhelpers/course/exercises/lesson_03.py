@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from .exercise import Exercise
-from .kinds import NUMBER, TEXT
+from .kinds import NUMBER, ONE_OF
 
 
 def f1(hits: int, false_alarms: int, misses: int) -> float:
@@ -60,40 +60,53 @@ def cross_entropy_mistakes(logits: list[float], label: int) -> dict[str, Any]:
     }
 
 
-def weakest_class(confusion: Any) -> str:
-    """The class with the lowest recall, among those that occur.
+def recalls(confusion: Any) -> dict[str, float]:
+    """The recall of each class that occurs.
 
     Args:
         confusion: a DataFrame of counts with a row for each gold class.
     """
     counts = confusion.to_numpy()
-    occurs = [i for i in range(len(counts)) if counts[i].sum()]
-    return str(confusion.index[min(occurs, key=lambda i: counts[i, i] / counts[i].sum())])
+    return {str(name): counts[i, i] / counts[i].sum() for i, name in enumerate(confusion.index) if counts[i].sum()}
 
 
-def weakest_mistakes(confusion: Any) -> dict[str, str]:
+def weakest_classes(confusion: Any) -> list[str]:
+    """The classes with the lowest recall; several, if they have the same."""
+    found = recalls(confusion)
+    return [name.casefold() for name, recall in found.items() if recall == min(found.values())]
+
+
+def weakest_mistakes(confusion: Any) -> dict[str, list[str]]:
     """The classes that a learner may take for it."""
     counts, names = confusion.to_numpy(), list(map(str, confusion.index))
-    recall = {name: counts[i, i] / max(1, counts[i].sum()) for i, name in enumerate(names)}
-    right = weakest_class(confusion)
+    found = recalls(confusion)
+    precision = {name: counts[i, i] / max(1, counts[:, i].sum()) for i, name in enumerate(names)}
+    errors = {name: counts[i].sum() - counts[i, i] for i, name in enumerate(names)}
     known = {
-        "This class has the highest recall.": max(recall, key=lambda name: recall[name]),
-        "This is the smallest class, but not the one with the lowest recall.": names[counts.sum(1).argmin()],
-        "This class has the most errors in numbers, because it is large. Recall is a share.": names[
-            (counts.sum(1) - counts.diagonal()).argmax()
-        ],
+        "This class has the highest recall.": max(found, key=lambda name: found[name]),
+        "This class has the lowest precision, which is read along a column. Read along the rows.": min(
+            precision, key=lambda name: precision[name]
+        ),
+        "This class has the most errors in numbers, because it is large. Recall is a share.": max(
+            errors, key=lambda name: errors[name]
+        ),
+        "This is the smallest class, but not one with the lowest recall.": min(
+            found, key=lambda name: counts[names.index(name)].sum()
+        ),
     }
-    return {words: name for words, name in known.items() if name != right}
+    return {
+        words: [name.casefold()] for words, name in known.items() if name.casefold() not in weakest_classes(confusion)
+    }
 
 
 EXERCISES = {
     "03-weakest": Exercise(
-        TEXT,
-        weakest_class,
+        ONE_OF,
+        weakest_classes,
         hints=(
-            "Recall is read along a line of the confusion matrix: the share of a gold class that was predicted right.",
+            "Recall is read along a row of the confusion matrix: the share of a gold class that was predicted right.",
             "The percentages on the diagonal are the recalls. Which one is the lowest?",
-            "Compare the names at the left of the lines with the lowest number on the diagonal.",
+            "Compare the names at the left of the rows with the lowest number on the diagonal.",
         ),
         because="Now read the mistakes of this class below. Is it the model, the labels, or the missing context?",
         mistakes=weakest_mistakes,

@@ -69,7 +69,7 @@ def loss_inputs(draw: random.Random) -> list[tuple[float, float, float, float, f
 
 
 def loss_mistakes(ce_1: float, ce_2: float, kl_1: float, kl_2: float, alpha: float) -> dict[str, Any]:
-    """The losses of other codes, which call their weight alpha as well."""
+    """The losses of other implementations, which call their weight alpha as well."""
     return {
         "Here the cross-entropies are averaged. The paper adds them.": (ce_1 + ce_2) / 2 + alpha * (kl_1 + kl_2) / 2,
         "The paper takes the mean of the two divergences.": ce_1 + ce_2 + alpha * (kl_1 + kl_2),
@@ -106,9 +106,9 @@ EXERCISES = {
         hints=(
             "At the right of the first panel, each class has its smallest and its largest probability.",
             "For each class, subtract the first number from the second. The largest difference is the answer.",
-            "The line below the picture names the class that moves most, if it belongs to text 1.",
+            "If the line below the picture is about text 1, it names this class and both numbers.",
         ),
-        because="Only dropout changed between the passes. This is the disagreement that R-Drop punishes.",
+        because="Only dropout changed between the passes. This is the disagreement that R-Drop penalizes.",
         mistakes=range_mistakes,
     ),
     "05-kl": Exercise(
@@ -118,7 +118,7 @@ EXERCISES = {
         hints=(
             "First make probabilities of both lists of logits with a softmax.",
             "KL(p || q) is the sum over the classes of p * (log p - log q). Compute both directions.",
-            "sum((a - b) * (math.log(a) - math.log(b)) for a, b in zip(p, q)) / 2 is both directions in one line.",
+            "sum((a - b) * (math.log(a) - math.log(b)) for a, b in zip(p, q)) / 2 is the mean of both directions.",
         ),
         because="Logits that differ by a constant are the same probabilities, so their divergence is 0.",
         mistakes=kl_mistakes,

@@ -113,7 +113,7 @@ EXERCISES = {
         most_moved,
         hints=(
             "Compare the two bars of each class in the picture.",
-            "For which class is the bar with context longest in comparison with the bar of the turn alone?",
+            "For which class is the bar with context longer by the largest number of points?",
             "The line below the picture names the class that moves most. It is the answer if its bar became longer.",
         ),
         because="Read the turns before it again: which of them could have told the model?",

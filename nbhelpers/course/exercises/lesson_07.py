@@ -19,9 +19,14 @@ def round_row(weights: list[float]) -> list[int]:
 
 def row_inputs(draw: random.Random) -> list[tuple[list[float]]]:
     """Rows with and without negative weights, a row of zeros, and one with a single large weight."""
-    # No weight is halfway between two steps, where ways to round differ
-    some = [([round(draw.gauss(0, 1), 3) for _ in range(draw.randint(1, 6))],) for _ in range(20)]
-    return [([0.5, -1.27, 0.2],), ([1.0],), ([0.0, 0.0],), ([-3.0, 0.01, 0.02],), *some]
+    some = [([round(draw.gauss(0, 1), 3) for _ in range(draw.randint(1, 6))],) for _ in range(30)]
+    return [([0.5, -1.27, 0.2],), ([1.0],), ([0.0, 0.0],), ([-3.0, 0.01, 0.02],), *filter(is_clear, some)]
+
+
+def is_clear(inputs: tuple[list[float]]) -> bool:
+    """Whether no weight is near the middle between two steps, where ways to round differ."""
+    largest = max(map(abs, inputs[0]))
+    return largest > 0 and all(abs(127 * weight / largest % 1 - 0.5) > 0.01 for weight in inputs[0])
 
 
 def row_mistakes(weights: list[float]) -> dict[str, Any]:
@@ -29,7 +34,7 @@ def row_mistakes(weights: list[float]) -> dict[str, Any]:
     largest = max(map(abs, weights)) or 1.0
     top = max(weights) or 1.0
     return {
-        "The largest weight without its sign sets the scale.": [round(127 * weight / top) for weight in weights],
+        "The weight with the largest absolute value sets the scale.": [round(127 * weight / top) for weight in weights],
         "This rounds down. Round to the nearest step.": [math.floor(127 * weight / largest) for weight in weights],
         "The largest step is 127, not 128: 8 bits hold -128 to 127.": [
             round(128 * weight / largest) for weight in weights
@@ -104,7 +109,7 @@ EXERCISES = {
         about(0.03),
         times_smaller,
         hints=(
-            "The sizes are in the column MiB.",
+            "The sizes of the weights are in the column MiB.",
             "Divide the size of torch by that of int8.",
             "It should be a little less than 4, because not everything is rounded.",
         ),
@@ -116,7 +121,7 @@ EXERCISES = {
         round_row,
         inputs=row_inputs,
         hints=(
-            "The largest weight, without its sign, becomes 127 or -127. What is the size of one step then?",
+            "The largest absolute value becomes 127 or -127. What is the size of one step then?",
             "The scale is max(abs(w) for w in weights) / 127. Divide each weight by it and round to the nearest step.",
             "A row of zeros has a scale of 0. Return zeros for it.",
         ),
@@ -128,11 +133,11 @@ EXERCISES = {
         psi,
         inputs=psi_inputs,
         hints=(
-            "First count at least 0.5 for each class, then make shares of the counts of each list.",
+            "First raise counts below 0.5 to 0.5. Then divide each by the sum of the new counts of its list.",
             "Each class adds (p - q) * math.log(p / q), with its share now and before.",
             "shares = [max(n, 0.5) for n in counts], each divided by the sum of this list.",
         ),
-        because="Above 0.25 it is usually called a large change. How much is normal, only your own data can tell.",
+        because="Above 0.25 it is usually called a large change. Only your own data can tell how much is normal.",
         mistakes=psi_mistakes,
     ),
 }
