@@ -117,7 +117,7 @@ def build(path: Path) -> runner.Result:
     clean = unexecuted(path)
     for cell, done in zip(clean.cells, executed.cells, strict=True):
         if cell.cell_type == "code":
-            cell.outputs = without_widgets(done.outputs)
+            cell.outputs = joined(without_widgets(done.outputs))
             cell.execution_count = done.execution_count
     nbformat.write(clean, paths.NOTEBOOKS / f"{path.stem}.ipynb")
     return result
@@ -134,6 +134,21 @@ def without_widgets(outputs: list[Any]) -> list[Any]:
             del output["data"][WIDGET]
             output["data"] = output["data"] if "text/html" in output["data"] else {}
     return [output for output in outputs if output.get("data", True)]
+
+
+def joined(outputs: list[Any]) -> list[Any]:
+    """Outputs in which printed texts that follow each other are one, because a line may arrive in two parts.
+
+    nbclient's own option also joins texts that have a picture between them.
+    """
+    kept: list[Any] = []
+    for output in outputs:
+        is_text = output["output_type"] == "stream"
+        if is_text and kept and kept[-1].get("name") == output["name"]:
+            kept[-1]["text"] += output["text"]
+        else:
+            kept.append(output)
+    return kept
 
 
 def refresh(path: Path) -> None:

@@ -131,7 +131,6 @@ class Engine(NBClientEngine):
         wanted = ("on_cell", "clients", "resources", "cwd")
         kept = {name: value for name, value in options.items() if name in wanted}
         kept |= {"startup_timeout": 120, "iopub_timeout": 60, "timeout": None, "extra_arguments": ["--log-level=50"]}
-        kept |= {"coalesce_streams": True}  # a line of text may arrive in two parts
         return Client(nb_man, kernel_name=kernel_name, config=Config(transport(options["sockets"])), **kept).execute()
 
 

@@ -55,14 +55,17 @@ import pandas as pd
 import torch
 
 from nbhelpers import batching, encoders, environment
-from nbhelpers.course import results
-from nbhelpers.course.exercises import check
-from nbhelpers.course.headline import headline
-from nbhelpers.course.quizzes import quiz
+from nbhelpers.course.lesson import check, diagrams, headline, quiz, results
 
 # %% [markdown]
 # The next cell has the parameters of the lesson. You can change them in the cell, in Colab's form on the right, or on
 # the command line (`nbhelpers run 01 -p seed=1`).
+
+# %% [markdown]
+# This is how a text becomes probabilities. The lesson is about the blue part:
+
+# %%
+diagrams.path("encoder")
 
 # %% cellView="form" tags=["parameters"]
 # @markdown Which encoder to load: "embedded", a local folder, or a name on the Hub such as "roberta-base".
@@ -281,7 +284,7 @@ pd.Series(environment.versions(), name="version").to_frame()
 # %% [markdown]
 # ## Exercises
 #
-# Write an answer in place of None and run the cell. A wrong answer gets a hint, which grows with each try.
+# Write your answer in place of None, and run the cell. A wrong one gets a hint.
 #
 # **1.** For each parameter, training with AdamW keeps four fp32 numbers: the weight, its gradient, and two running
 # means. How many megabytes (10⁶ bytes) do 22.7 million parameters need?

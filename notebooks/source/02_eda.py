@@ -59,12 +59,18 @@ import datasets
 import pandas as pd
 
 from nbhelpers import batching, cleaning, corpora, encoders, plots
-from nbhelpers.course.exercises import check
-from nbhelpers.course.headline import headline
-from nbhelpers.course.quizzes import quiz
-from nbhelpers.course.splits import load_splits
+from nbhelpers.course.lesson import check, diagrams, headline, load_splits, quiz
 
 datasets.disable_progress_bars()  # they are widgets, which a saved notebook cannot show
+
+# %% [markdown]
+# This is how a text becomes probabilities. The lesson is about the blue part:
+
+# %%
+diagrams.path(["text", "tokens"])
+
+# %% [markdown]
+# What can be set in this lesson:
 
 # %% cellView="form" tags=["parameters"]
 # @markdown "dialogues" or "reviews" (included in the course), "meld", or a file or folder of your own.
@@ -144,8 +150,13 @@ plots.label_distribution(counts.sort_values("train", ascending=False))
 #
 # ## Lengths, and what padding costs
 #
-# A batch is a rectangular tensor, so shorter texts are filled up with padding tokens. Many tutorials pad every text to
-# 128 tokens. How long are the texts here?
+# A batch is a rectangular tensor, so shorter texts are filled up with padding tokens:
+
+# %%
+diagrams.padding()
+
+# %% [markdown]
+# Many tutorials pad every text to 128 tokens. How long are the texts here?
 
 # %%
 tokenizer, _ = encoders.load(encoder, names)
@@ -394,8 +405,8 @@ check("02-majority", majority_accuracy)
 # ```
 # </details>
 #
-# **3.** How many texts of `test` occur in `train`, if capital letters and spaces before and after a text do not matter?
-# A text that test has twice counts twice.
+# **3.** How many texts of `test` occur in `train`? Ignore the difference between capital and small letters, and spaces
+# at the beginning and the end. A text that test has twice counts twice.
 
 
 # %%

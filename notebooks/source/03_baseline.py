@@ -65,10 +65,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
 
 from nbhelpers import batching, classifier, corpora, encoders, environment, metrics, objectives, plots, training
-from nbhelpers.course import results, splits
-from nbhelpers.course.exercises import check
-from nbhelpers.course.headline import headline
-from nbhelpers.course.quizzes import quiz
+from nbhelpers.course.lesson import check, diagrams, headline, load_splits, quiz, results
+
+# %% [markdown]
+# This is how a text becomes probabilities. The lesson is about the blue part:
+
+# %%
+diagrams.path(["pooling", "head", "softmax"])
+
+# %% [markdown]
+# What can be set in this lesson:
 
 # %% cellView="form" tags=["parameters"]
 # @markdown "dialogues" or "reviews" (included in the course), "meld", or a file or folder with text and label.
@@ -103,7 +109,7 @@ seed = 0  # @param {type: "integer"}
 # %%
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
 transformers.utils.logging.set_verbosity_error()  # no notes about the time stamps of checkpoints
-data = splits.load_splits(corpus, num_rows, text=text, label=label, dialogue=dialogue, seed=seed)
+data = load_splits(corpus, num_rows, text=text, label=label, dialogue=dialogue, seed=seed)
 names = data["train"].features["label"].names
 texts = {split: part["text"][:] for split, part in data.items()}
 gold = {split: part["label"][:] for split, part in data.items()}
@@ -203,8 +209,14 @@ print(f"by hand {by_hand:.6f}, objectives.cross_entropy {objectives.cross_entrop
 # %% [markdown]
 # Both numbers agree. (*Logits* are the outputs of the model before the softmax.)
 #
-# Training repeats five steps: compute the loss in the chosen precision, compute its gradients, update the weights, move
-# to the next learning rate, and reset the gradients. At first the encoder is frozen: only the head learns, from the
+# Training repeats a few steps for each batch:
+
+# %%
+diagrams.loop()
+
+# %% [markdown]
+# In code there are five: compute the loss in the chosen precision, compute its gradients, update the weights, move to
+# the next learning rate, and reset the gradients. At first the encoder is frozen: only the head learns, from the
 # vectors that the encoder gives without any training on this task. A head trained on a frozen encoder tolerates a high
 # learning rate.
 
@@ -234,6 +246,12 @@ score_table("dev")
 #
 # ## Step 4: fine-tuning
 #
+# So far only the head was trained. There are three ways to go on:
+
+# %%
+diagrams.fine_tuning()
+
+# %% [markdown]
 # Now all weights are trained. `training.fit` is the loop above with what real runs need. It uses the chosen precision.
 # It can add up the gradients of several batches before an update (*gradient accumulation*). It clips the norm of the
 # gradient to 1, so that one unusual batch cannot spoil the model. After each epoch it computes a score on dev, and in
@@ -374,7 +392,7 @@ plots.confusion_matrix(metrics.confusion(gold["dev"], predictions["fine-tuned"][
 # %% [markdown]
 # Each line is a gold class. Read along the line to see as what its turns are predicted.
 #
-# **Exercise.** Which class does the model find least often? Write the name of the class with the lowest recall.
+# **Exercise.** Which class has the lowest recall? Write its name.
 
 # %%
 weakest_class = None  # your answer, in quotation marks
@@ -645,8 +663,8 @@ results.summary("meld", rows=["majority", "tf-idf", "utterance only", *published
 # Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
 #
 # **1.** F1 is the score that decides everything here, so write it once by hand. For one class you get the number of
-# hits (gold and predicted), of false alarms (predicted, not gold) and of misses (gold, not predicted). Think of a class
-# that is never predicted.
+# hits (gold and predicted, or true positives), of false alarms (predicted, not gold, or false positives) and of misses
+# (gold, not predicted, or false negatives). If there are no hits, return 0.
 
 
 # %%

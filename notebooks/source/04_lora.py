@@ -62,13 +62,19 @@ from IPython.display import Code
 from torch import nn
 
 from nbhelpers import adapters, batching, corpora, encoders, environment, metrics, objectives, plots, training
-from nbhelpers.course import results, splits
-from nbhelpers.course.exercises import check
-from nbhelpers.course.headline import headline
-from nbhelpers.course.quizzes import quiz
+from nbhelpers.course.lesson import check, diagrams, headline, load_splits, quiz, results
 
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft 0.21 uses a name that transformers will remove
+
+# %% [markdown]
+# This is how a text becomes probabilities. The lesson is about the blue part:
+
+# %%
+diagrams.path(["encoder", "head"])
+
+# %% [markdown]
+# What can be set in this lesson:
 
 # %% cellView="form" tags=["parameters"]
 # @markdown "dialogues" or "reviews" (included in the course), "meld", or a file or folder with text and label.
@@ -102,7 +108,7 @@ seed = 0  # @param {type: "integer"}
 # Load the corpus and make batches, as in lesson 3:
 
 # %%
-data = splits.load_splits(corpus, num_rows, text=text, label=label, dialogue=dialogue, seed=seed)
+data = load_splits(corpus, num_rows, text=text, label=label, dialogue=dialogue, seed=seed)
 names = data["train"].features["label"].names
 gold = {split: part["label"][:] for split, part in data.items()}
 {split: len(labels) for split, labels in gold.items()}
@@ -140,13 +146,13 @@ def weighted_f1(predicted, split):
 # %% [markdown]
 # ## What full fine-tuning keeps in memory
 #
-# For each weight that is trained, AdamW needs four numbers: the weight, its gradient, and two running means (of the
+# For each weight that is trained, AdamW needs four numbers: the weight, its gradient, and two moving averages (of the
 # gradient and of its square). For a frozen weight it needs one.
 
 
 # %%
 def training_state_bytes(counts):
-    """All weights, and for the trainable ones a gradient and two running means, in fp32 (4 bytes each)."""
+    """All weights, and for the trainable ones a gradient and two moving averages, in fp32 (4 bytes each)."""
     return 4 * counts["total"] + 3 * 4 * counts["trainable"]
 
 
@@ -172,7 +178,13 @@ print(f"estimate with everything, for a batch of 4,096 tokens: {environment.trai
 #
 # A linear layer multiplies its input *x* by a matrix *W* with `d_out` x `d_in` numbers. LoRA freezes *W*. It adds the
 # product of two thin matrices, *B* (`d_out` x `r`) and *A* (`r` x `d_in`), times a fixed scale: *W x* + (alpha / r)
-# *B A x*. The number `r` is called the *rank*; it is much smaller than `d_in` and `d_out`. This is the whole method:
+# *B A x*. The number `r` is called the *rank*; it is much smaller than `d_in` and `d_out`:
+
+# %%
+diagrams.low_rank()
+
+# %% [markdown]
+# This is the whole method:
 
 
 # %%
@@ -298,8 +310,8 @@ train_and_measure("IA3", adapters.ia3(new_model()), 10 * lora_lr)
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# **Exercise.** How many percent of all its weights did LoRA train? The column *trainable* above has the number of
-# trained weights. For the number of all weights, ask the model: `adapters.num_parameters(lora_model)`.
+# **Exercise.** What percentage of the model's weights, adapter included, did LoRA train? Give two decimals.
+# `adapters.num_parameters(lora_model)` counts them.
 
 # %%
 percent = None  # your answer
@@ -539,7 +551,7 @@ results.summary("meld", rows=methods, costs=True)
 
 # %% [markdown]
 # Look at the memory as well ("GiB"). With a small encoder, the activations that LoRA adds can take more than it saves
-# on gradients and running means.
+# on gradients and moving averages.
 #
 # And on a GPU? The next table measures one training step of a model with the architecture of roberta-large: 355 million
 # weights, with random values, because speed and memory do not depend on the values. LoRA has r = 16 on all layers. The
@@ -631,7 +643,7 @@ quiz("04-rate")
 # ## Recap
 #
 # - LoRA adds (alpha / r) *B A* to frozen matrices. Ten lines are the method; peft adds dropout, saving and merging.
-# - It saves memory for gradients and running means, and most of the disk space. With small layers it saves no time.
+# - It saves memory for gradients and moving averages, and most of the disk space. With small layers it saves no time.
 # - It needs its own, much higher learning rate.
 # - Save the head with the adapter, reload it, and compare the logits. Merge in fp32 before you deploy.
 #

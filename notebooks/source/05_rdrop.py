@@ -67,12 +67,18 @@ from sklearn.metrics import roc_auc_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nbhelpers import batching, encoders, environment, metrics, objectives, plots, training
-from nbhelpers.course import results, splits
-from nbhelpers.course.exercises import check
-from nbhelpers.course.headline import headline
-from nbhelpers.course.quizzes import quiz
+from nbhelpers.course.lesson import check, diagrams, headline, load_splits, quiz, results
 
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
+
+# %% [markdown]
+# This is how a text becomes probabilities. The lesson is about the blue part:
+
+# %%
+diagrams.path(["head", "softmax"])
+
+# %% [markdown]
+# What can be set in this lesson:
 
 # %% cellView="form" tags=["parameters"]
 # @markdown "reviews" or "dialogues" (included in the course), "meld", or a file or folder with text and label.
@@ -106,7 +112,7 @@ seed = 0  # @param {type: "integer"}
 # Load the corpus, shuffle it, and take the first rows of each split:
 
 # %%
-data = splits.load_splits(corpus, text=text, label=label, dialogue=dialogue, seed=seed)
+data = load_splits(corpus, text=text, label=label, dialogue=dialogue, seed=seed)
 sizes = {split: min(num_rows or len(part), len(part)) for split, part in data.items()}
 data = {split: part.shuffle(seed=seed).select(range(sizes[split])) for split, part in data.items()}
 names = data["train"].features["label"].names
@@ -251,8 +257,9 @@ plots.dropout_spread(passes, shown_texts, names)
 # If the dots of a text are far apart, its prediction depends on which units happen to be switched off. At evaluation
 # dropout is off and there is a single prediction, but the training never asked for passes that agree.
 #
-# **Exercise.** In the picture, look at text 1. By how many points does the probability of one class differ most between
-# passes? The numbers at the right are rounded, so your answer may be off by a tenth of its size.
+# **Exercise.** Look at text 1. For each class, subtract its smallest probability over the passes from its largest.
+# What is the largest of these differences, in points? You may read it from the picture, so a tenth more or less is
+# right as well.
 
 # %%
 points = None  # your answer, from the picture or from `passes` [passes, texts, classes]
@@ -269,6 +276,12 @@ check("05-passes", points, passes)
 #
 # ## The formula
 #
+# R-Drop adds a term to the loss that punishes passes that disagree:
+
+# %%
+diagrams.two_passes()
+
+# %% [markdown]
 #     loss = CE_1 + CE_2 + alpha * (KL(p_1 || p_2) + KL(p_2 || p_1)) / 2
 #
 # CE is the cross-entropy of each pass. Each term is a sum over the classes and a *mean over the texts*. This is the
@@ -624,8 +637,9 @@ except ValueError as error:
 #
 # At equal epochs R-Drop has computed about twice as much. Plain training with twice the epochs, or a larger encoder,
 # might have used that time better. Two comparisons are fair, and they answer different questions. Equal updates ask
-# whether the term helps; equal time asks whether it is worth its cost. The authors say that R-Drop needs more epochs
-# than plain training ([issue 12](https://github.com/dropreg/R-Drop/issues/12)), so half of them is a hard test.
+# whether R-Drop helps, whatever it costs; equal time asks whether it is worth its cost. The authors say that R-Drop
+# needs more epochs than plain training ([issue 12](https://github.com/dropreg/R-Drop/issues/12)), so half of them is a
+# hard test.
 
 # %%
 ratio = seconds["R-Drop, equal updates"] / seconds["plain"]

@@ -58,20 +58,24 @@ import torch
 from IPython.display import Code
 
 from nbhelpers import batching, encoders, environment, metrics, objectives, plots, training
-from nbhelpers.course import results
-from nbhelpers.course.exercises import check
-from nbhelpers.course.headline import headline
-from nbhelpers.course.quizzes import quiz
-from nbhelpers.course.splits import load_splits
+from nbhelpers.course.lesson import check, diagrams, headline, load_splits, quiz, results
 from nbhelpers.dialogue import (
     add_speaker_tokens,
     encode_turns,
-    spans,
     speaker_numbers,
     speaker_tokens,
     whole_dialogues,
     windows,
 )
+
+# %% [markdown]
+# This is how a text becomes probabilities. The lesson is about the blue part:
+
+# %%
+diagrams.path(["text", "encoder"])
+
+# %% [markdown]
+# What can be set in this lesson:
 
 # %% cellView="form" tags=["parameters"]
 # @markdown "dialogues" (included in the course), "meld" (downloaded if missing), or dialogues of your own.
@@ -206,7 +210,13 @@ pd.DataFrame(
 #
 # With windows, every turn is processed many times: once for itself, and once in each window that it belongs to. But the
 # model classifies a turn from the turn's own tokens, after they have attended to the other turns. So one pass over the
-# whole dialogue can classify all turns at once. Compare the number of tokens:
+# whole dialogue can classify all turns at once:
+
+# %%
+diagrams.windows()
+
+# %% [markdown]
+# Compare the number of tokens:
 
 # %%
 start = time.perf_counter()
@@ -233,6 +243,12 @@ print(f"{by_window['seconds']:.0f} s with windows, {by_dialogue['seconds']:.0f} 
 # In one pass, each turn would also see the turns after it. That is fine for a transcript. In a conversation that is
 # still going on, these turns do not exist yet. An *attention mask* solves this. With `causal_turns`, a token may attend
 # to its own turn and to earlier turns, and to nothing else:
+
+# %%
+diagrams.causal_mask()
+
+# %% [markdown]
+# In code, this is a comparison of the turns that the tokens belong to:
 
 # %%
 turn = torch.tensor([1, 1, 2, 2, 2, 3])  # the turns that six tokens belong to
@@ -462,6 +478,8 @@ print(f"the most frequent label of each dialogue: weighted F1 {100 * weighted_f1
 # with the square of the number of rows. Grouping once finds the same rows:
 
 # %%
+from nbhelpers.dialogue import spans
+
 start = time.perf_counter()
 filtered = [frame.index[frame["dialogue_id"] == dialogue_id] for dialogue_id in frame["dialogue_id"]]
 middle = time.perf_counter()
@@ -612,9 +630,9 @@ results.summary("context", rows=averages)
 #
 # Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
 #
-# **1.** Write the rule that every window must follow: which rows are in the window of row `i`? `dialogue_ids` has the
-# dialogue of each row. Take up to `past` rows before it and up to `future` rows after it. Return their numbers, in
-# order.
+# **1.** Write the rule that every window must follow. Return the numbers of row `i`, of up to `past` rows before it
+# and up to `future` rows after it, in order. Only rows of the same dialogue as row `i` count; `dialogue_ids` has the
+# dialogue of each row.
 
 
 # %%
@@ -634,8 +652,8 @@ check("06-window", window)
 # ```
 # </details>
 #
-# **2.** Write the causal mask. `turns` has the turn that each token belongs to, for instance `[1, 1, 2]`. Return a list
-# with a list for each token, which says for every token whether the first may attend to the second (True or False).
+# **2.** Write the causal mask. `turns` has the turn that each token belongs to, for instance `[1, 1, 2]`. Return a
+# square matrix as a list of lists: `mask[i][j]` is True if token `i` may attend to token `j`.
 
 
 # %%

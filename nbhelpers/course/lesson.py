@@ -1,0 +1,9 @@
+"""What lessons use of the course, so that each needs one line to import it."""
+
+from nbhelpers.course import diagrams, results
+from nbhelpers.course.exercises import check
+from nbhelpers.course.headline import headline
+from nbhelpers.course.quizzes import quiz
+from nbhelpers.course.splits import load_splits
+
+__all__ = ["check", "diagrams", "headline", "load_splits", "quiz", "results"]
