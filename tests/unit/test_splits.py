@@ -97,7 +97,7 @@ def run_source(name, corpus, folder, **columns):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["02_eda", "03_baseline", "04_lora"])  # lesson 5 reads reviews by default
+@pytest.mark.parametrize("name", ["02_eda", "03_baseline"])  # lesson 5 reads reviews by default
 def test_lessons_take_a_single_file_of_texts(tmp_path, name):
     assert run_source(name, write_table(tmp_path / "mine.csv", 200), tmp_path).failure is None
 
