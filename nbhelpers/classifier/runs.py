@@ -1,4 +1,4 @@
-"""Runs that can be resumed: what a run is stands in its folder, so that it is never continued as another one."""
+"""Runs that can be resumed: the folder of a run says what it is, so that it is never continued as another one."""
 
 from __future__ import annotations
 

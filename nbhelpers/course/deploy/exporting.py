@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from nbhelpers.classifier.rows import Rows
 from nbhelpers.classifier.served import remembered_options
 from nbhelpers.classifier.several_labels import all_scores
 from nbhelpers.course.errors import CourseError
+from nbhelpers.export.metadata import read_metadata
 
 
 def export_folder(
@@ -138,10 +138,10 @@ def export_once(folder: Path, output: Path, *, int8: bool) -> pd.DataFrame | Non
 
     Raises:
         CourseError: the output is the export of another model.
+        ExportError: the output is no export, or damaged.
     """
     if not output.exists():
         return export_folder(folder, output, int8=int8)
-    config = json.loads((output / "config.json").read_text(encoding="utf-8")) if output.is_dir() else {}
-    if config.get("export", {}).get("settings", {}).get("exported_from") != digest_of(folder):
+    if read_metadata(output)["settings"].get("exported_from") != digest_of(folder):
         raise CourseError(f"{output} was not exported from {folder} as it is now; remove it, or serve it as it is")
     return None

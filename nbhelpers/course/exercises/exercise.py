@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from .kinds import Kind, Unfit, short
@@ -39,7 +39,7 @@ class Exercise:
     hints: Sequence[str]
     because: str = ""
     inputs: Callable[[random.Random], Iterable[tuple[Any, ...]]] | None = None
-    mistakes: Callable[..., Mapping[str, Any]] = field(default=no_mistakes)
+    mistakes: Callable[..., Mapping[str, Any]] = no_mistakes
 
     def fault_of(self, answer: Any, given: tuple[Any, ...]) -> str:
         """What is wrong with an answer, in one or two sentences; "" if it is right.
@@ -53,14 +53,17 @@ class Exercise:
         if not callable(answer):
             return f"The answer is a function, but {short(answer)} is none. Pass its name, without parentheses."
         for num_right, inputs in enumerate(self.inputs(random.Random())):
+            mistake = ""
             try:
-                fault = self.fault_of_result(call(answer, inputs), inputs)
+                result = call(answer, inputs)
+                fault = self.fault_of_result(result, inputs)
+                if fault:
+                    mistake = self.mistake_of_function(answer, result, inputs)
             except Stopped as stopped:
                 fault = f"your function {stopped}"
             if fault:
                 others = "1 other input" if num_right == 1 else f"{num_right} other inputs"
                 so_far = f"Right for {others}. But for" if num_right else "For"
-                mistake = self.mistake_of_function(answer, inputs)
                 return f"{so_far} {self.written(inputs)} {fault}. {mistake}".rstrip()
         return ""
 
@@ -100,11 +103,10 @@ class Exercise:
             return []
         return [words for words, wrong in self.mistakes(*inputs).items() if self.kind.same(value, wrong)]
 
-    def mistake_of_function(self, function: Any, inputs: tuple[Any, ...]) -> str:
+    def mistake_of_function(self, function: Any, result: Any, inputs: tuple[Any, ...]) -> str:
         """The explanation of the mistake that a function makes, or "". Of several, the one that fits further inputs."""
-        found: list[str] = []
-        with contextlib.suppress(Stopped):  # it may stop at this input, or at one of the others
-            found = self.known_mistakes(call(function, inputs), inputs)
+        found = self.known_mistakes(result, inputs)
+        with contextlib.suppress(Stopped):  # it may stop at another input
             for more in self.inputs(random.Random(0)) if self.inputs and len(found) > 1 else ():
                 fits = set(self.known_mistakes(call(function, more), more))
                 found = [words for words in found if words in fits] or found

@@ -65,7 +65,7 @@ def quiz(name: str) -> None:
         raise CourseError(f"there is no question {name!r}; there are {', '.join(questions)}")
     asked = questions[name]
     shown = widget(asked)._repr_mimebundle_()
-    # A front end takes the best of these that it can show; the last one is read aloud by screen readers as well
+    # A front end takes the best of these that it can show
     display({**shown, "text/html": folded(asked), "text/plain": as_text(asked)}, raw=True)
 
 
