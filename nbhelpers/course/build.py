@@ -2,7 +2,8 @@
 
     python -m nbhelpers.course.build [--facts-only] [01 03 ...]
 
-It also writes the fact line of each lesson, and the table of lessons in README.md, from data/results/course.jsonl.
+It also writes the outline of each lesson, and from data/results/course.jsonl its fact line and the table of lessons in
+README.md.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from nbhelpers.course import lessons, paths, results, runner
 
 SOURCE = paths.NOTEBOOKS / "source"
 FACTS = re.compile(r"(<!-- facts -->\n)(.*?)((?:# )?<!-- /facts -->)", re.DOTALL)
+OUTLINE = re.compile(r"(<!-- outline -->\n)(.*?)(# <!-- /outline -->)", re.DOTALL)
+WORDS_PER_MINUTE = 150  # of reading a text with code and figures, in a language that is not one's own
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PROFILES = {"default": "default", "meld": "MELD", "gpu": "GPU"}  # profile -> how lessons call it
 
@@ -59,6 +62,28 @@ def write_facts(path: Path) -> None:
     """Put the fact line between a source's <!-- facts --> marks."""
     text = path.read_text(encoding="utf-8")
     path.write_text(FACTS.sub(rf"\g<1># {fact_line(path.stem)}\n\g<3>", text), encoding="utf-8")
+
+
+def outline(cells: list[Any]) -> str:
+    """The sections of an executed lesson, with the minutes to read and to run each."""
+    sections: dict[str, float] = {}
+    for cell in cells:
+        is_text = cell.cell_type == "markdown"
+        duration = 0.0 if is_text else cell.metadata.get("papermill", {}).get("duration") or 0.0
+        # A cell may end one section and begin the next ones
+        for part in re.split(r"(?m)^(?=## )", cell.source) if is_text else [""]:
+            if part.startswith("## "):
+                sections[part.splitlines()[0].removeprefix("## ")] = 0.0
+            if sections:
+                sections[list(sections)[-1]] += len(part.split()) / WORDS_PER_MINUTE + duration / 60
+    return "\n".join(f"# | {name} | {max(1, round(value))} |" for name, value in sections.items())
+
+
+def write_outline(path: Path, cells: list[Any]) -> None:
+    """Put the outline of an executed lesson between its source's <!-- outline --> marks."""
+    table = f"# | part | minutes |\n# |---|---|\n{outline(cells)}\n"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(OUTLINE.sub(lambda found: f"{found[1]}#\n{table}#\n{found[3]}", text), encoding="utf-8")
 
 
 def lesson_table() -> str:
@@ -113,6 +138,7 @@ def build(path: Path) -> runner.Result:
         if result.failure:
             raise SystemExit(f"{path.name}, cell {result.failure.cell}:\n{result.failure.error}")
         executed = nbformat.read(Path(folder, plain.name), as_version=4)
+    write_outline(path, executed.cells)
     # Only outputs are copied: papermill's metadata holds times and paths of this machine.
     clean = unexecuted(path)
     for cell, done in zip(clean.cells, executed.cells, strict=True):

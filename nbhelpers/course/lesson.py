@@ -2,8 +2,9 @@
 
 from nbhelpers.course import diagrams, results
 from nbhelpers.course.exercises import check
+from nbhelpers.course.explorers import explore
 from nbhelpers.course.headline import headline
 from nbhelpers.course.quizzes import quiz
 from nbhelpers.course.splits import load_splits
 
-__all__ = ["check", "diagrams", "headline", "load_splits", "quiz", "results"]
+__all__ = ["check", "diagrams", "explore", "headline", "load_splits", "quiz", "results"]

@@ -29,22 +29,12 @@
 # The setup cell does nothing if the course is already installed.
 
 # %% Setup
-import subprocess
-import sys
-from importlib.metadata import version
-from pathlib import Path
-
 try:
     from nbhelpers import environment
 except ImportError:  # on Colab or Kaggle, after:  !git clone <the address of this course> nbhelpers
-    folders = [Path("nbhelpers"), Path(), Path("..")]
-    checkout = next((folder.resolve() for folder in folders if (folder / "pyproject.toml").exists()), None)
-    assert checkout, "first get the course:  !git clone <the address of this course> nbhelpers"
-    Path("keep.txt").write_text(f"torch=={version('torch')}\nnumpy=={version('numpy')}\n")
-    pip = [sys.executable, "-m", "pip", "install", "-q", "-c", "keep.txt", "-e", f"{checkout}[embedded,deploy]"]
-    subprocess.check_call(pip)
-    sys.modules.pop("nbhelpers", None)
-    sys.path.insert(0, str(checkout))
+    from runpy import run_path
+
+    run_path("nbhelpers/notebooks/colab.py")
 
 # %%
 import inspect
