@@ -1,4 +1,4 @@
-# make course | make test | make fast | make lessons | make format | make clean
+# make course | make test | make fast | make lessons | make site | make format | make clean
 PYTHON ?= python3
 JOBS ?= auto
 BIN = .venv/bin
@@ -25,11 +25,16 @@ format: .venv/test-ready
 lessons: .venv/test-ready
 	$(BIN)/python -m nbhelpers.course.build
 
+site: .venv/site-ready
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/site
+	@echo "The site is in build/site: open build/site/index.html"
+
 clean:
 	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/course-ready: EXTRAS = course
-.venv/test-ready: EXTRAS = course,test
+.venv/test-ready: EXTRAS = course,site,test
+.venv/site-ready: EXTRAS = course,site
 .venv/%-ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2> /dev/null || \
 	  { echo "nbhelpers needs Python 3.11 or newer with venv (Debian: apt install python3-venv); for another one: make PYTHON=python3.12"; exit 1; }
@@ -38,4 +43,4 @@ clean:
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	touch $@
 
-.PHONY: course test fast check format lessons clean
+.PHONY: course test fast check format lessons site clean

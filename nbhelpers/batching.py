@@ -2,7 +2,7 @@
 
 MELD's turns have about 12 tokens. Padding each of them to 128 would spend nine tenths of the work on padding.
 
-How to use it: copy this file into your project (it needs torch, and a transformers tokenizer), tokenize, and iterate.
+How to use it: copy this file into your project (it needs torch, and a transformers tokenizer), tokenize, and iterate:
 
     examples = tokenize(["I love it.", "No."], tokenizer, labels=[1, 0])
     dataloader = make_dataloader(examples, tokenizer.pad_token_id, max_tokens=4096, batch_size=32)

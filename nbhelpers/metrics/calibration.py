@@ -3,6 +3,8 @@
 Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, https://arxiv.org/abs/1706.04599.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -55,8 +57,8 @@ def reliability(labels: ArrayLike, probabilities: ArrayLike, num_bins: int = 15)
 def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, num_bins: int = 15) -> float:
     """Compute the expected calibration error (ECE), from 0 to 1; 0 is perfect.
 
-    It is the mean of |accuracy - confidence| over the bins of `reliability`, weighted by their numbers of rows. It
-    depends on the number of bins: compare only values with the same `num_bins`.
+    It is the mean distance of accuracy and confidence over the bins of `reliability`, weighted by their numbers of rows.
+    It depends on the number of bins: compare only values with the same `num_bins`.
 
     Args:
         labels: [rows] gold classes.

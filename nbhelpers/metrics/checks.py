@@ -1,5 +1,7 @@
 """Checks of the arguments that several metrics share. Each raises ValueError, or returns the argument as an array."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Scores of a classifier on one set of rows, per class and together, and two helpers to judge them by."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Compare methods that were trained with several seeds, and correct the p-values of several comparisons."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import partial
 

@@ -1,5 +1,7 @@
 """Confidence intervals of a score, and hypothesis tests of the difference between two trained models."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest

@@ -1,5 +1,7 @@
 """How far shares of labels may move by chance, also where items come in groups such as dialogues."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import jensenshannon

@@ -1,5 +1,7 @@
 """The monitor: compares the last predictions of a stream with those on reference data."""
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Sequence
 

@@ -140,12 +140,21 @@ def run_curves(frame: pd.DataFrame, measure: str, over: str = "training") -> Pic
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         axes.grid(axis="y", color=PALE)
         axes.legend(loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=legend_columns(runs), handlelength=4)
-    last = ", ".join(f"{run} {frame.iloc[:, i].dropna().iloc[-1]:.3g}" for i, run in enumerate(runs))
+    last = ", ".join(f"{run} {short(frame.iloc[:, i].dropna().iloc[-1])}" for i, run in enumerate(runs))
     row, best = divmod(int(np.nanargmax(table)), table.shape[1])
-    summary = f"{measure} at the end: {last}. Highest: {table[row, best]:.3g} of {runs[best]} at {x} "
+    summary = f"{measure} at the end: {last}. Highest: {short(table[row, best])} of {runs[best]} at {x} "
     summary += f"{frame.index[row]:g}."
     listed = "; ".join(f"{run} from {first_and_last(frame.iloc[:, i])}" for i, run in enumerate(runs))
     return finish(picture, f"Lines of {measure} over {x}: {listed}.", summary)
+
+
+def short(value: float) -> str:
+    """Three digits, and all digits of a thousand and more, which would else be written as a power of ten.
+
+    >>> short(0.12345), short(2559.97)
+    ('0.123', '2,560')
+    """
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def legend_columns(runs: list[str]) -> int:

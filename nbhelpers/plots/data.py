@@ -1,5 +1,7 @@
 """Figures about a corpus: how its labels are distributed, and how long its texts are."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike

@@ -90,13 +90,14 @@ def reliability_diagram(frame: pd.DataFrame, ece: float) -> Picture:
     return finish(picture, alt, summary)
 
 
-def score_bars(frame: pd.DataFrame, measure: str = "score (%)") -> Picture:
-    """Draw scores with their confidence intervals, from top to bottom in the order given.
+def score_bars(frame: pd.DataFrame, measure: str = "score (%)", title: str = "Scores and their intervals") -> Picture:
+    """Draw scores, or differences between scores, with their confidence intervals, in the order given.
 
     Args:
         frame: a row per model with score, low and high in percentage points. A row with NaN in low and high has no
             interval, such as a published number, and gets a hollow marker.
         measure: the name of the axis.
+        title: of the picture. If a number is negative, as with differences, a line marks 0.
 
     Raises:
         ValueError: a column is missing, a score is NaN or outside of its interval, or all scores are 1 or less, which
@@ -111,7 +112,7 @@ def score_bars(frame: pd.DataFrame, measure: str = "score (%)") -> Picture:
     intervals = ["" if np.isnan(start) else f" [{start:.1f}, {end:.1f}]" for start, end in zip(low, high, strict=True)]
     texts = [f"{value:.1f}{interval}" for value, interval in zip(score, intervals, strict=True)]
     with card_style():
-        picture = new_picture(8, 1.1 + 0.32 * len(names), "Scores and their intervals")
+        picture = new_picture(8, 1.1 + 0.32 * len(names), title)
         axes = picture.subplots()
         axes.hlines(range(len(names)), low, high, color=BLUE, linewidth=2.5)
         for i, text in enumerate(texts):
@@ -121,6 +122,8 @@ def score_bars(frame: pd.DataFrame, measure: str = "score (%)") -> Picture:
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel=measure, ylim=(len(names) - 0.4, -0.6))
         axes.grid(axis="x", color=PALE)
+        if np.nanmin([score, low]) < 0:
+            axes.axvline(0, color=INK, linewidth=1)
     most, least = score.argmax(), score.argmin()
     summary = f"Highest: {names[most]} with {texts[most]}; lowest: {names[least]} with {texts[least]}."
     listed = "; ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True))

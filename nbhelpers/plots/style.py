@@ -1,5 +1,7 @@
 """What all figures share: colors, the class `Picture`, `show`, and small helpers to check and describe arguments."""
 
+from __future__ import annotations
+
 import io
 import sys
 import warnings

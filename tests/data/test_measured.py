@@ -3,6 +3,7 @@
 TF-IDF is trained here. All other results were measured by `nbhelpers results` and are read from data/results.
 """
 
+import re
 import runpy
 
 import numpy as np
@@ -144,3 +145,23 @@ def test_estimated_memory_agrees_with_a_gpu(row):
 
 def test_the_page_of_recipes_shows_the_measured_scores():
     assert OWN_DATA["table"]() in (lessons.ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_methods_has_the_measured_numbers():
+    """Each score and difference of docs/which_method.md is one of a stored table."""
+    page = (lessons.ROOT / "docs" / "which_method.md").read_text(encoding="utf-8")
+    stored = set()
+    for table in ("meld", "dialogues", "reviews", "context", "transfer"):
+        for test in (test for test in results.tests(table).values() if "difference" in test):
+            stored.add(f"{100 * test['difference']:+.1f} ({100 * test['low']:.1f} to {100 * test['high']:.1f})")
+        for row in {run["row"] for run in results.read(table)}:
+            scores = [100 * run["test"]["weighted_f1"] for run in results.runs(table, row)]
+            if not scores:  # its configuration has changed since
+                continue
+            stored.add(
+                f"{np.mean(scores):.1f} ± {np.std(scores, ddof=1):.1f}" if len(scores) > 1 else f"{scores[0]:.1f}"
+            )
+    difference, score = r"[+-]\d+\.\d \(-?\d+\.\d to -?\d+\.\d\)", r"\d+\.\d ± \d\.\d"
+    claimed = re.findall(rf"{difference}|{score}|(?:MELD|dialogues|reviews) \d+\.\d(?! ±)", page)
+    assert len(claimed) > 20
+    assert not [claim for claim in claimed if re.sub("^[a-zA-Z]+ ", "", claim) not in stored]

@@ -63,8 +63,8 @@ def test_every_requirement_is_pinned_within_its_range():
 
 def test_all_means_all():
     named = re.findall(r"[\w]+", EXTRAS["all"][0].partition("[")[2])
-    assert {*named, "all", "embedded", "deploy"} == set(EXTRAS)
-    assert EXTRAS["course"][0] == "nbhelpers[embedded,deploy]"  # it brings them
+    assert {*named, "all", "embedded", "deploy", "explain"} == set(EXTRAS)
+    assert EXTRAS["course"][0] == "nbhelpers[embedded,deploy,explain]"  # it brings them
 
 
 def test_conda_takes_the_same_versions_as_make():
@@ -74,7 +74,7 @@ def test_conda_takes_the_same_versions_as_make():
     assert pip == ["--constraint constraints.txt", "--editable .[course,test]"]
     makefile = (ROOT / "Makefile").read_text()
     assert "--constraint constraints.txt" in makefile
-    assert "EXTRAS = course,test" in makefile
+    assert "EXTRAS = course,site,test" in makefile
 
 
 def test_the_pins_are_what_is_installed():
