@@ -1,7 +1,10 @@
-# make course | make test | make fast | make lessons | make site | make format | make clean
+# make lab | make course | make test | make fast | make lessons | make site | make format | make clean
 PYTHON ?= python3
 JOBS ?= auto
 BIN = .venv/bin
+
+lab: .venv/course-ready
+	$(BIN)/jupyter lab notebooks
 
 course: .venv/course-ready
 	$(BIN)/nbhelpers run
@@ -43,4 +46,4 @@ clean:
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	touch $@
 
-.PHONY: course test fast check format lessons site clean
+.PHONY: lab course test fast check format lessons site clean

@@ -57,8 +57,8 @@ def reliability(labels: ArrayLike, probabilities: ArrayLike, num_bins: int = 15)
 def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, num_bins: int = 15) -> float:
     """Compute the expected calibration error (ECE), from 0 to 1; 0 is perfect.
 
-    It is the mean distance of accuracy and confidence over the bins of `reliability`, weighted by their numbers of rows.
-    It depends on the number of bins: compare only values with the same `num_bins`.
+    It is the mean distance of accuracy and confidence over the bins of `reliability`, weighted by their numbers of
+    rows. It depends on the number of bins: compare only values with the same `num_bins`.
 
     Args:
         labels: [rows] gold classes.

@@ -18,10 +18,11 @@ color never carries a meaning alone. Your own matplotlib settings neither change
 call raises ValueError that says which argument is wrong.
 
 The files: `style` has `Picture` and the look of all figures, `data` the figures about a corpus, `dialogue` those about
-turns of a conversation, `evaluation`, `probabilities` and `thresholds` those about a trained model, and `curves` those
-about training. `heatmap` draws the tables for two of them.
+turns of a conversation, `evaluation`, `probabilities`, `thresholds` and `attributions` those about a trained model, and
+`curves` those about training. `heatmap` draws the tables for two of them.
 """
 
+from .attributions import token_attributions
 from .curves import CURVES, LINES, learning_curves, run_curves
 from .data import batch_shape, label_distribution, length_histogram
 from .dialogue import timeline, transitions
@@ -76,5 +77,6 @@ __all__ = [
     "show",
     "threshold_curve",
     "timeline",
+    "token_attributions",
     "transitions",
 ]

@@ -1,5 +1,7 @@
 """Figures about the probabilities that a model gives: for one text in several conditions, or in several passes."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any
 

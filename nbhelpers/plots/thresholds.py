@@ -1,5 +1,7 @@
 """A figure about the threshold from which a class is predicted."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -13,54 +13,77 @@
 # %% [markdown]
 # # 2. Look at the data
 #
+# "No." Is the person who says this angry, sad or afraid? In the dialogues of this course, this turn of one word occurs
+# with six different labels. A model that sees only the word makes the same prediction each time, however well it is
+# trained. You find such facts by looking at the data first.
+#
 # After this lesson you can
 #
 # - read a labeled corpus so that every error in it is reported and no row is silently dropped,
 # - see how its classes, text lengths, dialogues and speakers will affect a model,
 # - find out what the splits have in common, and measure what "cleaning" the text costs.
 #
+# You should know: pandas, and what an encoder is ([lesson 1](01_environment.ipynb)).
+#
 # <!-- facts -->
 # Measured: default profile 11 s, 0.7 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
-# The task of the next lessons is *emotion recognition in conversation*. A dialogue consists of *turns*: what one person
-# says before the next one speaks. Which of seven emotions does a turn show?
+# <!-- outline -->
 #
-# The research data set for this task is MELD ([Poria et al. 2019](https://arxiv.org/abs/1810.02508)), 13,708 turns from
-# a television series. Its license is GPL-3.0, but the dialogues themselves belong to the owners of the series, so MELD
-# is not part of this course. The lessons start with dialogues that were written for them, in the same format.
-# `nbhelpers run --profile meld` runs the same cells on MELD.
+# | part | minutes |
+# |---|---|
+# | Load the corpus and check it | 1 |
+# | The classes | 2 |
+# | Tokens: what the model reads | 1 |
+# | Batches and padding | 2 |
+# | Dialogues and speakers | 1 |
+# | What leaks between the splits | 1 |
+# | What goes wrong | 1 |
+# | Another corpus, the same questions | 1 |
+# | Quiz | 1 |
+# | Recap | 1 |
 #
-# The setup cell does nothing if the course is already installed.
+# <!-- /outline -->
+#
+# The first cell does nothing if the course is already installed.
 
 # %% Setup
 try:
     from nbhelpers import environment
-except ImportError:  # on Colab or Kaggle, after:  !git clone <the address of this course> nbhelpers
+except ImportError:  # on Colab, Kaggle or a server
+    from pathlib import Path
     from runpy import run_path
 
-    run_path("nbhelpers/notebooks/colab.py")
-
-# %%
-import tempfile
-import time
-
-import datasets
-import pandas as pd
-
-from nbhelpers import batching, cleaning, corpora, encoders, plots
-from nbhelpers.course.lesson import check, diagrams, headline, load_splits, quiz
-
-datasets.disable_progress_bars()  # they are widgets, which a saved notebook cannot show
+    found = [path for path in (Path("colab.py"), Path("nbhelpers/notebooks/colab.py")) if path.exists()]
+    assert found, "first get the course:  !git clone <the address of this course> nbhelpers"
+    run_path(str(found[0]))
 
 # %% [markdown]
-# This is how a text becomes probabilities. The lesson is about the blue part:
+# This is how a text becomes probabilities. The lesson is about the two blue steps, *text* and *tokens*:
 
 # %%
+from nbhelpers.course.lesson import check, diagrams, explore, headline, load_splits, quiz
+
 diagrams.path(["text", "tokens"])
 
 # %% [markdown]
-# What can be set in this lesson:
+# A *token* is a word or a piece of a word, which the model knows by a number. Lesson 3 explains the other steps. In
+# short: the *encoder* is a *transformer*. It computes a vector (a list of numbers) for each token, and its *attention*
+# decides how much every other token counts for it. *Pooling* makes one vector of all. The *head* turns it into a number
+# for each class, the *logits*, and *softmax* turns those into probabilities.
+
+# %%
+import random
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from nbhelpers import batching, cleaning, corpora, encoders, metrics, plots
+
+# %% [markdown]
+# These are the settings. To look at your own data, write the path of your file into `corpus`, and run all cells again.
 
 # %% cellView="form" tags=["parameters"]
 # @markdown "dialogues" or "reviews" (included in the course), "meld", or a file or folder of your own.
@@ -81,8 +104,13 @@ seed = 0  # @param {type: "integer"}
 # %% [markdown]
 # ## Load the corpus and check it
 #
-# Errors in the data should show up when it is loaded, not after training. `corpora.load` refuses an unknown label, a
-# missing column, a turn that occurs twice, and a wrong encoding. This file has a misspelled label:
+# The task of the next lessons is *emotion recognition in conversation*. A *turn* is what one person says before the
+# next one speaks. Which of seven emotions does it show? The research data set for this is MELD ([Poria et al.
+# 2019](https://arxiv.org/abs/1810.02508)), 13,708 turns from a television series. Its dialogues belong to the owners of
+# the series, so the course starts with dialogues in the same format, which a language model wrote for it.
+#
+# Errors in the data should show up when it is loaded, not after training. Here is a small file with a mistake. Can you
+# find it before the message names it?
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
@@ -94,286 +122,61 @@ with tempfile.TemporaryDirectory() as folder:
         print("CorpusError:", error)
 
 # %% [markdown]
-# Loading stops. The message names the file and the row, and says what to do. Now load the corpus of this lesson with
-# `load_splits`. It calls `corpora.load`, gives the column of the labels the name *label*, and makes the splits that are
-# missing. Look at the first row:
+# Without the check, the misspelled word would have become a third class. Now load the corpus of this lesson.
+# `load_splits` calls `corpora.load` and makes the splits that are missing. The first row:
 
 # %%
-columns = {"text": text, "label": label, "dialogue": dialogue, "speaker": speaker}
-data = load_splits(corpus, seed=seed, **columns)
+data = load_splits(corpus, seed=seed, text=text, label=label, dialogue=dialogue, speaker=speaker)
 data["train"][0]
 
 # %% [markdown]
-# The corpus has three splits: *train* to learn from, *dev* to make choices, and *test* for the final score. A table
-# describes all three:
+# The corpus has three *splits*: *train* to learn from, *dev* to make choices with, and *test* for the final score. In
+# the next table, look for classes with very few rows, and for texts that are empty or repeated (each copy after the
+# first counts). If loading changed texts, for instance curly quotes, there are rows that start with *normalized*. A
+# dash means nothing to report.
 
 # %%
 corpora.describe(data)
 
 # %% [markdown]
-# The last rows show what was changed while loading, for instance curly quotes that became straight ones. Every such
-# change is counted.
+# ## The classes
 #
-# *label* is a number with a name (`ClassLabel`). The order of the names is defined in one place, and that matters.
-# The class weights in MELD's own README are in another order than its label map (declare-lab/MELD, issue 51). Whoever
-# copies them gives a class the weight of another class.
-#
-# ## Classes
-#
-# How many texts does each class have? (In dialogues, a text is a turn.)
+# Read before you count. Choose a class and move the slider to see other texts of it. Would you have given them this
+# label? The cell starts with the rarest class, for which a model has the fewest examples.
 
 # %%
 names = data["train"].features["label"].names
 frames = {split: part.to_pandas() for split, part in data.items()}
+train = frames["train"]
+rarest = names[train["label"].value_counts().idxmin()]
+
+
+def texts_of(label_name=rarest, sample=1):
+    texts = train.loc[train["label"] == names.index(label_name), "text"]
+    chosen = texts.sample(min(6, len(texts)), random_state=sample)
+    return "\n".join(f"{i}. {text}" for i, text in enumerate(chosen, start=1))
+
+
+explore(texts_of, label_name=names, sample=(1, 20))
+
+# %% [markdown]
+# A model predicts numbers, so each label has one. MELD's README lists class weights in another order than these numbers
+# ([issue 51](https://github.com/declare-lab/MELD/issues/51)). Whoever copies them weights the wrong classes. So take
+# the order from the data set, as `names` does, and never from a list that you type.
+#
+# Now count. How large is the largest class, and do the splits differ?
+
+# %%
 counts = pd.DataFrame({split: frame["label"].value_counts() for split, frame in frames.items()})
 counts = counts.reindex(range(len(names))).fillna(0).set_axis(names).astype(int)
 plots.label_distribution(counts.sort_values("train", ascending=False))
 
 # %% [markdown]
-# In the dialogues of the course, more than two in five turns are neutral. A model that always predicts "neutral" is
-# right that often, and it is useless. So accuracy alone is not enough.
+# ### Exercise: the majority class
 #
-# Take the class joy. *Precision* is the share of real joy among the turns that a model calls joy. *Recall* is the share
-# of the joyful turns that it finds. *F1* is the harmonic mean of the two. The course reports **weighted F1**, the usual
-# score for MELD, which weights each class by its number of turns. Beside it stands **macro F1**, which gives all
-# classes the same weight and so shows whether rare classes such as fear and disgust are found at all.
-#
-# ## Lengths, and what padding costs
-#
-# A batch is a rectangular tensor, so shorter texts are filled up with padding tokens:
-
-# %%
-diagrams.padding()
-
-# %% [markdown]
-# Many tutorials pad every text to 128 tokens. How long are the texts here?
-
-# %%
-tokenizer, _ = encoders.load(encoder, names)
-train = frames["train"]
-examples = batching.tokenize(train["text"].tolist(), tokenizer)
-lengths = [len(example["input_ids"]) for example in examples]
-plots.length_histogram(lengths, padded_to=128, max_tokens=4096)
-
-# %% [markdown]
-# The line below the picture says how much of the computation would go into padding.
-#
-# The next cell compares three ways to make batches. A batch has at most 32 texts and at most 4,096 tokens, padding
-# included. For short texts only the first limit matters.
-
-# %%
-sampler = batching.TokenBudgetSampler(lengths, max_tokens=4096, batch_size=32, seed=seed)
-batches_in_file_order = [range(start, min(start + 32, len(lengths))) for start in range(0, len(lengths), 32)]
-padding_shares = {
-    "every text padded to 128": batching.padding_share(lengths, padded_to=128),
-    "32 texts in file order, padded to the longest": batching.padding_share(lengths, batches_in_file_order),
-    "32 texts of similar length, padded to the longest": batching.padding_share(lengths, list(sampler)),
-}
-pd.Series({way: f"{100 * share:.1f} %" for way, share in padding_shares.items()}, name="padding").to_frame()
-
-# %% [markdown]
-# The model processes padding like any other token. Batches of similar length have almost none; this is what
-# `batching.TokenBudgetSampler` makes. Lesson 3 measures in seconds what padding to 128 costs.
-#
-# ## Dialogues and speakers
-#
-# How many turns and speakers does a dialogue have? If your corpus has no dialogues with speakers, this section shows
-# those that were written for the course:
-
-# %%
-has_dialogues = {"dialogue_id", "speaker"} <= set(train)
-talks = data if has_dialogues else load_splits("dialogues")
-if not has_dialogues:
-    print(f"{corpus} has no dialogues with speakers; this section shows those of the course")
-emotions = talks["train"].features["label"].names
-turns = talks["train"].to_pandas()
-sizes = turns.groupby("dialogue_id").agg(turns=("text", "size"), speakers=("speaker", "nunique"))
-sizes.describe().loc[["count", "mean", "min", "50%", "max"]].round(1)
-
-# %% [markdown]
-# *50%* is the median: half of the dialogues are longer, half are shorter.
-#
-# The next cell draws one dialogue. Among those of up to 14 turns it has the largest number of different labels, so it
-# is not a typical one:
-
-# %%
-short = sizes[sizes["turns"] <= max(14, sizes["turns"].min())].index
-num_labels = turns[turns["dialogue_id"].isin(short)].groupby("dialogue_id")["label"].nunique()
-scene = turns[turns["dialogue_id"] == num_labels.idxmax()]
-plots.timeline(scene["speaker"].tolist(), [emotions[i] for i in scene["label"]], scene["text"].tolist(), emotions)
-
-# %% [markdown]
-# Cover the labels. Read the short turns alone, and then together with the turns around them. Which emotions would you
-# have missed? An encoder that sees one turn at a time has to guess them.
-#
-# Does the previous emotion help to guess? Count which emotion follows which. Each line of the map is the emotion of a
-# turn, each column that of the next turn:
-
-# %%
-next_label = turns.groupby("dialogue_id")["label"].shift(-1)
-pairs = pd.crosstab(turns["label"], next_label).reindex(index=range(len(emotions)), columns=range(len(emotions)))
-pairs = pairs.fillna(0).astype(int).set_axis(emotions).set_axis(emotions, axis=1)
-plots.transitions(pairs)
-
-# %% [markdown]
-# If turns did not depend on each other, the lines of the map would differ only by chance (most of all those with few
-# pairs). How often would the next turn then have the same emotion?
-
-# %%
-total = pairs.to_numpy().sum()
-observed = pairs.to_numpy().trace() / total
-expected = (pairs.sum(axis=1) * pairs.sum()).sum() / total**2
-print(f"same label in the next turn: {100 * observed:.1f} %; expected without dependence: {100 * expected:.1f} %")
-
-# %% [markdown]
-# In the dialogues of the course, neighboring turns share an emotion more often than chance would explain. How much a
-# model gains from this beyond the words of the turn itself is another question; lesson 6 measures it.
-#
-# ## What leaks between the splits
-#
-# A test score shows how well a model generalizes only if the test set differs from the training data. If it does not,
-# one speaks of *data leakage*. So ask three questions: do the same texts occur in both, the same dialogues, the same
-# people?
-
-# %%
-overlap = {}
-for split in ("dev", "test"):
-    frame = frames[split]
-    in_train = frame["text"].isin(train["text"])
-    overlap[split] = {"texts that occur in train, %": 100 * in_train.mean()}
-    overlap[split]["of these, words on average"] = frame["text"][in_train].str.split().str.len().mean()
-    if has_dialogues:
-        dialogues, known = (part.groupby("dialogue_id")["text"].agg(tuple) for part in (frame, train))
-        overlap[split]["dialogues that occur in train"] = dialogues.isin(known).sum()
-        same_speaker = frame["speaker"].isin(train["speaker"])
-        overlap[split]["turns whose speaker's name occurs in train, %"] = 100 * same_speaker.mean()
-pd.DataFrame(overlap).round(1)
-
-# %% [markdown]
-# On MELD, this table shows that about one test text in eight occurs in train word for word, that one whole test
-# dialogue does, and that most test turns are said by speakers who are also in train. A score on MELD tells how well a
-# model reads *the same people again*. It says little about people the model has never seen. In the dialogues written
-# for this course, no dialogue is repeated, and no text of more than four words. But the same characters appear in all
-# splits.
-#
-# Do repeated texts at least have the same label each time? For each repeated text, take its most frequent label, and
-# count how many of its turns have that label:
-
-# %%
-repeated = train[train.duplicated("text", keep=False)]
-print(f"{len(repeated)} rows of train have a text that occurs more than once")
-if len(repeated):
-    most_frequent = repeated.groupby("text")["label"].agg(lambda labels: labels.value_counts().iloc[0])
-    print(f"the most frequent label of each text covers {100 * most_frequent.sum() / len(repeated):.0f} % of them")
-
-# %% [markdown]
-# On these rows, a model that sees only the text cannot be right more often than that. In dialogues, the turns before
-# can make the difference.
-#
-# ## What goes wrong: cleaning the text
-#
-# Many tutorials start with cleaning: they convert everything to lower case, remove punctuation and remove digits. The
-# habit comes from the time of *bags of words*, models that only count words. But in spoken language, punctuation can
-# show emotion. The next cell trains the same bag-of-words classifier on differently cleaned texts and scores it on dev.
-# Changes are in points: from 0.50 to 0.51 is one point. *emptied* counts the texts of which nothing is left.
-
-# %%
-dev = frames["dev"]
-cost = cleaning.cost(train["text"].tolist(), train["label"].tolist(), dev["text"].tolist(), dev["label"].tolist())
-cost.round(3)
-
-# %%
-weighted, macro = cost.loc["all three", ["weighted_change", "macro_change"]]
-print(f"All three steps together change weighted F1 by {weighted:+.1f} points, macro F1 by {macro:+.1f}.")
-
-# %% [markdown]
-# On the dialogues of the course, removing punctuation costs most: for this classifier, a punctuation mark is a word of
-# its own. Lower case makes one word of "Oh" and "oh" and changes little. Before you clean texts for your encoder,
-# repeat the comparison with it.
-#
-# ## A corpus without dialogues
-#
-# The second corpus of the course has product reviews, without speakers and without turns before or after. The same
-# questions apply: which classes, how long, what do the splits share?
-
-# %%
-reviews = corpora.load("reviews")
-review_frames = {split: part.to_pandas() for split, part in reviews.items()}
-classes = reviews["train"].features["label"].names
-counts = pd.DataFrame({split: frame["label"].value_counts() for split, frame in review_frames.items()})
-plots.label_distribution(counts.sort_index().set_axis(classes))
-
-# %%
-review_examples = batching.tokenize(review_frames["train"]["text"].tolist(), tokenizer)
-review_lengths = [len(example["input_ids"]) for example in review_examples]
-plots.length_histogram(review_lengths, padded_to=128, max_tokens=4096)
-
-# %%
-train_texts = review_frames["train"]["text"]
-shared = {split: review_frames[split]["text"].isin(train_texts).sum() for split in ("dev", "test")}
-print(f"review texts that occur in train: {shared['dev']} of dev, {shared['test']} of test")
-
-# %% [markdown]
-# There are two large classes and a small one, and a text has several sentences. Padding to 128 wastes less here. But
-# cutting at 128 tokens would lose the end of some reviews, where the writer often gives the verdict.
-#
-# ## Why `datasets` and not csv files
-#
-# A CSV file does not store the types of its columns, so the names of the classes are lost. And to read one column or
-# the last row, the whole file must be parsed. A saved `Dataset` keeps the types and reads from the disk only what you
-# ask for. With a corpus of this size the speed does not matter, so the next cells use 200,000 rows:
-
-
-# %%
-def milliseconds(read):
-    start = time.perf_counter()
-    read()
-    return round(1000 * (time.perf_counter() - start), 1)
-
-
-# %%
-with tempfile.TemporaryDirectory() as folder:
-    csv, saved = f"{folder}/turns.csv", f"{folder}/turns"
-    many_rows = datasets.concatenate_datasets([data["train"]] * (1 + 200_000 // len(train)))
-    many_rows.to_csv(csv, index=False)
-    many_rows.save_to_disk(saved)
-    times = {
-        "csv: the last row": milliseconds(lambda: pd.read_csv(csv).iloc[-1]),
-        "data set: the last row": milliseconds(lambda: datasets.load_from_disk(saved)[-1]),
-        "csv: all labels": milliseconds(lambda: pd.read_csv(csv, usecols=["label"])),
-        "data set: all labels": milliseconds(lambda: datasets.load_from_disk(saved)["label"][:]),
-    }
-pd.Series(times, name="milliseconds").to_frame()
-
-# %% [markdown]
-# Compare the two rows for each task.
-#
-# ## Exercises
-#
-# Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
-#
-# **1.** Write the measure of padding yourself. The function takes the lengths of the texts of one batch, for instance
-# `[3, 9]`. All texts are padded to the longest one. Return the share of padding in the batch, here one third.
-
-
-# %%
-def padding(lengths):
-    return None  # your code
-
-
-check("02-padding", padding)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def padding(lengths):
-#     return 1 - sum(lengths) / (len(lengths) * max(lengths))
-# ```
-# </details>
-#
-# **2.** Which accuracy does a model have that always predicts the most frequent label? `labels` are the gold labels,
-# for instance `["joy", "neutral", "neutral"]`.
+# Compute the *accuracy* (the share of correct predictions) of a model that always predicts the most frequent label.
+# `labels` are the correct ones, for instance `["joy", "neutral", "neutral"]`. A wrong answer gets a hint, which grows
+# with each try. Then call your function with `train["label"]`, and compare it with the picture.
 
 
 # %%
@@ -395,8 +198,238 @@ check("02-majority", majority_accuracy)
 # ```
 # </details>
 #
-# **3.** How many texts of `test` occur in `train`? Ignore the difference between capital and small letters, and spaces
-# at the beginning and the end. A text that test has twice counts twice.
+# ### Three scores
+#
+# Accuracy makes such a model look good. Other scores do not. Suppose a model calls ten turns joy, and six of them are.
+# Its *precision* for joy is 60 %. Suppose there are twelve joyful turns in all. It found six of them, so its *recall*
+# is 50 %. *F1* is the harmonic mean of the two, here 54.5 %.
+#
+# **Weighted F1** is the mean of the F1 of all classes, weighted by their numbers of rows: the usual score for MELD and
+# the main score of this course. **Macro F1** gives all classes the same weight, so it shows whether rare ones are found
+# at all. The next cell scores the model that always predicts the largest class:
+
+# %%
+gold = frames["dev"]["label"]
+always_the_same = [counts["train"].argmax()] * len(gold)
+scores = pd.Series(metrics.scores(gold, always_the_same, len(names)), name="percent")
+(100 * scores).round(1).set_axis(["accuracy", "weighted F1", "macro F1"]).to_frame()
+
+# %% [markdown]
+# Macro F1 is low, because this model never finds the other classes.
+#
+# ## Tokens: what the model reads
+#
+# A *tokenizer* cuts a text into tokens and gives each its number in a fixed *vocabulary*. Type a sentence of your own,
+# and press Enter:
+
+# %%
+tokenizer, _ = encoders.load(encoder, names)
+
+
+def tokens_of(sentence="Ugh, you ate my yogurt AGAIN? 🙄"):
+    ids = tokenizer(sentence)["input_ids"]
+    return pd.DataFrame([tokenizer.convert_ids_to_tokens(ids), ids], index=["token", "number"])
+
+
+explore(tokens_of, sentence="Ugh, you ate my yogurt AGAIN? 🙄")
+
+# %% [markdown]
+# The first and the last token mark the beginning and the end. What else to see:
+#
+# - A rare word is cut into pieces. In tokenizers like BERT's, `##` means that the piece continues a word. In those like
+#   RoBERTa's, `Ġ` means that a space comes before the piece.
+# - The embedded encoder knows only lower case: "AGAIN" and "again" are the same token. RoBERTa tells them apart.
+# - `[UNK]` (unknown) replaces what is not in the vocabulary, for instance many emoji. RoBERTa can write any character
+#   as bytes.
+#
+# How many tokens do the texts have? The embedded encoder and RoBERTa read up to 512.
+
+# %%
+examples = batching.tokenize(train["text"].tolist(), tokenizer)
+lengths = [len(example["input_ids"]) for example in examples]
+plots.length_histogram(lengths, padded_to=128)
+
+# %% [markdown]
+# ## Batches and padding
+#
+# A model is trained on a *batch* of texts at a time. A batch is a rectangle of numbers, so shorter texts are filled up
+# with *padding*. The *attention mask* tells the model to ignore it:
+
+# %%
+diagrams.padding()
+
+# %% [markdown]
+# Padding is ignored, but it is computed all the same. How much there is depends on the order of the texts, on the
+# length to which they are padded, and on the batch size. Try all three. *batch* leafs through the batches from the
+# first (1) to the last (10). Which settings have the least padding and cut no text?
+
+# %%
+orders = {"random": random.Random(seed).sample(lengths, len(lengths)), "by length": sorted(lengths)}
+widths = {"the longest text of the batch": 0, "16 tokens": 16, "32 tokens": 32, "64 tokens": 64, "128 tokens": 128}
+
+
+def batch_of(order="random", padded_to=0, batch_size=16, batch=5):
+    texts = orders[order]
+    batches = [texts[i : i + batch_size] for i in range(0, len(texts), batch_size)]
+    num_processed = sum(len(each) * (padded_to or max(each)) for each in batches)
+    padding_share = 1 - sum(min(length, padded_to or length) for length in texts) / num_processed
+    num_cut = sum(length > padded_to > 0 for length in texts)
+    chosen = batches[(batch - 1) * (len(batches) - 1) // 9]
+    total = f"All {len(batches):,} batches: {100 * padding_share:.1f} % padding, {num_cut:,} texts cut."
+    return [plots.batch_shape(chosen, padded_to or None), total]
+
+
+explore(batch_of, order=list(orders), padded_to=widths, batch_size=(4, 32, 4), batch=(1, 10))
+
+# %% [markdown]
+# Texts of similar length need almost no padding. In training, such batches are taken in random order, so that the model
+# does not see all short texts first.
+#
+# ### Exercise: the share of padding
+#
+# The function takes the lengths of the texts of one batch, for instance `[3, 9]`. Return the share of padding if all
+# are padded to the longest, here one third.
+
+
+# %%
+def padding(lengths):
+    return None  # your code
+
+
+check("02-padding", padding)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def padding(lengths):
+#     return 1 - sum(lengths) / (len(lengths) * max(lengths))
+# ```
+# </details>
+#
+# ### Exercise: predict what happens
+#
+# The order is random, each batch is padded to its longest text, and you raise the batch size from 4 to 32. What happens
+# to the share of padding in all batches? Decide first, then check your answer, then move the slider.
+
+# %%
+share_of_padding = None  # "rises", "falls" or "stays"
+
+check("02-batch-size", share_of_padding)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# share_of_padding = "rises"
+# ```
+# </details>
+#
+# ## Dialogues and speakers
+#
+# How long are the dialogues? If your corpus has none with speakers, this section shows those of the course:
+
+# %%
+has_dialogues = {"dialogue_id", "speaker"} <= set(train)
+talks = data if has_dialogues else load_splits("dialogues")
+emotions, turns = talks["train"].features["label"].names, talks["train"].to_pandas()
+sizes = turns.groupby("dialogue_id").agg(turns=("text", "size"), speakers=("speaker", "nunique"))
+sizes.describe().loc[["min", "50%", "max"]].set_axis(["fewest in a dialogue", "median", "most"]).astype(int)
+
+# %% [markdown]
+# Here is one with the most different labels, so it is not typical. Read a short turn first alone, then with the turns
+# before it. Which emotions would you have missed? Move the slider for other dialogues.
+
+# %%
+short = turns[turns["dialogue_id"].isin(sizes.index[sizes["turns"] <= max(14, sizes["turns"].min())])]
+by_variety = short.groupby("dialogue_id")["label"].nunique().sort_values(ascending=False, kind="stable").index
+
+
+def scene(number=1):
+    said = short[short["dialogue_id"] == by_variety[number - 1]]
+    labels = [emotions[i] for i in said["label"]]
+    return plots.timeline(said["speaker"].tolist(), labels, said["text"].tolist(), emotions)
+
+
+explore(scene, number=(1, len(by_variety)))
+
+# %% [markdown]
+# Does the emotion of a turn help to guess the next one? In the map, each line is the emotion of a turn, each column
+# that of the next turn. If turns did not depend on each other, all lines would look about the same.
+
+# %%
+next_label = turns.groupby("dialogue_id")["label"].shift(-1)
+pairs = pd.crosstab(turns["label"], next_label).reindex(index=range(len(emotions)), columns=range(len(emotions)))
+pairs = pairs.fillna(0).astype(int).set_axis(emotions).set_axis(emotions, axis=1)
+plots.transitions(pairs)
+
+# %% [markdown]
+# On the diagonal, the emotion stays the same. Is that more than chance?
+
+# %%
+total = pairs.to_numpy().sum()
+observed = pairs.to_numpy().trace() / total
+expected = (pairs.sum(axis=1) * pairs.sum()).sum() / total**2
+print(f"same label in the next turn: {100 * observed:.1f} %; expected without dependence: {100 * expected:.1f} %")
+
+# %% [markdown]
+# If the first number is clearly larger, neighboring turns share their emotion. [Lesson 6](06_meld_context.ipynb)
+# measures whether a model gains from this.
+#
+# ## What leaks between the splits
+#
+# If texts of test are also in train, a test score does not tell how a model does on new texts. This is called *data
+# leakage*. So ask: does test have texts, dialogues or people of train?
+
+# %%
+shared = {}
+for split in ("dev", "test"):
+    frame = frames[split]
+    in_train = frame["text"].isin(train["text"])
+    shared[split] = {"texts that occur in train, %": 100 * in_train.mean()}
+    shared[split]["words in these texts, mean"] = frame["text"][in_train].str.split().str.len().mean()
+    if has_dialogues:
+        dialogues, known = (part.groupby("dialogue_id")["text"].agg(tuple) for part in (frame, train))
+        shared[split]["dialogues that occur in train"] = dialogues.isin(known).sum()
+        known_speaker = frame["speaker"].isin(train["speaker"])
+        shared[split]["turns by a speaker whose name occurs in train, %"] = 100 * known_speaker.mean()
+pd.DataFrame(shared).round(1)
+
+# %% [markdown]
+# Shared texts of a word or two ("Yeah.") are natural in conversation. Long ones or whole dialogues are a reason to
+# split again. In MELD, about one test text in eight is in train word for word, and six people say most of the turns. So
+# a score on MELD says little about people whom the model has never read.
+#
+# Do the copies of a text always have the same label?
+
+# %%
+repeated = train[train.duplicated("text", keep=False)]
+num_copies = len(repeated) - repeated["text"].nunique()
+print(f"{len(repeated)} rows of train have a text that occurs more than once; {num_copies} of them are copies.")
+if len(repeated):
+    most_frequent = repeated.groupby("text")["label"].agg(lambda labels: labels.value_counts().iloc[0])
+    print(f"The most frequent label of each text covers {100 * most_frequent.sum() / len(repeated):.0f} % of the rows.")
+
+# %% [markdown]
+# A model that sees only the text cannot be right on more of these rows. Here are the labels of the text that has the
+# most different ones. Type another text, such as "Yeah.":
+
+# %%
+most_labels = train.groupby("text")["label"].nunique().idxmax()
+
+
+def labels_of(sentence=most_labels):
+    found = train.loc[train["text"] == sentence.strip(), "label"].value_counts()
+    return found.rename(lambda i: names[i]).rename("rows of train").to_frame() if len(found) else "not in train"
+
+
+explore(labels_of, sentence=most_labels)
+
+# %% [markdown]
+# ### Exercise: shared texts
+#
+# How many texts of `test` occur in `train`, if case and outer spaces do not matter? A text that test has twice counts
+# twice. Then try `num_shared(frames["test"]["text"], train["text"])`.
 
 
 # %%
@@ -416,9 +449,74 @@ check("02-shared", num_shared)
 # ```
 # </details>
 #
+# ## What goes wrong
+#
+# ### Padding every text to 128 tokens
+#
+# Many tutorials call the tokenizer with `padding="max_length", max_length=128`. The table compares this with batches of
+# 32 texts. `TokenBudgetSampler` makes batches of similar length; `max_tokens` also limits the tokens of a batch, so
+# that long texts do not exhaust the memory.
+
+# %%
+in_random_order = [orders["random"][start : start + 32] for start in range(0, len(lengths), 32)]
+num_processed = sum(len(batch) * max(batch) for batch in in_random_order)
+sampler = batching.TokenBudgetSampler(lengths, max_tokens=4096, batch_size=32, seed=seed)
+padding_shares = {
+    "every text padded to 128": batching.padding_share([min(length, 128) for length in lengths], padded_to=128),
+    "random order, padded to the longest of the batch": 1 - sum(lengths) / num_processed,
+    "similar length, padded to the longest of the batch": batching.padding_share(lengths, list(sampler)),
+}
+pd.Series({way: f"{100 * share:.1f} %" for way, share in padding_shares.items()}, name="padding").to_frame()
+
+# %% [markdown]
+# The first row shows how much of the computation is wasted. [Lesson 3](03_baseline.ipynb) measures it in seconds.
+#
+# ### Cleaning the text first
+#
+# Many tutorials convert texts to lower case and remove punctuation and digits. The habit comes from *bag-of-words*
+# models, which only count words. But "What?!" and "What." do not say the same. The next cell trains a bag-of-words
+# classifier on differently cleaned texts and scores it on dev. Changes are in *points*: from 50 % to 51 % is one point.
+
+# %%
+dev = frames["dev"]
+cost = cleaning.cost(train["text"].tolist(), train["label"].tolist(), dev["text"].tolist(), dev["label"].tolist())
+table = cost[["weighted_f1", "weighted_change", "macro_f1", "macro_change"]].copy()
+table[["weighted_f1", "macro_f1"]] *= 100
+table.columns = ["weighted F1, %", "change, points", "macro F1, %", "change, points"]
+table.rename_axis(None).round(1)
+
+# %% [markdown]
+# A step that lowers the score removed something that the labels depend on; in the dialogues of the course, that is the
+# punctuation. A change of a point or less can be chance, which lesson 3 shows how to test. Before you clean texts for
+# an encoder, repeat the comparison with it.
+#
+# ## Another corpus, the same questions
+#
+# The course also has product reviews. Which of your decisions would change?
+
+
+# %%
+def key_facts(splits):
+    texts, in_test = splits["train"]["text"][:], splits["test"]["text"][:]
+    sizes = pd.Series([len(example["input_ids"]) for example in batching.tokenize(texts, tokenizer)])
+    return {
+        "largest class, % of train": 100 * pd.Series(splits["train"]["label"]).value_counts(normalize=True).max(),
+        "tokens, median": sizes.median(),
+        "padding if all are padded to 128, %": 100 * (1 - sizes.clip(upper=128).mean() / 128),
+        "texts of more than 128 tokens, %": 100 * (sizes > 128).mean(),
+        "test texts that occur in train, %": 100 * pd.Series(in_test).isin(texts).mean(),
+    }
+
+
+other = "dialogues" if corpus == "reviews" else "reviews"
+pd.DataFrame({"this corpus": key_facts(data), other: key_facts(load_splits(other))}).round(1)
+
+# %% [markdown]
+# Where texts are longer, padding to 128 wastes less, but it cuts off the end of some of them.
+#
 # ## Quiz
 #
-# Three questions on this lesson. Each choice has an explanation.
+# Each choice has an explanation.
 
 # %%
 quiz("02-accuracy")
@@ -428,14 +526,14 @@ quiz("02-leak")
 # %% [markdown]
 # ## Recap
 #
-# - Classes differ in size, so look at weighted *and* macro F1, and at each class.
-# - Turns are short, so padding to a fixed length wastes most of the computation.
-# - Neighboring turns depend on each other: the transitions show it. Repeated texts with different labels show that one
-#   turn alone does not always tell the emotion.
-# - Know what your splits share before you trust a score, and do not remove useful information by cleaning.
+# - Stop at errors when you load data, and read texts of each class before you count them.
+# - Classes differ in size, so look at weighted *and* macro F1.
+# - Put texts of similar length into a batch, and pad only to the longest.
+# - The same text with different labels shows that one turn alone does not always tell the emotion.
+# - Know what your splits share before you trust a score, and measure what cleaning costs.
 #
 # Next: [3. An honest baseline](03_baseline.ipynb). The last cell gives the number that `nbhelpers run` shows for this
-# lesson in its table.
+# lesson.
 
 # %%
 headline("padding to 128 wastes, %", 100 * padding_shares["every text padded to 128"])

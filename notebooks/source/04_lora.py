@@ -13,33 +13,65 @@
 # %% [markdown]
 # # 4. LoRA: train a few percent of the weights
 #
+# A company fine-tunes one encoder for twenty teams: one finds angry customers, one sorts complaints, one wants to know
+# that "Great, another meeting." is not joy. RoBERTa-base has 125 million weights of four bytes, so twenty copies take
+# 10 GB, although all began with the same weights. Does each team have to change 125 million numbers? LoRA (low-rank
+# adaptation) leaves the encoder as it is and learns a small change beside it, an *adapter* of a few megabytes.
+#
 # After this lesson you can
 #
 # - fine-tune an encoder by training a few percent of its weights or less, and say what that saves and what it does not,
 # - save an adapter with its head, reload it with identical predictions, and merge it into a plain model,
-# - avoid the three mistakes that make LoRA look bad: wrong target modules, too low a learning rate, a lost head.
+# - avoid the mistakes that make LoRA look bad: wrong target modules, too low a learning rate, a lost head.
+#
+# You should know what an encoder, a head, a loss and a learning rate are; [lesson 3](03_baseline.ipynb) explains them.
 #
 # <!-- facts -->
 # Measured: default profile 1.3 min, 1.9 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
-# Fine-tuning changes every weight, so each task ends with a model of full size. LoRA (low-rank adaptation) keeps these
-# weights as they are. It learns a small change to some of them, an *adapter*, and saves only that. In this lesson you
-# write LoRA by hand, compare it with other methods, and make the usual mistakes on purpose.
+# <!-- outline -->
 #
-# The setup cell does nothing if the course is already installed.
+# | part | minutes |
+# |---|---|
+# | What it costs to train a weight | 1 |
+# | Rank: a large matrix from few numbers | 1 |
+# | LoRA by hand | 2 |
+# | How small is an adapter? | 1 |
+# | Three ways to train | 3 |
+# | How high a rank? | 2 |
+# | Save, reload, merge | 1 |
+# | What goes wrong | 3 |
+# | Where this stands | 2 |
+# | Exercises | 1 |
+# | Quiz | 1 |
+# | Recap | 1 |
+#
+# <!-- /outline -->
+#
+# The first cell does nothing if the course is already installed.
 
 # %% Setup
 try:
     from nbhelpers import environment
-except ImportError:  # on Colab or Kaggle, after:  !git clone <the address of this course> nbhelpers
+except ImportError:  # on Colab, Kaggle or a server
+    from pathlib import Path
     from runpy import run_path
 
-    run_path("nbhelpers/notebooks/colab.py")
+    found = [path for path in (Path("colab.py"), Path("nbhelpers/notebooks/colab.py")) if path.exists()]
+    assert found, "first get the course:  !git clone <the address of this course> nbhelpers"
+    run_path(str(found[0]))
+
+# %% [markdown]
+# The picture shows how a text becomes probabilities. This lesson is about the two blue steps: the encoder, which gets
+# an adapter, and the head, which is new and is trained as before.
 
 # %%
-import importlib.util
-import inspect
+from nbhelpers.course.lesson import check, diagrams, explore, headline, load_splits, quiz, results
+
+diagrams.path(["encoder", "head"])
+
+# %%
 import time
 import warnings
 from pathlib import Path
@@ -48,20 +80,12 @@ import pandas as pd
 import peft
 import torch
 import transformers
-from IPython.display import Code
 from torch import nn
 
 from nbhelpers import adapters, batching, corpora, encoders, environment, metrics, objectives, plots, training
-from nbhelpers.course.lesson import check, diagrams, headline, load_splits, quiz, results
 
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft 0.21 uses a name that transformers will remove
-
-# %% [markdown]
-# This is how a text becomes probabilities. The lesson is about the blue part:
-
-# %%
-diagrams.path(["encoder", "head"])
 
 # %% [markdown]
 # What can be set in this lesson:
@@ -79,18 +103,18 @@ dialogue = ""  # @param {type: "string"}
 encoder = "embedded"  # @param {type: "string"}
 # @markdown Layers that LoRA changes: "all" linear layers of the encoder, or names such as "query,value".
 target_modules = "all"  # @param {type: "string"}
-# @markdown Rank of the updates; their scaling factor alpha is twice the rank.
+# @markdown Rank of the adapter, which decides its size; its scaling factor alpha is twice the rank.
 r = 16  # @param {type: "integer"}
 # @markdown Number of passes over the training data, the same for every method.
 num_epochs = 3  # @param {type: "integer"}
 # @markdown Peak learning rate of full fine-tuning.
 lr = 1e-4  # @param {type: "number"}
-# @markdown Peak learning rate of LoRA; IA3 gets ten times as much.
+# @markdown Peak learning rate of LoRA.
 lora_lr = 1e-3  # @param {type: "number"}
 # @markdown Peak learning rate of the new head, the same for every method.
 head_lr = 1e-2  # @param {type: "number"}
 # @markdown Use only this many rows of each split, spread over it; 0 uses all.
-num_rows = 600  # @param {type: "integer"}
+num_rows = 400  # @param {type: "integer"}
 # @markdown Seed of the random numbers.
 seed = 0  # @param {type: "integer"}
 
@@ -106,22 +130,20 @@ gold = {split: part["label"][:] for split, part in data.items()}
 # %%
 device = environment.best_device()
 precision, _ = environment.best_precision(device)
-tokenizer, _ = encoders.load(encoder, names)
-examples = {split: batching.tokenize(part["text"][:], tokenizer, labels=gold[split]) for split, part in data.items()}
-dataloaders = {
-    split: batching.make_dataloader(
-        examples[split], tokenizer.pad_token_id, batch_size=16, shuffle=split == "train", seed=seed
-    )
-    for split in data
-}
+tokenizer = corpora.normalizing_tokenizer(encoders.load(encoder, names)[0])  # cleans texts as the corpus was cleaned
+dataloaders = {}
+for split, part in data.items():
+    examples = batching.tokenize(part["text"][:], tokenizer, labels=gold[split])
+    options = {"batch_size": 16, "shuffle": split == "train", "seed": seed}
+    dataloaders[split] = batching.make_dataloader(examples, tokenizer.pad_token_id, **options)
 
 # %% [markdown]
-# One function loads the encoder with a new head, two others predict and score a split:
+# Each method starts from a newly loaded encoder with the same random head. A second function predicts a split:
 
 
 # %%
 def new_model(seed=seed):
-    environment.set_seed(seed)  # the same random head each time
+    environment.set_seed(seed)
     return encoders.load(encoder, names)[1].to(device)
 
 
@@ -129,52 +151,88 @@ def predict(model, split):
     return training.predict(model, dataloaders[split], precision=precision).argmax(-1).numpy()
 
 
-def weighted_f1(predicted, split):
-    return 100 * metrics.scores(gold[split], predicted, len(names))["weighted_f1"]
-
-
 # %% [markdown]
-# ## What full fine-tuning keeps in memory
+# ## What it costs to train a weight
 #
-# For each weight that is trained, AdamW needs four numbers: the weight, its gradient, and two moving averages (of the
-# gradient and of its square). For a frozen weight it needs one.
+# A weight that stays as it is takes four bytes of memory. A weight that is trained takes sixteen, because training
+# keeps three more numbers for it: its *gradient*, and two moving averages of AdamW, the optimizer of lesson 3. All of
+# these together are called the *training state*. The next cell computes its size for this encoder:
 
 
 # %%
-def training_state_bytes(counts):
-    """All weights, and for the trainable ones a gradient and two moving averages, in fp32 (4 bytes each)."""
-    return 4 * counts["total"] + 3 * 4 * counts["trainable"]
+def state_mb(counts):
+    return (4 * counts["total"] + 12 * counts["trainable"]) / 1e6
 
 
-model = new_model()
-counts = adapters.num_parameters(model)
-print(
-    f"{counts['total'] / 1e6:.1f} million weights: {training_state_bytes(counts) / 1e6:.0f} MB if all are trained, "
-    f"{4 * counts['total'] / 1e6:.0f} MB if none is"
-)
-print(f"estimate with everything, for a batch of 4,096 tokens: {environment.training_memory(model, 4096):.1f} GiB")
+untrained = new_model()
+counts = adapters.num_parameters(untrained)
+print(f"{counts['total'] / 1e6:.1f} million weights")
+print(f"all trained: {state_mb(counts):.0f} MB, none trained: {4 * counts['total'] / 1e6:.0f} MB")
 
 # %% [markdown]
-# The estimate in the last line adds the *activations*: the intermediate results that the backward pass needs. They grow
-# with the batch. LoRA needs the same activations and some of its own. So in total it saves less memory than the first
-# line suggests, if it saves any.
+# The difference is what a method can save that trains few weights. It is not all of the memory: the *activations*,
+# which are the intermediate results needed to compute the gradients, come on top. They grow with the batch, and LoRA
+# needs them as well.
 #
-# Is it necessary to train every weight? Pre-training has already found good features, and a new task mostly has to
-# combine them in another way. Aghajanyan et al. ([2020](https://arxiv.org/abs/2012.13255)) found that changes in a
-# space of few dimensions reach most of the score of full fine-tuning. LoRA
-# ([Hu et al. 2021](https://arxiv.org/abs/2106.09685)) builds such changes into the layers.
+# Is it necessary to train every weight? Pretraining has already found good features, and a new task mostly combines
+# them in another way. LoRA ([Hu et al. 2021](https://arxiv.org/abs/2106.09685)) therefore allows only changes of *low
+# rank*. What is a rank?
+#
+# ## Rank: a large matrix from few numbers
+#
+# Take a column of six numbers and a row of six numbers, and multiply each number of the column by each number of the
+# row. The result is a 6 x 6 table, the *product* of a 6 x 1 matrix and a 1 x 6 matrix:
+
+# %%
+column = torch.tensor([[1], [2], [0], [-1], [3], [1]])
+row = torch.tensor([[2, 0, 1, -1, 3, 1]])
+product = column @ row
+print(product)
+
+# %% [markdown]
+# The table has 36 numbers, but only 12 were chosen. Compare its lines: each is the same row, multiplied by one number.
+# Such a matrix has *rank 1*. The sum of two such tables has rank 2 and is made of 24 numbers; it is also the product of
+# a 6 x 2 and a 2 x 6 matrix. So the rank is the number of pairs of a column and a row that a matrix is made of. torch
+# can compute it:
+
+# %%
+rank_2 = torch.randn(6, 2) @ torch.randn(2, 6)
+for matrix in (product.float(), rank_2, torch.randn(6, 6)):
+    rank = int(torch.linalg.matrix_rank(matrix))
+    print(f"rank {rank}: {matrix.numel()} numbers, made of {rank * 12}")
+
+# %% [markdown]
+# Look at the last line, a matrix of random numbers: its pairs contain more numbers than the matrix itself. Pairs save
+# something only if the rank is low.
+#
+# **Exercise.** A layer of the course's encoder has a matrix of 384 x 384 numbers. At which rank do the pairs of a
+# column and a row have as many numbers as the matrix?
+
+# %%
+rank = None  # your answer
+check("04-break-even", rank)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# rank = 384 * 384 / (384 + 384)  # a pair has 384 + 384 numbers
+# ```
+# </details>
 #
 # ## LoRA by hand
 #
-# A linear layer multiplies its input *x* by a matrix *W* with `d_out` x `d_in` numbers. LoRA freezes *W*. It adds the
-# product of two thin matrices, *B* (`d_out` x `r`) and *A* (`r` x `d_in`), times a fixed scale: *W x* + (alpha / r)
-# *B A x*. The number `r` is called the *rank*; it is much smaller than `d_in` and `d_out`:
+# The layers of an encoder are built from *linear layers*. Such a layer multiplies its input *x* by a matrix *W* with
+# `d_out` x `d_in` weights. LoRA freezes *W* and adds a matrix of low rank to it: the product of *B* (`d_out` x `r`) and
+# *A* (`r` x `d_in`), times a fixed number. The output becomes *W x* + (alpha / r) *B A x*. Only *A* and *B* are
+# trained. You choose the rank `r` in advance; `alpha` scales the change and is here twice the rank.
 
 # %%
 diagrams.low_rank()
 
 # %% [markdown]
-# This is the whole method:
+# The whole method takes ten lines. *B* starts with zeros, so at first the change is zero, and training starts from what
+# the encoder already knows.
 
 
 # %%
@@ -183,403 +241,49 @@ class Lora(nn.Module):
         super().__init__()
         self.linear, self.scale = linear.requires_grad_(False), alpha / r
         self.A = nn.Parameter(torch.randn(r, linear.in_features) / r)
-        self.B = nn.Parameter(torch.zeros(linear.out_features, r))  # zeros, so at first nothing changes
+        self.B = nn.Parameter(torch.zeros(linear.out_features, r))
 
     def forward(self, x):
         return self.linear(x) + self.scale * (x @ self.A.T @ self.B.T)
 
 
 # %% [markdown]
-# The course uses the library peft, through a small helper. The helper knows which layers to change, and that the head
-# must be trained as well:
+# Try it on a layer of 6 x 6 weights. Before training, both outputs must be equal:
 
 # %%
-Code(inspect.getsource(adapters.lora), language="python")
+layer = Lora(nn.Linear(6, 6), r=1, alpha=2)
+x = torch.randn(3, 6)
+print(f"change of the output before training: {(layer(x) - layer.linear(x)).abs().max():.1f}")
+print(f"trained: {layer.A.numel() + layer.B.numel()} numbers, frozen: {layer.linear.weight.numel()}")
 
 # %% [markdown]
-# Do both compute the same? To check it, give peft's *B* random numbers. Then put our class into a second model, with
-# peft's *A* and *B*:
+# The library peft adds dropout, saving and loading. The course calls it through `adapters.lora`, which knows the names
+# of the layers in BERT, RoBERTa and their relatives. This is what becomes of one linear layer:
 
 # %%
 target_layers = target_modules if target_modules == "all" else target_modules.split(",")
 lora_options = {"r": r, "alpha": 2 * r, "target_modules": target_layers}
-peft_model, hand_model = adapters.lora(new_model(), **lora_options).eval(), new_model().eval()
-for name, layer in peft_model.named_modules():
-    if isinstance(layer, peft.tuners.lora.Linear):
-        nn.init.normal_(layer.lora_B["default"].weight, std=0.02)
-        name = name.removeprefix("base_model.model.")
-        hand_layer = Lora(hand_model.get_submodule(name), r, 2 * r).to(device)
-        hand_layer.A.data = layer.lora_A["default"].weight.data
-        hand_layer.B.data = layer.lora_B["default"].weight.data
-        hand_model.set_submodule(name, hand_layer)
+lora_model = adapters.lora(new_model(), **lora_options).eval()
+peft_layer = next(module for module in lora_model.modules() if isinstance(module, peft.tuners.lora.Linear))
+peft_layer
 
 # %% [markdown]
-# Compare the logits of one batch:
+# `base_layer` is *W*, and `lora_A` and `lora_B` are the two thin matrices. Does peft compute the same as our ten lines?
+# Give *B* random numbers, as if it were trained, put the same *A* and *B* into our class, and compare:
 
 # %%
-batch = {name: tensor.to(device) for name, tensor in next(iter(dataloaders["dev"])).items() if name != "labels"}
-with torch.inference_mode():
-    unchanged, by_peft, by_hand = (model(**batch).logits for model in (new_model().eval(), peft_model, hand_model))
-print(
-    f"by hand and by peft: largest difference of the logits {(by_hand - by_peft).abs().max():.0e}; "
-    f"with and without this random change: {(by_hand - unchanged).abs().max():.2f}"
-)
+nn.init.normal_(peft_layer.lora_B["default"].weight, std=0.02)
+by_hand = Lora(peft_layer.base_layer, r, 2 * r).to(device)
+by_hand.A.data, by_hand.B.data = peft_layer.lora_A["default"].weight.data, peft_layer.lora_B["default"].weight.data
+x = torch.randn(8, peft_layer.in_features, device=device)
+with torch.no_grad():
+    print(f"by hand and by peft, largest difference: {(by_hand(x) - peft_layer(x)).abs().max():.0e}")
+    print(f"with and without the adapter: {(peft_layer(x) - peft_layer.base_layer(x)).abs().max():.2f}")
 
 # %% [markdown]
-# The first difference should be 0 or nearly 0, the second clearly larger.
+# The first difference should be zero or nearly zero, the second clearly larger.
 #
-# How many weights does LoRA train? More target modules and a higher rank mean more weights. *Without head* counts only
-# what the method itself adds:
-
-# %%
-counts = {}
-for layers_name, layers in {"all linear layers": "all", "the usual two": None}.items():
-    for rank in (8, 16):
-        lora_model = adapters.lora(new_model(), r=rank, target_modules=layers)
-        counts[f"r = {rank}, {layers_name}"] = adapters.num_parameters(lora_model)
-table = pd.DataFrame(counts).T
-table.assign(share=(100 * table["trainable"] / table["total"]).round(2).astype(str) + " %")
-
-# %% [markdown]
-# The usual two are the layers for queries and values in the attention, as in the original paper. On this small encoder,
-# all linear layers add a few percent. In a wider encoder the share is smaller: the matrix of a layer grows with the
-# square of its width, and its update only in proportion to the width.
-#
-# ## Four ways to train
-#
-# We compare four methods: train only the head, train everything, LoRA, and IA3, which learns one factor for each key,
-# value and feed-forward unit ([Liu et al. 2022](https://arxiv.org/abs/2205.05638)). Each method has its own learning
-# rate. All have the same learning rate for the head and the same number of epochs, and the weights after the last epoch
-# count. The head's default learning rate, 1e-2, was chosen on dev, by hand and with one seed. To see what another one
-# does, run the lesson with `head_lr = 1e-3`.
-
-# %%
-predictions, rows = {}, {}
-
-
-def train(model, lr, num_epochs=num_epochs):
-    optimizer = training.make_optimizer(model, lr, head_lr=head_lr)
-    scheduler = training.make_scheduler(optimizer, num_epochs * len(dataloaders["train"]))
-    settings = {"num_epochs": num_epochs, "precision": precision}
-    environment.set_seed(seed)
-    training.fit(model, dataloaders["train"], objectives.cross_entropy, optimizer, scheduler, **settings)
-    return model
-
-
-# %% [markdown]
-# The next function trains and measures one method. The size in megabytes is that of the folder as it is saved.
-
-
-# %%
-def folder_bytes(folder):
-    return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
-
-
-def train_and_measure(name, model, lr):
-    start = time.perf_counter()
-    train(model, lr)
-    seconds = time.perf_counter() - start
-    model.save_pretrained(f"saved/{name}")
-    dev_f1, counts = weighted_f1(predict(model, "dev"), "dev"), adapters.num_parameters(model)
-    predictions[name] = predict(model, "test")  # stored now, scored when all methods are trained
-    rows[name] = {"dev": round(dev_f1, 1), "trainable": f"{counts['trainable']:,}"}
-    rows[name] |= {"without head": f"{counts['without head']:,}", "seconds": round(seconds)}
-    rows[name] |= {"training state MB": round(training_state_bytes(counts) / 1e6)}
-    rows[name] |= {"saved MB": round(folder_bytes(f"saved/{name}") / 1e6, 2)}
-    print(f"{name}: weighted F1 on dev {dev_f1:.1f}, {seconds:.0f} s")
-    return model
-
-
-# %%
-frozen = new_model()
-training.freeze_encoder(frozen)
-train_and_measure("frozen encoder", frozen, lr)
-train_and_measure("full fine-tuning", new_model(), lr)
-lora_model = train_and_measure("LoRA", adapters.lora(new_model(), **lora_options), lora_lr)
-train_and_measure("IA3", adapters.ia3(new_model()), 10 * lora_lr)
-pd.DataFrame(rows).T
-
-# %% [markdown]
-# **Exercise.** What percentage of the model's weights, adapter included, did LoRA train? Give two decimals.
-# `adapters.num_parameters(lora_model)` counts them.
-
-# %%
-percent = None  # your answer
-check("04-percent", percent, adapters.num_parameters(lora_model))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# counts = adapters.num_parameters(lora_model)
-# percent = 100 * counts["trainable"] / counts["total"]
-# ```
-# </details>
-#
-# All methods are trained, so now test is scored. Each score has a 95 % confidence interval (bootstrap over the test
-# rows):
-
-# %%
-bars = {}
-for name, predicted in predictions.items():
-    low, high = metrics.bootstrap_ci(gold["test"], predicted, num_classes=len(names), seed=seed)
-    bars[name] = {"score": weighted_f1(predicted, "test"), "low": 100 * low, "high": 100 * high}
-plots.score_bars(pd.DataFrame(bars).T, measure="weighted F1 (%)")
-
-# %% [markdown]
-# This is one seed, one choice of learning rates and (in the default profile) few training turns. The wide bars show how
-# little such a run can tell. At the end of the lesson there are five seeds on all of MELD. Two columns of the table
-# above do not depend on chance: how many weights are trained, and how much is saved.
-#
-# Compare the seconds as well. LoRA still computes every layer forward and passes the gradients back through it. It
-# leaves out the gradients of the frozen weights, but it adds two small products to each layer that it adapts. Whether
-# that saves time depends on the size of the layers. With this small encoder it saves none, and with steps as small as
-# those at the end of the lesson it saves none on a GPU. With larger layers it can: on a CPU, LoRA on queries and values
-# of RoBERTa-base takes less time than full fine-tuning. In any case LoRA saves disk, it lets many tasks share one
-# encoder, and where the weights are large compared with the batch, it saves memory.
-#
-# ## Save, reload, merge
-#
-# The folder of an adapter has the adapter's weights and the head's, but not the encoder:
-
-# %%
-{file.name: f"{file.stat().st_size / 1e3:,.1f} kB" for file in sorted(Path("saved/LoRA").iterdir())}
-
-# %% [markdown]
-# To reload it, load the same encoder again and put the adapter on it. This model has another random head at first,
-# which must make no difference:
-
-
-# %%
-test_dataloader = batching.make_dataloader(examples["test"][:200], tokenizer.pad_token_id, shuffle=False)
-
-
-def test_logits(model):
-    return training.predict(model, test_dataloader)  # in fp32
-
-
-expected = test_logits(lora_model)
-reloaded_adapter = adapters.load_adapter(new_model(seed + 1), "saved/LoRA")
-print(f"largest difference of the logits: {(test_logits(reloaded_adapter) - expected).abs().max():.1e}")
-
-# %% [markdown]
-# *Merging* adds (alpha / r) *B A* to *W* once. The result is a plain model. It needs no peft, it costs nothing extra
-# per text, and its folder looks as after full fine-tuning. Merge in fp32, because bf16 would round small changes away.
-# (The tokenizer gets the rules by which the corpus was normalized, as in lesson 3.)
-
-# %%
-merged = adapters.merge(reloaded_adapter)
-merged.save_pretrained("saved/merged")
-corpora.normalizing_tokenizer(tokenizer).save_pretrained("saved/merged")
-reloaded = encoders.load_trained("saved/merged")[1].to(device)
-for name, model in (("merged", merged), ("merged, saved and reloaded", reloaded)):
-    print(f"{name}: largest difference of the logits {(test_logits(model) - expected).abs().max():.0e}")
-print(f"a {type(reloaded).__name__} of {folder_bytes('saved/merged') / 1e6:.0f} MB")
-
-# %% [markdown]
-# The small differences are rounding. Save the adapter while you experiment. Save the merged model where it will be
-# served or exported.
-#
-# ## What goes wrong
-#
-# ### A target module that does not exist
-#
-# Recipes for language models name the layers `q_proj` and `v_proj`. Encoders such as BERT and RoBERTa have no layers of
-# that name. What do our helper and peft say?
-
-
-# %%
-def error_message(function):
-    try:
-        function()
-        return "no error"
-    except ValueError as error:
-        return str(error)
-
-
-def peft_alone(*target_modules):
-    return peft.get_peft_model(new_model(), peft.LoraConfig(target_modules=list(target_modules)))
-
-
-existing = adapters.linear_layers(new_model())[0].split(".")[-1]
-print("adapters.lora, q_proj:", error_message(lambda: adapters.lora(new_model(), target_modules="q_proj")))
-print("peft alone, q_proj:", error_message(lambda: peft_alone("q_proj")))
-print(f"peft alone, {existing} and v_proj:", error_message(lambda: peft_alone(existing, "v_proj")))
-
-# %% [markdown]
-# peft stops if no name exists. If one of two names exists, it says nothing and adapts half of what you asked for.
-#
-# ### The learning rate of full fine-tuning
-#
-# The most frequent mistake is to add LoRA and keep everything else. *B* starts at zero, and each step moves both
-# matrices by about the learning rate. So with a low learning rate their product stays tiny. The next cell trains the
-# same LoRA with the learning rate of full fine-tuning and the same head, and scores it on dev:
-
-# %%
-slow = train(adapters.lora(new_model(), **lora_options), lr)
-print(f"LoRA at {lr:g}: weighted F1 on dev {weighted_f1(predict(slow, 'dev'), 'dev'):.1f}")
-for name, rate in (("LoRA", lora_lr), ("full fine-tuning", lr), ("frozen encoder", 0)):
-    print(f"{name} at {rate:g}: {rows[name]['dev']:.1f}")
-
-# %% [markdown]
-# How far is it above the frozen encoder? Only that difference comes from LoRA; the rest comes from the head. Many
-# programs have a single learning rate, and then the head would learn slowly as well.
-#
-# The authors' own [recipes](https://github.com/microsoft/LoRA/tree/main/examples/NLU) for RoBERTa use 2e-4 to 5e-4.
-# That is 10 to 40 times what is usual for full fine-tuning there. They train for 10 to 80 epochs. The embedded encoder
-# is small and tolerates 1e-3.
-#
-# ### The lost head
-#
-# Without a task type and without `modules_to_save`, peft freezes the head as well. If you notice it, you may set the
-# head to trainable by hand, train, see a good score, and save. But peft saves only the modules that it knows of:
-
-# %%
-layers = adapters.pattern(new_model(), target_layers, adapters.QUERY_VALUE)  # the same layers as above
-config = peft.LoraConfig(r=r, lora_alpha=2 * r, target_modules=layers)
-careless = peft.get_peft_model(new_model(), config)
-careless.get_base_model().classifier.requires_grad_(True)
-train(careless, lora_lr, num_epochs=1)
-careless.save_pretrained("saved/careless")
-returned = peft.PeftModel.from_pretrained(new_model(seed + 1), "saved/careless")
-for name, model in (("trained", careless), ("saved and reloaded", returned)):
-    print(f"{name}: weighted F1 on dev {weighted_f1(predict(model, 'dev'), 'dev'):.1f}")
-
-# %% [markdown]
-# There is no error and no warning, but the reloaded model has a new random head. If you put the adapter back on the
-# same model object, you do not see the fault, because that object still has the trained head. So test in a new process.
-# `adapters.lora` lists the layers of the head in `modules_to_save`, and `load_adapter` refuses such a folder:
-
-# %%
-print(error_message(lambda: adapters.load_adapter(new_model(), "saved/careless")))
-
-# %% [markdown]
-# peft's `task_type="SEQ_CLS"` saves modules named `classifier` or `score`, but not BERT's pooler, and its default
-# target modules for RoBERTa are only queries and values. Whatever you use, reload the model once and compare the logits
-# before you rely on it.
-#
-# ## QLoRA: the frozen weights in 4 bits
-#
-# QLoRA ([Dettmers et al. 2023](https://arxiv.org/abs/2305.14314)) stores each frozen weight in 4 bits and trains LoRA
-# on top in higher precision. With it, models of billions of weights fit on one GPU. It needs the library bitsandbytes.
-# The head must not be quantized, because quantized weights cannot be trained.
-
-
-# %%
-def load_in_4_bits():
-    config = transformers.BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=training.DTYPES[precision],
-        llm_int8_skip_modules=adapters.heads(new_model()),
-    )
-    return encoders.load(encoder, names, quantization_config=config)[1].to(device)
-
-
-# %%
-def train_qlora(num_texts=128):
-    model = load_in_4_bits()
-    mb_before, mb_after = (each.get_memory_footprint() / 1e6 for each in (new_model(), model))
-    # This freezes all weights, so it must come before LoRA adds trainable ones.
-    model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    model = adapters.lora(model, **lora_options).to(device)
-    dataloader = batching.make_dataloader(
-        examples["train"][:num_texts], tokenizer.pad_token_id, batch_size=16, seed=seed
-    )
-    optimizer = training.make_optimizer(model, lora_lr, head_lr=head_lr)
-    scheduler = training.make_scheduler(optimizer, len(dataloader))
-    settings = {"num_epochs": 1, "precision": precision}
-    history = training.fit(model, dataloader, objectives.cross_entropy, optimizer, scheduler, **settings)
-    print(f"weights {mb_before:.0f} MB, in 4 bits {mb_after:.0f} MB")
-    print(f"{len(dataloader)} updates, last loss {history[-1]['train_loss']:.2f}")
-    if device.type == "cuda":
-        print(f"peak GPU memory since this lesson began: {torch.cuda.max_memory_allocated() / 1e6:.0f} MB")
-
-
-# %%
-if importlib.util.find_spec("bitsandbytes"):
-    train_qlora()
-else:
-    print("Not run here: bitsandbytes is not installed (pip install bitsandbytes), so nothing was quantized.")
-
-# %% [markdown]
-# This function was run on a CPU with bitsandbytes 0.50.2, where the weights of the embedded encoder went from 90 to 53
-# MB. **It was not run on a GPU.** The gain is small for two reasons. Half of that encoder consists of word embeddings,
-# which stay as they are. And with thousands of tokens in a batch, the activations take more memory than the weights.
-# For encoders of this size, or ten times as large, plain LoRA is enough.
-#
-# ## Prefix tuning
-#
-# Prefix tuning ([Li and Liang 2021](https://arxiv.org/abs/2101.00190)) does not change any layer. It learns keys and
-# values that every layer sees before the text, as if they were more tokens. For classifiers, peft 0.21 supports it only
-# with a head on the first token. (Around an encoder without a head, as task type FEATURE_EXTRACTION, it would work with
-# mean pooling as well.) So for mean pooling our helper raises an error:
-
-# %%
-print("mean:", error_message(lambda: adapters.prefix(encoders.load(encoder, names, pooling="mean")[1])))
-model = adapters.prefix(encoders.load(encoder, names, pooling="cls")[1].to(device))
-print("cls:", adapters.num_parameters(model))
-dataloader = batching.make_dataloader(examples["train"][:16], tokenizer.pad_token_id, batch_size=16)
-optimizer = training.make_optimizer(model, 1e-2, head_lr=1e-3)
-scheduler = training.make_scheduler(optimizer, num_steps=15)
-settings = {"num_epochs": 15, "precision": precision}
-history = training.fit(model, dataloader, objectives.cross_entropy, optimizer, scheduler, **settings)
-print(f"loss on 16 texts: {history[0]['train_loss']:.2f}, after 14 updates {history[-1]['train_loss']:.2f}")
-
-# %% [markdown]
-# The loss falls, so the prefix and the head learn.
-#
-# ## Where this stands
-#
-# The table shows the same methods on all of MELD, with four epochs each. "Without head" counts what the method itself
-# adds. The head's learning rate is 1e-3 for full fine-tuning and 1e-2 for the others. Reproduce it with
-# `nbhelpers results meld`; its settings are in `nbhelpers/course/tables/meld.yml`.
-
-# %%
-methods = ["utterance only", "frozen encoder", "LoRA", "LoRA at the rate of full fine-tuning", "IA3"]
-results.summary("meld", rows=methods, costs=True)
-
-# %% [markdown]
-# Look at the memory as well ("GiB"). With a small encoder, the activations that LoRA adds can take more than it saves
-# on gradients and moving averages.
-#
-# And on a GPU? The next table measures one training step of a model with the architecture of roberta-large: 355 million
-# weights, with random values, because speed and memory do not depend on the values. LoRA has r = 16 on all layers. The
-# matrix products run in bf16, and the weights and the optimizer are in fp32. Reproduce it with
-# `python tests/benchmarks/gpu.py`.
-
-# %%
-gpu = pd.DataFrame(results.read("gpu")).query("row.str.contains('large.*(?:turns|tokens|LoRA|checkpointing)$')")
-gpu["batch"] = [f"{num_texts} x {num_tokens} tokens" for num_texts, num_tokens in gpu["batch"]]
-print("on", *gpu["device"].unique())
-gpu[["row", "batch", "step_ms", "tokens_per_second", "gpu_gib"]]
-
-# %% [markdown]
-# LoRA saved more with 1,024 tokens in a batch than with 4,096, because it also keeps activations of its own.
-# *Gradient checkpointing* computes activations again instead of keeping them. Both took longer. On a GPU this fast,
-# steps this small mostly wait for Python to start one operation after another (1,024 tokens take as long as 4,096), and
-# both methods add operations.
-#
-# The authors of LoRA report these scores for RoBERTa-base on the dev sets of GLUE, for full fine-tuning and for LoRA on
-# queries and values ([their repository](https://github.com/microsoft/LoRA)):
-#
-# | task | full fine-tuning | LoRA |
-# |---|---|---|
-# | MNLI | 87.6 | 87.5 ± 0.3 |
-# | SST-2 | 94.8 | 95.1 ± 0.2 |
-# | QNLI | 92.8 | 93.3 ± 0.3 |
-# | CoLA | 63.6 | 63.4 ± 1.2 |
-# | QQP | 91.9 | 90.8 ± 0.1 |
-#
-# There is little difference, except for a loss on QQP. (The numbers of full fine-tuning are those of the RoBERTa paper,
-# not their own runs.) They also list RTE with 78.7 and 86.6 ± 0.7. But there LoRA started from the adapter that was
-# trained on MNLI, and full fine-tuning did not, so the gain comes from the better start.
-#
-# ## Exercises
-#
-# Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
-#
-# **1.** How many weights does LoRA of rank `r` add to some linear layers? Each layer is given as `(d_in, d_out)`.
+# **Exercise.** How many weights does LoRA of rank `r` add to some linear layers? Each layer is a pair `(d_in, d_out)`.
 
 
 # %%
@@ -598,8 +302,417 @@ check("04-lora", lora_weights)
 # ```
 # </details>
 #
-# **2.** Merge one row. You get a row `w` of the matrix *W*, the same row `b` of *B*, the matrix `A` as a list of its
-# `r` rows, and `alpha`. Return the row of *W* + (alpha / r) *B A* as a list.
+# ## How small is an adapter?
+#
+# The rank and the choice of layers decide it. The authors changed two linear layers of each attention block: those that
+# make the *queries* and the *values*, by which each token reads the others. Today one often changes all linear layers.
+# The next cell collects the sizes of both choices from the encoder:
+
+# %%
+shapes = {}
+for choice, target in {"queries and values": None, "all linear layers": "all"}.items():
+    chosen = adapters.matching(untrained, adapters.pattern(untrained, target, adapters.QUERY_VALUE))
+    linears = map(untrained.get_submodule, chosen)
+    shapes[choice] = [(linear.in_features, linear.out_features) for linear in linears]
+heads = map(untrained.get_submodule, adapters.heads(untrained))
+head, full = sum(w.numel() for part in heads for w in part.parameters()), counts["total"]
+print({choice: f"{len(layers)} layers" for choice, layers in shapes.items()})
+
+# %% [markdown]
+# The rest is arithmetic: a weight takes four bytes in a file, and a trained weight takes another twelve in memory. An
+# adapter is saved with its head.
+
+
+# %%
+def costs(trained, total):
+    return {
+        "trained weights": f"{trained:,}",
+        "share of all weights": f"{100 * trained / total:.2f} %",
+        "one saved copy (MB)": f"{4 * trained / 1e6:,.1f}",
+        "gradients and moving averages (MB)": f"{12 * trained / 1e6:,.1f}",
+    }
+
+
+def sizes(rank=8, layers="queries and values", tasks=10):
+    adapter = head + sum(rank * (d_in + d_out) for d_in, d_out in shapes[layers])
+    table = pd.DataFrame({"full fine-tuning": costs(full, full), "LoRA": costs(adapter, full - head + adapter)})
+    disk = {"full copies": 4e-6 * tasks * full, "the encoder once, adapters": 4e-6 * (full - head + tasks * adapter)}
+    return [table, diagrams.bars(disk, f"Disk space for {tasks} tasks")]
+
+
+# %% [markdown]
+# Move one slider at a time, and guess first. What happens if you double the rank? With one task, does LoRA save any
+# disk space? At which rank would "all linear layers" train a tenth of all weights?
+
+# %%
+explore(sizes, rank=(1, 64), layers=list(shapes), tasks=(1, 50))
+
+# %% [markdown]
+# The size grows in proportion to the rank. The gain on disk comes with the second task, because the encoder is stored
+# once. In a wider encoder the share is smaller: *W* grows with the square of its width, *A* and *B* only in proportion
+# to it.
+#
+# ## Three ways to train
+#
+# Does so small a change learn as much? We compare three methods, in which the green parts are trained:
+
+# %%
+diagrams.fine_tuning()
+
+# %% [markdown]
+# All three have the same number of epochs and the same learning rate for the head (1e-2, chosen by hand on dev). LoRA
+# has a learning rate of its own; why it must be higher is shown below.
+
+
+# %%
+def train(model, lr, num_epochs=num_epochs):
+    optimizer = training.make_optimizer(model, lr, head_lr=head_lr)
+    scheduler = training.make_scheduler(optimizer, num_epochs * len(dataloaders["train"]))
+    settings = {"num_epochs": num_epochs, "precision": precision}
+    environment.set_seed(seed)
+    training.fit(model, dataloaders["train"], objectives.cross_entropy, optimizer, scheduler, **settings)
+    return model
+
+
+def weighted_f1(model, split):
+    return 100 * metrics.scores(gold[split], predict(model, split), len(names))["weighted_f1"]
+
+
+# %% [markdown]
+# The next function trains one method, saves it, and notes what it cost:
+
+
+# %%
+def folder_mb(folder):
+    return sum(file.stat().st_size for file in Path(folder).iterdir()) / 1e6
+
+
+models, rows = {}, {}  # by the name of the method
+
+
+def train_and_measure(name, model, lr):
+    start = time.perf_counter()
+    models[name] = train(model, lr)
+    row = {"seconds": f"{time.perf_counter() - start:.0f}"}
+    model.save_pretrained(f"saved/{name}")
+    counts = adapters.num_parameters(model)
+    row |= {"trained weights": f"{counts['trainable']:,}", "training state (MB)": f"{state_mb(counts):.0f}"}
+    row |= {"saved (MB)": f"{folder_mb(f'saved/{name}'):.2f}"}
+    rows[name] = row | {"weighted F1 on dev (%)": f"{weighted_f1(model, 'dev'):.1f}"}
+
+
+# %% [markdown]
+# This takes about half of the lesson's time. Before you look: which method will be the fastest?
+
+# %%
+frozen_model = new_model()
+training.freeze_encoder(frozen_model)
+train_and_measure("frozen encoder", frozen_model, lr)
+train_and_measure("full fine-tuning", new_model(), lr)
+train_and_measure("LoRA", adapters.lora(new_model(), **lora_options), lora_lr)
+pd.DataFrame(rows).T
+
+# %% [markdown]
+# *Trained weights* of LoRA is the number that the explorer shows for this rank and these layers. *Saved* is where LoRA
+# gains most. (The frozen encoder was saved as a whole; its head alone would do.) *Seconds* are often a surprise: LoRA
+# may take as long as full fine-tuning, or longer. It leaves out the gradients of the frozen weights, but it still
+# computes every layer forward and backward, and adds two small products to each layer that it changes.
+#
+# **Exercise.** What percentage of the model's weights, adapter included, did LoRA train? Give two decimals.
+# `adapters.num_parameters(models["LoRA"])` counts them.
+
+# %%
+percent = None  # your answer
+check("04-percent", percent, adapters.num_parameters(models["LoRA"]))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# counts = adapters.num_parameters(models["LoRA"])
+# percent = 100 * counts["trainable"] / counts["total"]
+# ```
+# </details>
+#
+# All three are trained, so now test is scored, with the 95 % confidence intervals of lesson 3:
+
+
+# %%
+def scores_with_intervals(models, split):
+    scores = {}
+    for name, model in models.items():
+        predicted = predict(model, split)
+        f1 = metrics.scores(gold[split], predicted, len(names))["weighted_f1"]
+        low, high = metrics.bootstrap_ci(gold[split], predicted, num_classes=len(names), seed=seed)
+        scores[name] = {"score": 100 * f1, "low": 100 * low, "high": 100 * high}
+    return pd.DataFrame(scores).T
+
+
+test_scores = scores_with_intervals(models, "test")
+plots.score_bars(test_scores, measure="weighted F1 on test (%)")
+
+# %% [markdown]
+# Where two bars overlap widely, this run cannot tell which method is better: it has one seed and few training texts.
+# (With a handful of texts, all methods score the same.) At the end of the lesson there are five seeds on a larger
+# corpus.
+#
+# ### A sentence of your own
+#
+# Type a sentence and press Enter to see the probabilities from all three models. Try one that is easy, and one that
+# means the opposite of what it says:
+
+
+# %%
+def answer(text):
+    dataloader = batching.make_dataloader(batching.tokenize([text], tokenizer), tokenizer.pad_token_id, shuffle=False)
+    probabilities = [training.predict(model, dataloader).softmax(-1)[0].tolist() for model in models.values()]
+    return plots.class_probabilities(pd.DataFrame(probabilities, list(models), names))
+
+
+explore(answer, text="Great, another meeting.")
+
+# %% [markdown]
+# Do full fine-tuning and LoRA agree with each other more than with the frozen encoder? Both could change how the
+# encoder reads the words.
+#
+# ## How high a rank?
+#
+# Full fine-tuning was free to change every number. How did it use that freedom? The next cell takes the last linear
+# layer of the encoder and subtracts the matrix before training from the one after it. Then it asks how much of this
+# change the best 1, 4, 16 and 64 pairs of a column and a row contain (measured by the sum of the squares). For
+# comparison it asks the same of random numbers:
+
+
+# %%
+def share_of_best(matrix, counts=(1, 4, 16, 64)):
+    squares = torch.linalg.svdvals(matrix) ** 2  # one number for each pair, the largest first
+    return {count: f"{100 * squares[:count].sum() / squares.sum():.0f} %" for count in counts}
+
+
+name = adapters.matching(untrained, adapters.pattern(untrained, "all", ()))[-1]
+before, after = (model.get_submodule(name).weight.detach() for model in (untrained, models["full fine-tuning"]))
+change = after - before
+print(f"{name}: changed by {100 * change.norm() / before.norm():.1f} %; its rank is at most {min(change.shape)}")
+shares = {"change by training": share_of_best(change), "random numbers": share_of_best(torch.randn_like(change))}
+pd.DataFrame(shares).rename_axis("pairs")
+
+# %% [markdown]
+# If the first column is far above the second, training changed the matrix mostly along a few pairs. That is what LoRA
+# relies on. Aghajanyan et al. ([2020](https://arxiv.org/abs/2012.13255)) found the same in another way: a change with
+# few degrees of freedom reached most of the score of full fine-tuning.
+#
+# Then how low may the rank be? The next cell trains LoRA of rank 1 and compares it on dev with the LoRA from above. How
+# many points do you expect it to lose?
+
+# %%
+ranks = [1]  # add 4 or 64, for example; each takes as long as LoRA took above
+by_rank = {}
+for rank in ranks:
+    model = adapters.lora(new_model(), r=rank, alpha=2 * rank, target_modules=target_layers)
+    by_rank[f"rank {rank}"] = train(model, lora_lr)
+by_rank[f"rank {r}"] = models["LoRA"]
+plots.score_bars(scores_with_intervals(by_rank, "dev"), measure="weighted F1 on dev (%)")
+
+# %% [markdown]
+# If the bars overlap, this run cannot show a difference; a low rank may still cost a little. The authors tried five
+# ranks on queries and values of a much larger model, GPT-3, with the task MultiNLI (table 6 of [their
+# paper](https://arxiv.org/abs/2106.09685); repeated runs differ by about 0.1):
+#
+# | rank | 1 | 2 | 4 | 8 | 64 |
+# |---|---|---|---|---|---|
+# | accuracy (%) | 91.3 | 91.4 | 91.3 | 91.6 | 91.4 |
+#
+# There the rank mattered little. Start with 8 or 16, and spend your time on the learning rate.
+#
+# ## Save, reload, merge
+#
+# The folder of an adapter contains the weights of the adapter and of the head, but not of the encoder:
+
+# %%
+{file.name: f"{file.stat().st_size / 1e3:,.1f} kB" for file in sorted(Path("saved/LoRA").iterdir())}
+
+# %% [markdown]
+# To use it, load the same encoder again and put the adapter on it. The new model gets another random head on purpose:
+# if the saved head is really loaded, that makes no difference to the *logits*, the outputs before the softmax:
+
+
+# %%
+def logits_of(model):
+    return training.predict(model, dataloaders["test"])  # in fp32
+
+
+expected = logits_of(models["LoRA"])
+reloaded = adapters.load_adapter(new_model(seed + 1), "saved/LoRA")
+print(f"largest difference of the logits: {(logits_of(reloaded) - expected).abs().max():.1e}")
+
+# %% [markdown]
+# A difference of zero means that every prediction is the same.
+#
+# An adapter takes extra time for each text, because its products are computed beside *W*. *Merging* adds (alpha / r) *B
+# A* to *W* once. The result is a plain model: it needs no peft and is as fast as before. Merge in fp32, because bf16
+# would round small changes away.
+
+# %%
+merged = adapters.merge(reloaded)
+merged.save_pretrained("saved/merged")
+tokenizer.save_pretrained("saved/merged")
+plain_model = encoders.load_trained("saved/merged")[1].to(device)
+print(f"largest difference of the logits: {(logits_of(plain_model) - expected).abs().max():.0e}")
+print(f"a {type(plain_model).__name__} of {folder_mb('saved/merged'):.0f} MB")
+
+# %% [markdown]
+# The difference is now small but not zero, because the same numbers are added in another order. Keep the adapter while
+# many tasks share one encoder. Merge a model that will be served alone or exported.
+#
+# ## What goes wrong
+#
+# ### A target module that does not exist
+#
+# Recipes for language models name the layers `q_proj` and `v_proj`. BERT and RoBERTa have no layers of that name. What
+# do peft and our helper say?
+
+
+# %%
+def error_message(function):
+    try:
+        function()
+        return "no error"
+    except ValueError as error:
+        return str(error)
+
+
+def peft_alone(*target_modules):
+    return peft.get_peft_model(new_model(), peft.LoraConfig(target_modules=list(target_modules)))
+
+
+existing = adapters.linear_layers(untrained)[0].split(".")[-1]
+print("peft, q_proj and v_proj:", error_message(lambda: peft_alone("q_proj", "v_proj")))
+print(f"peft, {existing} and v_proj:", error_message(lambda: peft_alone(existing, "v_proj")))
+print("adapters.lora, v_proj:", error_message(lambda: adapters.lora(untrained, target_modules="v_proj")))
+
+# %% [markdown]
+# peft stops if no name exists. If one of two names exists, it says nothing and adapts half of what you asked for. Print
+# the number of trained weights before you train.
+#
+# ### The learning rate of full fine-tuning
+#
+# The most frequent mistake is to add LoRA to a program and keep everything else. *B* starts at zero, and one step moves
+# each number by about the learning rate, so with a low one the change stays tiny. The next cell trains the same LoRA
+# with the learning rate of full fine-tuning. The head learns as before:
+
+# %%
+slow = train(adapters.lora(new_model(), **lora_options), lr)
+dev_f1 = {name: row["weighted F1 on dev (%)"] for name, row in rows.items()}
+print(f"LoRA at {lora_lr:g}: weighted F1 on dev {dev_f1['LoRA']}")
+print(f"LoRA at {lr:g}: {weighted_f1(slow, 'dev'):.1f}")
+print(f"frozen encoder: {dev_f1['frozen encoder']}")
+
+# %% [markdown]
+# How far is the second line above the third? Only that difference comes from the adapter; the rest comes from the head.
+# The authors' [recipes](https://github.com/microsoft/LoRA/tree/main/examples/NLU) for RoBERTa use 2e-4 to 5e-4, which
+# is 10 to 40 times what is usual for full fine-tuning of these models, and train for 10 to 80 epochs.
+#
+# ### The lost head
+#
+# A new head is random, so it must be trained and saved with the adapter. peft does neither unless it is told to.
+# Suppose you notice that the head is frozen, and make it trainable by hand. Training then works, but peft saves only
+# the modules that it was told of:
+
+# %%
+layers = adapters.pattern(untrained, target_layers, adapters.QUERY_VALUE)  # the same layers as above
+careless = peft.get_peft_model(new_model(), peft.LoraConfig(r=r, lora_alpha=2 * r, target_modules=layers))
+careless.get_base_model().classifier.requires_grad_(True)
+train(careless, lora_lr, num_epochs=1)
+careless.save_pretrained("saved/careless")
+returned = peft.PeftModel.from_pretrained(new_model(seed + 1), "saved/careless")
+for name, model in (("trained", careless), ("saved and reloaded", returned)):
+    print(f"{name}: weighted F1 on dev {weighted_f1(model, 'dev'):.1f}")
+
+# %% [markdown]
+# There was no error and no warning, but the reloaded model has a new random head and can only guess. `adapters.lora`
+# names the head in peft's `modules_to_save`, and `adapters.load_adapter` refuses such a folder:
+
+# %%
+print(error_message(lambda: adapters.load_adapter(new_model(), "saved/careless")))
+
+# %% [markdown]
+# If you use peft alone, pass `modules_to_save` yourself. (Its `task_type="SEQ_CLS"` saves modules named `classifier` or
+# `score`, but not BERT's pooler.) Whatever you use: reload the model in a new process, and compare the logits.
+#
+# ### Few weights, so little memory and time?
+#
+# Does training 2 % of the weights take 2 % of the memory and time? This was measured on a fast GPU, with random weights
+# in the shape of roberta-large (355 million) and LoRA of rank 16 on all layers:
+
+# %%
+columns = {"batch": "texts x tokens", "step_ms": "milliseconds per step", "gpu_gib": "GPU memory (GiB)"}
+gpu = pd.DataFrame(results.read("gpu")).query("row.str.contains('large.*(?:turns|tokens|LoRA|checkpointing)$')")
+gpu = gpu.assign(row=gpu["row"].str.removeprefix("roberta-large, "), batch=[f"{n} x {m}" for n, m in gpu["batch"]])
+print("measured on", *gpu["device"].unique())
+gpu.set_index("row")[list(columns)].rename(columns=columns)
+
+# %% [markdown]
+# Compare each row with that of LoRA below it. LoRA saved much memory with the small batch and little with the large
+# one, where activations take most of it, LoRA's own among them. *Gradient checkpointing*, which computes activations
+# again instead of keeping them, saved more there. Both were slower: such small steps mostly wait for Python to start
+# one operation after another, and both add operations. (Reproduce the table with `python tests/benchmarks/gpu.py`.)
+#
+# ## Where this stands
+#
+# The same methods on all of MELD, a corpus of dialogues from a television series, with four epochs. Each score is the
+# mean of five seeds ± their standard deviation:
+
+# %%
+methods = {"utterance only": "full fine-tuning", "frozen encoder": "frozen encoder", "LoRA": "LoRA"}
+methods |= {"LoRA at the rate of full fine-tuning": "LoRA, learning rate too low", "IA3": "IA3"}
+columns = {"trainable": "trained weights", "difference": "difference (95 % interval)", "GiB": "peak memory (GiB)"}
+columns |= {"weighted F1": "weighted F1 (%)", "MB on disk": "saved (MB)"}
+table = results.summary("meld", rows=list(methods), costs=True).set_index("row").rename(methods)
+table[["weighted F1", "difference", "trainable", "GiB", "seconds", "MB on disk"]].rename(columns=columns)
+
+# %% [markdown]
+# The difference is that from full fine-tuning in points, with its confidence interval and p-value. The p-value is
+# corrected for the number of comparisons; only where it is below 0.05 was a difference shown. Reproduce the table with
+# `nbhelpers results meld`.
+#
+# <details><summary>Relatives of LoRA: IA3, prefix tuning, QLoRA</summary>
+#
+# **IA3** ([Liu et al. 2022](https://arxiv.org/abs/2205.05638)), `adapters.ia3(model)`, learns one factor for each key,
+# value and feed-forward unit. It trains far fewer weights than LoRA; in the table its learning rate is ten times that
+# of LoRA.
+#
+# **Prefix tuning** ([Li and Liang 2021](https://arxiv.org/abs/2101.00190)), `adapters.prefix(model)`, learns keys and
+# values that every layer sees before the text. For classifiers, peft 0.21 supports it only with a head on the first
+# token, so load the encoder with `pooling="cls"`.
+#
+# **QLoRA** ([Dettmers et al. 2023](https://arxiv.org/abs/2305.14314)) stores each frozen weight in 4 bits and trains
+# LoRA on top, so that models of billions of weights fit on one GPU. It needs the library bitsandbytes. Pass
+# `quantization_config=transformers.BitsAndBytesConfig(...)` to `encoders.load`, with the head in
+# `llm_int8_skip_modules`. Then call `peft.prepare_model_for_kbit_training`, and last `adapters.lora`. On a CPU with
+# bitsandbytes 0.50.2, the weights of the embedded encoder went from 90 to 53 MB; half of that encoder are word
+# embeddings, which stay as they are. It was not run on a GPU. For encoders up to ten times that size, plain LoRA is
+# enough.
+#
+# </details>
+#
+# <details><summary>What the authors of LoRA measured with RoBERTa-base</summary>
+#
+# Scores on the dev sets of GLUE, a collection of tasks with sentences, for LoRA on queries and values ([their
+# repository](https://github.com/microsoft/LoRA)). Full fine-tuning is quoted there from the RoBERTa paper.
+#
+# | method | MNLI | SST-2 | QNLI | CoLA | QQP |
+# |---|---|---|---|---|---|
+# | full fine-tuning | 87.6 | 94.8 | 92.8 | 63.6 | 91.9 |
+# | LoRA | 87.5 ± 0.3 | 95.1 ± 0.2 | 93.3 ± 0.3 | 63.4 ± 1.2 | 90.8 ± 0.1 |
+#
+# There is little difference, except for a loss on QQP.
+#
+# </details>
+#
+# ## Exercises
+#
+# Three exercises are above. In the last one, merge a row by hand. You get a row `w` of *W*, the same row `b` of *B*,
+# the matrix `A` as a list of its `r` rows, and `alpha`. Return the row of *W* + (alpha / r) *B A* as a list.
 
 
 # %%
@@ -620,6 +733,9 @@ check("04-merge", merged_row)
 # ```
 # </details>
 #
+# Then change one number and predict what happens: set `head_lr` to 1e-3 and run the lesson again. Which of the three
+# methods loses most?
+#
 # ## Quiz
 #
 # Three questions on this lesson. Each choice has an explanation.
@@ -632,13 +748,13 @@ quiz("04-rate")
 # %% [markdown]
 # ## Recap
 #
-# - LoRA adds (alpha / r) *B A* to frozen matrices. Ten lines are the method; peft adds dropout, saving and merging.
-# - It saves memory for gradients and moving averages, and most of the disk space. With small layers it saves no time.
-# - It needs its own, much higher learning rate.
+# - A matrix of rank `r` is made of `r` columns and `r` rows. LoRA adds (alpha / r) *B A* to frozen ones.
+# - It saves most of the disk space, and the gradients and moving averages of frozen weights. It often saves no time.
+# - It needs its own, much higher learning rate. Try that first; the rank comes second.
 # - Save the head with the adapter, reload it, and compare the logits. Merge in fp32 before you deploy.
 #
-# Next: [5. R-Drop](05_rdrop.ipynb). The last cell gives the number that `nbhelpers run` shows for this lesson in its
-# table.
+# Next: [5. R-Drop](05_rdrop.ipynb), which trains with two passes that should agree. The last cell gives the number that
+# `nbhelpers run` shows for this lesson in its table.
 
 # %%
-headline("test weighted F1 of LoRA", bars["LoRA"]["score"] / 100)
+headline("test weighted F1 of LoRA", test_scores.loc["LoRA", "score"] / 100)

@@ -13,59 +13,81 @@
 # %% [markdown]
 # # 5. R-Drop: two passes that should agree
 #
+# *"If you like to wait, this is the place. Eighty minutes for two pizzas."* While a model is being trained, it may read
+# this review twice within a second, and call it negative once and positive once. Neither the text nor the weights have
+# changed in between. Only *dropout* has, which switches off random parts of the model. R-Drop
+# ([Liang et al. 2021](https://arxiv.org/abs/2106.14448)) teaches a model to agree with itself. Its authors report 71.1
+# on the task RTE, and a reader who ran their code got 66.4 ([issue 30](https://github.com/dropreg/R-Drop/issues/30)).
+# So how do you find out whether R-Drop is worth twice the computation?
+#
 # After this lesson you can
 #
 # - train with R-Drop by one formula, and convert the alpha of other code to it,
 # - compare a method that computes twice as much fairly: at equal updates and at equal time,
 # - recognize, by a number, the mistakes that R-Drop code often has.
 #
+# You should know what logits, cross-entropy and an epoch are; [lesson 3](03_baseline.ipynb) explains them.
+#
 # <!-- facts -->
 # Measured: default profile 1.3 min, 2.4 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
-# *Dropout* switches off random units of the model during training. So one text gets different logits in each pass.
-# R-Drop ([Liang et al. 2021](https://arxiv.org/abs/2106.14448)) passes each text through the model twice, and adds to
-# the loss how different the two outputs are. It needs no change to the model, but twice the computation. Is it worth
-# that?
+# <!-- outline -->
 #
-# The lesson trains four small models on a few product reviews. One seed on so few texts proves nothing about the
-# method; it shows how each part works. The tables at the end show what was measured on MELD.
+# | part | minutes |
+# |---|---|
+# | Dropout: the same text, another prediction | 3 |
+# | The idea: passes should agree | 3 |
+# | Train with R-Drop | 2 |
+# | Equal updates, equal time | 2 |
+# | Confidence and calibration | 1 |
+# | One pass or two | 2 |
+# | What goes wrong | 4 |
+# | Where this stands: MELD | 1 |
+# | Exercises | 1 |
+# | Quiz | 1 |
+# | Recap | 1 |
 #
-# The setup cell does nothing if the course is already installed.
+# <!-- /outline -->
+#
+# The first cell does nothing if the course is already installed.
 
 # %% Setup
 try:
     from nbhelpers import environment
-except ImportError:  # on Colab or Kaggle, after:  !git clone <the address of this course> nbhelpers
+except ImportError:  # on Colab, Kaggle or a server
+    from pathlib import Path
     from runpy import run_path
 
-    run_path("nbhelpers/notebooks/colab.py")
+    found = [path for path in (Path("colab.py"), Path("nbhelpers/notebooks/colab.py")) if path.exists()]
+    assert found, "first get the course:  !git clone <the address of this course> nbhelpers"
+    run_path(str(found[0]))
+
+# %% [markdown]
+# The picture shows how a text becomes probabilities ([lesson 3](03_baseline.ipynb) has the details). This lesson is
+# about the two blue steps: in the encoder, dropout switches numbers off, and after the softmax, R-Drop compares two
+# predictions for the same text.
 
 # %%
-import inspect
+from nbhelpers.course.lesson import check, diagrams, explore, headline, load_splits, quiz, results
+
+diagrams.path(["encoder", "softmax"])
+
+# %%
 import shutil
-import timeit
 from functools import partial
-from unittest import mock
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 import transformers
-from IPython.display import Code
-from sklearn.metrics import roc_auc_score
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.nn import functional as F
 
-from nbhelpers import batching, encoders, environment, metrics, objectives, plots, training
-from nbhelpers.course.lesson import check, diagrams, headline, load_splits, quiz, results
+from nbhelpers import batching, corpora, encoders, environment, metrics, objectives, plots, training
+from nbhelpers.course.stopwatch import Stopwatch
 
 transformers.utils.logging.disable_progress_bar()  # its bars are widgets, which a saved notebook cannot show
-
-# %% [markdown]
-# This is how a text becomes probabilities. The lesson is about the blue part:
-
-# %%
-diagrams.path(["head", "softmax"])
 
 # %% [markdown]
 # What can be set in this lesson:
@@ -106,30 +128,42 @@ data = load_splits(corpus, text=text, label=label, dialogue=dialogue, seed=seed)
 sizes = {split: min(num_rows or len(part), len(part)) for split, part in data.items()}
 data = {split: part.shuffle(seed=seed).select(range(sizes[split])) for split, part in data.items()}
 names = data["train"].features["label"].names
-texts = {split: part["text"][:] for split, part in data.items()}
 gold = {split: part["label"][:] for split, part in data.items()}
 sizes
 
 # %% [markdown]
-# ## Train a plain model and watch it
+# One run on so few texts shows how each part works. It proves nothing about the method; the table near the end, with
+# five runs on a larger corpus, says more.
 #
-# As in lesson 3, the texts are tokenized once, and batches have texts of similar length:
+# ## Dropout: the same text, another prediction
+#
+# During training, *dropout* sets each number in a layer to zero with a certain probability, often 10 %. So no part of
+# the model can rely on another part always being there. The numbers that stay are made larger, so that the sum is the
+# same on average. Here are eight ones, in two passes with a dropout of 50 % and once in evaluation mode:
+
+# %%
+environment.set_seed(seed)
+dropout, ones = torch.nn.Dropout(0.5), torch.ones(8)
+shown = {"pass 1": dropout(ones), "pass 2": dropout(ones), "evaluation": dropout.eval()(ones)}
+pd.DataFrame({name: numbers.tolist() for name, numbers in shown.items()}).T
+
+# %% [markdown]
+# Each pass has its own zeros. In evaluation mode dropout does nothing.
+#
+# An encoder has dropout in every layer. What does that do to a prediction? To see it, a model must have learned
+# something first. The next cells prepare and train a plain one, as in lesson 3.
 
 # %%
 device = environment.best_device()
-precision, reason = environment.best_precision(device)
-tokenizer, _ = encoders.load(encoder, names, pooling=pooling)
+precision, _ = environment.best_precision(device)
+tokenizer = corpora.normalizing_tokenizer(encoders.load(encoder, names)[0])  # cleans texts as the corpus was cleaned
 collator = batching.Collator(tokenizer.pad_token_id)
 examples, dataloaders = {}, {}
-for split in data:
-    examples[split] = batching.tokenize(texts[split], tokenizer, labels=gold[split], max_length=max_length)
+for split, part in data.items():
+    examples[split] = batching.tokenize(part["text"][:], tokenizer, labels=gold[split], max_length=max_length)
     options = {"batch_size": batch_size, "shuffle": split == "train", "seed": seed}
     dataloaders[split] = batching.make_dataloader(examples[split], tokenizer.pad_token_id, **options)
-print(f"{len(dataloaders['train'])} training batches; on {device.type} in {precision}: {reason}")
-
-# %% [markdown]
-# Three functions that the lesson uses again and again: make a batch, load the encoder with a new head, and compute the
-# logits of a batch in two passes. Where dropout is on, the two passes differ.
+print(f"{len(dataloaders['train'])} batches in an epoch; on {device.type} in {precision}")
 
 
 # %%
@@ -142,114 +176,93 @@ def new_model(**options):
     return encoders.load(encoder, names, pooling=pooling, **options)[1].to(device)
 
 
-def logits_of_two_passes(model, batch):
+# %% [markdown]
+# The next function computes several passes at once: it repeats each text of the batch. Each copy gets its own dropout
+# if the model is in training mode.
+
+
+# %%
+def logits_of_passes(model, batch, num_passes=2):
+    copies = {name: tensor.repeat(num_passes, 1) for name, tensor in batch.items() if name != "labels"}
     with torch.no_grad(), training.autocast(device, precision):
-        return [objectives.compute_logits(model, batch, "labels").float() for _ in range(2)]  # each [batch, classes]
+        logits = model(**copies).logits.float()
+    return logits.reshape(num_passes, -1, len(names))  # [passes, texts, classes]
 
 
 # %% [markdown]
-# How different are two predictions p and q? The *Kullback-Leibler divergence* measures it: KL(p || q) is the sum over
-# the classes of p (log p − log q). It is 0 if p and q are equal. Exchanging p and q changes it, so R-Drop takes the
-# mean of both directions.
-#
-# During training we measure it on the same sixteen dev texts again and again. The function restores the state of the
-# random numbers, so that measuring does not change the training.
-
+# Two things are measured after each epoch: the score on dev, and how far two passes disagree on sixteen dev texts. The
+# measure of disagreement is called KL; the next section explains it. The clock is stopped meanwhile.
 
 # %%
 watched_batch = make_batch(examples["dev"][:16])
 
 
 def kl_of_two_passes(model):
-    model.train()  # dropout is on
-    with torch.random.fork_rng():
+    with torch.random.fork_rng():  # measuring must not change the random numbers of the training
         torch.manual_seed(seed)
-        first, second = logits_of_two_passes(model, watched_batch)
+        first, second = logits_of_passes(model.train(), watched_batch)
     return objectives.symmetric_kl(first, second, watched_batch["labels"]).item()
 
 
-# %%
-def dev_score(model):
-    predicted = training.predict(model, dataloaders["dev"], precision=precision).argmax(-1)
-    return metrics.scores(gold["dev"], predicted, len(names))["weighted_f1"]
+def after_epoch(model, watch, curve):
+    with watch.paused():
+        predicted = training.predict(model, dataloaders["dev"], precision=precision).argmax(-1)
+        score = metrics.scores(gold["dev"], predicted, len(names))["weighted_f1"]
+        curve.append({"weighted F1 on dev": 100 * score, "KL of two passes": kl_of_two_passes(model)})
+    print(f"epoch {len(curve)}: " + ", ".join(f"{name} {value:.3g}" for name, value in curve[-1].items()))
+    return score
 
 
 # %% [markdown]
-# `train` trains one model. The learning rate rises during the first tenth of the updates (warm-up) and then follows
-# half a *cosine* wave down to zero. Training stops early if `patience` epochs in a row bring no better dev score; a
-# gain of at most `threshold` does not count as better. In any case the weights of the best epoch are kept. The
-# probabilities on test are stored now and scored when all models are trained.
+# `train` trains one model and keeps what was measured. The learning rate rises during the first tenth of the updates
+# and then follows half a *cosine* wave down to zero. Training stops early if two epochs in a row (`patience`) improve
+# the dev score by no more than `threshold`. The weights of the best epoch are kept.
 
 # %%
-trained_logits, probabilities, seconds = {}, {}, {}
+runs, curves, logits = {}, {}, {}  # an entry for each run; a run with the same name replaces the earlier one
 
 
 def train(name, objective, num_epochs):
-    model, num_steps = new_model(), num_epochs * len(dataloaders["train"])
+    model, watch, curve = new_model(), Stopwatch(), []
     optimizer = training.make_optimizer(model, lr, head_lr=10 * lr)
-    scheduler = training.make_scheduler(optimizer, num_steps, schedule="cosine", warmup_ratio=0.1)
+    num_updates = num_epochs * len(dataloaders["train"])
+    scheduler = training.make_scheduler(optimizer, num_updates, schedule="cosine", warmup_ratio=0.1)
     settings = {"num_epochs": num_epochs, "precision": precision, "patience": 2, "threshold": 0.001}
-    settings |= {"evaluate": dev_score, "log": partial(record, name, model)}
-    seconds[name], clock["since"] = 0.0, timeit.default_timer()
+    settings["evaluate"] = partial(after_epoch, watch=watch, curve=curve)
     training.fit(model, dataloaders["train"], objective, optimizer, scheduler, **settings)
-    trained_logits[name] = {
+    seconds = watch.seconds()
+    curves[name] = {epoch: row["KL of two passes"] for epoch, row in enumerate(curve, start=1)}
+    runs[name] = max(curve, key=lambda row: row["weighted F1 on dev"]) | {"seconds": seconds}
+    logits[name] = {
         split: training.predict(model, dataloaders[split], precision=precision) for split in ("dev", "test")
     }
-    probabilities[name] = trained_logits[name]["test"].softmax(-1).numpy()
     return model
 
 
-# %% [markdown]
-# `training.fit` calls the function `log`, here `record`, after each update and after each dev score. `record` adds up
-# the seconds of the updates, prints the dev scores, and measures the KL twice per epoch.
-
 # %%
-clock, kl_rows = {}, []
-
-
-def record(name, model, row):
-    if "dev_score" in row:
-        print(f"{name}, epoch {row['epoch']}: weighted F1 on dev {100 * row['dev_score']:.1f}")
-    else:
-        seconds[name] += timeit.default_timer() - clock["since"]
-        if row["step"] % max(1, len(dataloaders["train"]) // 2) == 0:
-            kl_rows.append({"run": name, "update": row["step"], "KL": kl_of_two_passes(model)})
-    clock["since"] = timeit.default_timer()
-
-
-# %%
+kl_at_start = kl_of_two_passes(new_model())  # first, because the first use of a model is slower than all others
 plain = train("plain", objectives.cross_entropy, num_epochs)
 
 # %% [markdown]
-# ### What dropout does to a prediction
-#
-# The picture shows thirty passes with dropout for three dev texts: the two for which the plain model is least
-# confident, and the one for which it is most confident. Each dot is one pass. Only the dropout differs.
-
+# Now look at thirty passes for each of three dev texts: the two about which the model is least confident, and the one
+# about which it is most confident. Each dot is one pass. Only the dropout differs between the dots of a row.
 
 # %%
-def probabilities_of_passes(model, rows, num_passes=30):
-    batch = make_batch([examples["dev"][row] for row in rows])
-    model.train()
-    passes = [logits_of_two_passes(model, batch)[0].softmax(-1).cpu() for _ in range(num_passes)]
-    return torch.stack(passes).numpy()  # [passes, texts, classes]
-
-
-# %%
-confidence = training.predict(plain, dataloaders["dev"], precision=precision).softmax(-1).amax(-1)
-by_confidence = confidence.argsort().tolist()
+by_confidence = logits["plain"]["dev"].softmax(-1).amax(-1).argsort().tolist()
 shown_rows = [by_confidence[0], by_confidence[1], by_confidence[-1]]
-shown_texts = [texts["dev"][i] for i in shown_rows]
-passes = probabilities_of_passes(plain, shown_rows)
+shown_texts = [data["dev"]["text"][row] for row in shown_rows]
+shown_batch = make_batch([examples["dev"][row] for row in shown_rows])
+pass_logits = logits_of_passes(plain.train(), shown_batch, 30).cpu()
+passes = pass_logits.softmax(-1).numpy()  # [passes, texts, classes]
 plots.dropout_spread(passes, shown_texts, names)
 
 # %% [markdown]
-# If the dots of a text are far apart, its prediction depends on which units happen to be switched off. At evaluation
-# dropout is off and there is a single prediction, but the training never asked for passes that agree.
+# If the dots of a text are far apart, its prediction depends on which numbers happen to be switched off. At evaluation
+# dropout is off and there is a single prediction. But nothing in the training asked the passes to agree.
 #
-# **Exercise.** Look at text 1. For each class, subtract its smallest probability over the passes from its largest.
-# What is the largest of these differences, in points? You may read it from the picture, so a tenth more or less is
-# right as well.
+# **Exercise.** Look at text 1. For each class, subtract its smallest probability over the passes from its largest. What
+# is the largest of these differences, in points? You may read it from the picture, so a tenth more or less is right as
+# well.
 
 # %%
 points = None  # your answer, from the picture or from `passes` [passes, texts, classes]
@@ -264,415 +277,49 @@ check("05-passes", points, passes)
 # ```
 # </details>
 #
-# ## The formula
+# Now try a text of your own. Can you find one whose dots are far apart? A text that says two things at once is a good
+# start.
+
+
+# %%
+def passes_of(text):
+    batch = make_batch(batching.tokenize([text], tokenizer, max_length=max_length))
+    probabilities = logits_of_passes(plain.train(), batch, 30).softmax(-1).cpu()
+    return plots.dropout_spread(probabilities.numpy(), [text], names)
+
+
+explore(passes_of, text="The battery died after a week, but they were so kind about it.")
+
+# %% [markdown]
+# ## The idea: passes should agree
 #
-# R-Drop adds a term to the loss that punishes passes that disagree:
+# R-Drop sends each training text through the model twice, and adds a term to the loss that is large if the two
+# predictions differ:
 
 # %%
 diagrams.two_passes()
 
 # %% [markdown]
-#     loss = CE_1 + CE_2 + alpha * (KL(p_1 || p_2) + KL(p_2 || p_1)) / 2
-#
-# CE is the cross-entropy of each pass. Each term is a sum over the classes and a *mean over the texts*. This is the
-# formula of the paper, and the only one that the course uses. The next cell writes it out on eight texts and compares
-# it with the helper, with the same dropout:
+# How different are two predictions p and q? The *Kullback-Leibler divergence* (KL) measures it: KL(p || q) is the sum
+# over the classes of p (log p − log q), with the natural logarithm. Here are three pairs of predictions for two
+# classes:
+
 
 # %%
-batch = make_batch(examples["dev"][:8])
-labels = batch["labels"]
-torch.manual_seed(seed)
-with torch.no_grad():
-    first, second = (objectives.compute_logits(plain.train(), batch, "labels") for _ in range(2))
-    log_p, log_q = first.log_softmax(-1), second.log_softmax(-1)
-    ce_1, ce_2 = (-log_probs[range(len(labels)), labels].mean().item() for log_probs in (log_p, log_q))
-    kl = (log_p.exp() * (log_p - log_q) + log_q.exp() * (log_q - log_p)).sum(-1).mean().item()  # both directions
-    by_hand = ce_1 + ce_2 + alpha * kl / 2
-    torch.manual_seed(seed)
-    helper = objectives.r_drop(plain, batch, alpha=alpha, one_forward_pass=False)
-print(f"by hand {by_hand:.6f}, objectives.r_drop {helper:.6f}")
+def kl(p, q):
+    return (p * (np.log(p) - np.log(q))).sum()
+
+
+pairs = {"equal": ([0.6, 0.4], [0.6, 0.4]), "close": ([0.6, 0.4], [0.5, 0.5]), "far": ([0.9, 0.1], [0.5, 0.5])}
+both_ways = {name: (kl(np.array(p), np.array(q)), kl(np.array(q), np.array(p))) for name, (p, q) in pairs.items()}
+pd.DataFrame(both_ways, ["KL(p || q)", "KL(q || p)"]).T.assign(mean=lambda table: table.mean(axis=1)).round(3)
 
 # %% [markdown]
-# The helper adds what real training needs. It leaves out positions with the label −100, uses plain cross-entropy at
-# evaluation, and refuses a model without dropout.
-
-# %%
-source = inspect.getsource(objectives.r_drop) + "\n\n" + inspect.getsource(objectives.symmetric_kl)
-Code(source, language="python")
-
-# %% [markdown]
-# ### One letter, several meanings
+# The KL is 0 if both predictions are equal, and it has no upper limit. Exchanging p and q changes it, so R-Drop takes
+# the mean of both directions.
 #
-# Other code writes the loss in another way and still calls the weight alpha. To convert it, multiply the whole loss so
-# that it starts with CE_1 + CE_2. Then read what stands before (KL + KL) / 2. A factor on the whole loss hardly matters
-# to AdamW (but it does matter where gradients are clipped).
-#
-# - The authors' [README](https://github.com/dropreg/R-Drop) writes (CE_1 + CE_2) / 2 + a (KL + KL) / 2. Twice that is
-#   CE_1 + CE_2 + 2a (KL + KL) / 2, so **alpha = 2a** (if its KL is averaged over the texts; the README leaves that
-#   open).
-# - The Keras code of [bojone](https://github.com/bojone/r-drop) takes the mean cross-entropy of all 2N rows and adds b
-#   (KL + KL) / 4. Twice that is CE_1 + CE_2 + b (KL + KL) / 2, so **alpha = b**; its default is 4.
-# - The authors' code for BERT adds 0.5 (KL + KL) / 2, *summed* over the n texts of a batch, so **alpha = 0.5 n**.
-# - Their copy of transformers' RoBERTa has CE_1 / 2 + 0.7 (KL + KL) / 2, also summed, and without CE_2. If both CE were
-#   equal, four times that would give alpha = 2.8 n. They are not equal, so **no alpha** makes it the loss of the paper.
-#   (Their fairseq code for RoBERTa has the formula of the paper.)
-#
-# The next cell computes each of these losses from the two passes above:
-
-# %%
-n = len(labels)
-losses = {  # the loss as it is written there, and the alpha from above
-    "README, a = 1": ((ce_1 + ce_2) / 2 + kl / 2, 2.0),
-    "Keras, b = 4": ((ce_1 + ce_2) / 2 + 4 * kl / 4, 4.0),
-    "BERT code": (ce_1 + ce_2 + 0.5 * n * kl / 2, 0.5 * n),
-    "RoBERTa code": (ce_1 / 2 + 0.7 * n * kl / 2, 2.8 * n),
-}
-table = pd.DataFrame(losses, index=["loss there", "alpha"]).T
-table["the paper's loss with this alpha"] = ce_1 + ce_2 + table["alpha"] * kl / 2
-table.assign(ratio=table["loss there"] / table["the paper's loss with this alpha"]).round(4)
-
-# %% [markdown]
-# The ratio is 0.5 in two lines and 1 in one: there the losses differ only by a constant factor. In the last line it is
-# near 0.25 but not equal to it, and it changes from batch to batch.
-#
-# ### One pass or two
-#
-# There are two ways to compute R-Drop: two passes over the batch, or one pass over a batch that has each text twice. In
-# both, dropout draws a mask for every copy of a text, so the loss should be the same. To check this on the real model,
-# record the masks of the first way and use them again in the second. (The model uses plain "eager" attention here,
-# because its dropout can be replaced from outside.)
-
-# %%
-masks, eager_model = [], new_model(attn_implementation="eager").train()
-
-
-def record_mask(x, p=0.5, training=True, inplace=False):
-    masks.append((torch.rand_like(x) >= p) / (1 - p))
-    return x * masks[-1]
-
-
-def replay_mask(x, p=0.5, training=True, inplace=False):
-    return x * next(masks_to_replay)
-
-
-# %%
-with torch.no_grad():
-    with mock.patch("torch.nn.functional.dropout", record_mask):
-        doubled = objectives.r_drop(eager_model, batch, alpha=alpha, one_forward_pass=True)
-    masks_to_replay = iter([mask.chunk(2)[copy] for copy in range(2) for mask in masks])
-    with mock.patch("torch.nn.functional.dropout", replay_mask):
-        two = objectives.r_drop(eager_model, batch, alpha=alpha, one_forward_pass=False)
-print(f"{len(masks)} masks; doubled batch {doubled:.6f}, two passes {two:.6f}, difference {abs(doubled - two):.1e}")
-
-# %% [markdown]
-# How long does a training step take? The function takes the best of three steps, after one step as a warm-up, on the
-# same eight texts:
-
-
-# %%
-def seconds_per_step(objective):
-    model = new_model().train()
-    optimizer = training.make_optimizer(model, lr)
-
-    def step():
-        with training.autocast(device, precision):
-            loss = objective(model, batch)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return loss.item()  # waits for a GPU
-
-    step()
-    return min(timeit.repeat(step, number=1, repeat=3))
-
-
-# %%
-r_drop = partial(objectives.r_drop, alpha=alpha)
-step_objectives = {"plain": objectives.cross_entropy, "R-Drop, doubled batch": r_drop}
-step_objectives["R-Drop, two passes"] = partial(r_drop, one_forward_pass=False)
-step_seconds = {name: seconds_per_step(objective) for name, objective in step_objectives.items()}
-cost = pd.Series(step_seconds, name="seconds").to_frame()
-cost.assign(times=cost["seconds"] / cost["seconds"]["plain"]).round(2)
-
-# %% [markdown]
-# In both forms, R-Drop does twice the work and needs about twice the memory for activations. But twice the work does
-# not always take twice the time. On an H200 GPU, with the architecture of roberta-large, a doubled batch took as long
-# as a plain one, because the plain batch did not use the whole GPU:
-
-# %%
-gpu = pd.DataFrame(results.read("gpu")).query("row.str.contains('large.*(?:turns|tokens|R-Drop)$')")
-gpu[["row", "batch", "step_ms", "gpu_gib"]]
-
-# %% [markdown]
-# ## Train, at equal updates and at equal time
-#
-# *Label smoothing* is a cheap alternative for comparison. It spreads a tenth of the target over all classes, which also
-# makes the model less confident, and it costs no time.
-#
-# R-Drop runs twice: once with as many updates as the plain model, and once with half the epochs. Half the epochs take
-# the same time if a step takes twice as long (here it takes a little less). Each run has its own full cosine schedule.
-
-# %%
-smoothing = partial(objectives.cross_entropy, label_smoothing=0.1)
-label_smoothing_model = train("label smoothing", smoothing, num_epochs)
-r_drop_model = train("R-Drop, equal updates", r_drop, num_epochs)
-short_r_drop_model = train("R-Drop, equal time", r_drop, max(1, num_epochs // 2))
-
-# %% [markdown]
-# Now test is scored. *ROC-AUC* looks at one class against the rest. It is the share of pairs (a text of the class, a
-# text of another class) in which the first has the higher probability of the class; 50 % is chance. It depends on the
-# order of the probabilities and not on which class has the largest one. It is averaged over the classes that occur.
-
-
-# %%
-def roc_auc(predicted):
-    is_class = np.eye(len(names))[gold["test"]]  # [rows, classes]
-    occurs = is_class.any(0)
-    return roc_auc_score(is_class[:, occurs], predicted[:, occurs], average="macro")
-
-
-# %%
-scores = {
-    name: metrics.scores(gold["test"], predicted.argmax(1), len(names)) | {"roc_auc": roc_auc(predicted)}
-    for name, predicted in probabilities.items()
-}
-(100 * pd.DataFrame(scores).T).round(1).assign(seconds=pd.Series(seconds).round(1))
-
-# %% [markdown]
-# Compare each method with the plain model on the same test rows, as in lesson 3:
-
-# %%
-predictions = {name: predicted.argmax(1) for name, predicted in probabilities.items()}
-compare_with_plain = partial(metrics.paired_bootstrap, gold["test"], predictions["plain"], num_classes=len(names))
-for name in ("label smoothing", "R-Drop, equal updates", "R-Drop, equal time"):
-    comparison = compare_with_plain(predictions[name], seed=seed)
-    low, high = 100 * comparison["low"], 100 * comparison["high"]
-    print(
-        f"{name} against plain: {100 * comparison['difference']:+.1f} points of weighted F1, "
-        f"95 % interval {low:+.1f} to {high:+.1f}"
-    )
-
-# %% [markdown]
-# Look at the width of the intervals before you look at the differences. Another seed would change the differences as
-# well. At equal time R-Drop makes half as many updates. With few texts, these may be too few to learn the task at all.
-# Then its row shows just that, and not what R-Drop is worth. The seconds in the table are those of the updates alone.
-#
-# ## Did the passes come to agree?
-#
-# The next picture shows the KL on the sixteen texts during training:
-
-# %%
-kl_curves = pd.DataFrame(kl_rows).pivot(index="update", columns="run", values="KL")[list(probabilities)]
-plots.run_curves(kl_curves, "KL of two passes (nats)")
-
-# %% [markdown]
-# A new head predicts nearly the same for every text, so the KL starts near zero even without R-Drop. When a model
-# learns to tell the classes apart, its two passes also become more different. R-Drop should keep them together.
-#
-# Compare with label smoothing, which has no such term. Less confident predictions are also closer to each other, so a
-# low KL alone does not show that the KL term caused it. Consider also how strong the term is: alpha times this KL is
-# added to two cross-entropies, which start near 2 ln 3 = 2.2 for three classes. With few updates, a small alpha and 16
-# texts, the curves may cross by chance. Run the lesson again with `alpha = 5` or with all rows, and compare. A low KL
-# alone is no success: a model that always predicts the same has a KL of zero.
-#
-# The same three texts as above, with the model trained by R-Drop at equal updates:
-
-# %%
-plots.dropout_spread(probabilities_of_passes(r_drop_model, shown_rows), shown_texts, names)
-
-# %% [markdown]
-# ## Calibration, before and after
-#
-# Lesson 3 asked whether a model is right as often as it says. R-Drop makes the predictions of two passes more similar,
-# and label smoothing moves probabilities away from 100 %. Both change the confidence, not only the labels. The table
-# has the expected calibration error in points. The second column has it after temperature scaling, with a temperature
-# for each model that was chosen on dev:
-
-# %%
-errors = {
-    name: metrics.expected_calibration_error(gold["test"], predicted, num_bins=10)
-    for name, predicted in probabilities.items()
-}
-mean_confidence = {name: float(predicted.max(1).mean()) for name, predicted in probabilities.items()}
-scaled_errors = {}
-for name, logits in trained_logits.items():
-    scaled = logits["test"] / metrics.fit_temperature(logits["dev"], gold["dev"])
-    scaled_errors[name] = metrics.expected_calibration_error(gold["test"], scaled.softmax(-1), num_bins=10)
-columns = {"calibration error": errors, "with a temperature": scaled_errors, "mean confidence": mean_confidence}
-(100 * pd.DataFrame(columns)).round(1)
-
-# %% [markdown]
-# Two of the models in detail:
-
-# %%
-for name in ("plain", "R-Drop, equal updates"):
-    print(name)
-    bins = metrics.reliability(gold["test"], probabilities[name], num_bins=10)
-    plots.show(plots.reliability_diagram(bins, errors[name]))
-
-# %% [markdown]
-# A bar above the dashed line means too little confidence, a bar below it too much. With so few rows, most of the error
-# of a bin is noise, so look at the number of rows.
-#
-# ## Curves in TensorBoard
-#
-# The Trainer can write event files, which TensorBoard displays as curves. The next cells make a short run on 24 texts:
-
-
-# %%
-def compute_weighted_f1(prediction):
-    return {"weighted_f1": metrics.scores(prediction.label_ids, prediction.predictions.argmax(-1))["weighted_f1"]}
-
-
-# %%
-small = {
-    split: batching.make_dataloader(part[:24], tokenizer.pad_token_id, batch_size=batch_size)
-    for split, part in examples.items()
-}
-
-# %%
-shutil.rmtree("board", ignore_errors=True)  # from an earlier run
-settings = {"num_epochs": 2, "precision": precision, "schedule": "cosine", "seed": seed, "tensorboard": True}
-settings |= {"metric_for_best_model": None, "eval_strategy": "epoch", "logging_steps": 1}
-model = new_model()
-options = {"optimizer": training.make_optimizer(model, lr, head_lr=10 * lr), "compute_metrics": compute_weighted_f1}
-arguments = training.make_training_arguments("board", **settings)
-trainer = training.Trainer(model, arguments, r_drop, small["train"], small["dev"], **options)
-_ = trainer.train()
-
-# %% [markdown]
-# Read the event file back to see what is in it:
-
-# %%
-(event_file,) = Path("board").glob("**/events.out.tfevents*")
-log = EventAccumulator(str(event_file)).Reload()
-curves = {name: [event.value for event in log.Scalars(name)] for name in log.Tags()["scalars"]}
-curve_ends = {name: {"points": len(y), "first": y[0], "last": y[-1]} for name, y in curves.items()}
-pd.DataFrame(curve_ends).T.map("{:.4g}".format)
-
-# %% [markdown]
-# In JupyterLab, `%load_ext tensorboard` and `%tensorboard --logdir board` show the folder, even while training runs.
-# Note that the two loss curves are not on the same scale: `train/loss` is the whole loss of R-Drop, two cross-entropies
-# and the KL, while `eval/loss` is the plain cross-entropy of one pass. The Trainer also takes `patience` and
-# `threshold`.
-#
-# ## What goes wrong
-#
-# ### Two passes at evaluation
-#
-# The authors' copies of transformers' BERT and RoBERTa make both passes inside `forward`, at evaluation as well. With
-# dropout off the two passes are exactly equal, so evaluation costs twice as much for nothing. If `model.eval()` was
-# forgotten, dropout is still on, and one text has two different predictions:
-
-# %%
-batch_of_32 = make_batch(examples["dev"][:32])
-for mode in ("eval", "train"):
-    model = getattr(plain, mode)()  # plain.eval(), then plain.train()
-    first, second = (logits.softmax(-1) for logits in logits_of_two_passes(model, batch_of_32))
-    num_changed = (first.argmax(-1) != second.argmax(-1)).sum()
-    print(
-        f"{mode}(): probabilities differ by up to {(first - second).abs().max():.3f}, "
-        f"labels differ for {num_changed} of {len(first)} texts"
-    )
-
-# %% [markdown]
-# At evaluation, the helper makes one pass without the KL.
-#
-# ### KL summed over the batch
-#
-# The README and the authors' copies of transformers call `.sum()` over all of [texts, classes] (their fairseq code
-# divides in the end). A mean over the texts depends on which texts are in the batch. A sum also depends on how many
-# there are, so a change of the batch size also changes alpha without your noticing. The next cell takes four texts with
-# dropout from the cell above and repeats them to make larger batches:
-
-# %%
-kl_of_text = ((first - second) * (first.log() - second.log())).sum(-1).cpu()  # KL(p || q) + KL(q || p)
-sizes = [4, 8, 16, 32]
-pd.DataFrame(
-    {
-        "mean": [kl_of_text[:4].repeat(size // 4).mean().item() for size in sizes],
-        "sum": [kl_of_text[:4].repeat(size // 4).sum().item() for size in sizes],
-        "alpha that 0.5 * sum / 2 amounts to": [0.5 * size for size in sizes],
-    },
-    index=pd.Index(sizes, name="texts in the batch"),
-).round(4)
-
-# %% [markdown]
-# `reduction="batchmean"` of `torch.nn.KLDivLoss` divides by the first dimension. This is right for [texts, classes] and
-# wrong for [texts, tokens, classes]. `reduction="mean"` also divides by the number of classes.
-#
-# ### No dropout
-#
-# Without dropout both passes are the same and the KL is exactly 0, so you pay twice for plain training. ModernBERT, for
-# example, comes with a dropout of 0. The helper raises an error:
-
-# %%
-no_dropout = new_model().train()
-for module in no_dropout.modules():
-    if isinstance(module, torch.nn.Dropout):
-        module.p = 0.0
-try:
-    objectives.r_drop(no_dropout, batch)
-except ValueError as error:
-    print("ValueError:", error)
-
-# %% [markdown]
-# ### An alpha from another definition
-#
-# "We used alpha = 1" means little without the formula. By the table above, 1 in the README is 2 here. And at a batch
-# size of 32, the authors' BERT code weights the KL sixteen times as much as the formula of the paper with alpha 1. So
-# convert alpha first, and tune it afterwards.
-#
-# ### Equal epochs, twice the computation
-#
-# At equal epochs R-Drop has computed about twice as much. Plain training with twice the epochs, or a larger encoder,
-# might have used that time better. Two comparisons are fair, and they answer different questions. Equal updates ask
-# whether R-Drop helps, whatever it costs; equal time asks whether it is worth its cost. The authors say that R-Drop
-# needs more epochs than plain training ([issue 12](https://github.com/dropreg/R-Drop/issues/12)), so half of them is a
-# hard test.
-
-# %%
-ratio = seconds["R-Drop, equal updates"] / seconds["plain"]
-short_ratio = seconds["R-Drop, equal time"] / seconds["plain"]
-print(f"with equal epochs R-Drop took {ratio:.1f} times as long as plain training; with half, {short_ratio:.1f} times")
-
-# %% [markdown]
-# (Early stopping may have ended a run before its last epoch.)
-#
-# Be as careful with the published gains. For BERT-base the paper reports 62.6 on CoLA, 71.1 on RTE and 87.3 on MRPC
-# (dev sets). A reader who ran the authors' code got 58.1, 66.4 and 82.8
-# ([issue 30](https://github.com/dropreg/R-Drop/issues/30)). Others also stayed below the paper
-# ([16](https://github.com/dropreg/R-Drop/issues/16), [23](https://github.com/dropreg/R-Drop/issues/23)). The authors
-# answer that many of the tasks need particular seeds and settings, and that R-Drop still beats plain fine-tuning. One
-# reader did see a gain ([6](https://github.com/dropreg/R-Drop/issues/6)), but gave R-Drop 6 epochs and the baseline 3,
-# and reported the best of ten seeds.
-#
-# ## Where this stands: MELD
-#
-# All rows have the embedded encoder and the same settings. Each number is the mean over seeds ± standard deviation.
-# Reproduce the table with `nbhelpers results meld`; its settings are in `nbhelpers/course/tables/meld.yml`.
-
-# %%
-results.summary("meld", rows=["utterance only", "R-Drop, equal updates", "R-Drop, equal time", "label smoothing"])
-
-# %% [markdown]
-# The column "difference" compares each row with the first, seed by seed on the same test rows, with a 95 % interval. It
-# covers what other seeds and other test dialogues would change, and the p-values are corrected for the number of
-# comparisons. Before you call a difference an improvement, check whether zero is in the interval. "No difference" is a
-# result as well. The next table has dialogue context (lesson 6), again with five seeds:
-
-# %%
-results.summary("context", rows=["past and future, R-Drop", "past only, R-Drop"])
-
-# %% [markdown]
-# This is one small encoder and one corpus, so it is no verdict on R-Drop in general.
-#
-# ## Exercises
-#
-# Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
-#
-# **1.** Write the KL term yourself, for one text. You get two lists of logits, for instance `[2.0, 0.5, -1.0]` and
-# `[0.0, 0.0, 0.0]`. Return (KL(p || q) + KL(q || p)) / 2 of their softmax, in nats (with the natural logarithm).
+# **Exercise.** Compute this mean for one text, from logits. You get two lists, for instance `[2.0, 0.5, -1.0]` and
+# `[0.0, 0.0, 0.0]`. Return (KL(p || q) + KL(q || p)) / 2 of their softmax.
 
 
 # %%
@@ -693,11 +340,475 @@ check("05-kl", symmetric_kl)
 #     p, q = ([math.exp(x) / sum(map(math.exp, logits)) for x in logits] for logits in (first, second))
 #     return sum((a - b) * (math.log(a) - math.log(b)) for a, b in zip(p, q)) / 2
 # ```
-# </details>
 #
 # Σ p (log p − log q) + Σ q (log q − log p) is Σ (p − q) (log p − log q), so one line computes both directions.
+# </details>
 #
-# **2.** Write the loss of the paper, from the cross-entropies of both passes, both divergences, and alpha.
+# This is the loss of the paper, and the only formula that the course uses:
+#
+#     loss = CE_1 + CE_2 + alpha * (KL(p || q) + KL(q || p)) / 2
+#
+# CE_1 and CE_2 are the cross-entropies of the two passes, and alpha is the weight of the new term. Each term is summed
+# over the classes and *averaged over the texts*. In code:
+
+
+# %%
+def r_drop_by_hand(model, batch):
+    first, second = (objectives.compute_logits(model, batch, "labels") for _ in range(2))  # two passes
+    log_p, log_q = first.log_softmax(-1), second.log_softmax(-1)
+    kl = (log_p.exp() * (log_p - log_q) + log_q.exp() * (log_q - log_p)).sum(-1).mean()  # both directions
+    ce = F.cross_entropy(first, batch["labels"]) + F.cross_entropy(second, batch["labels"])  # CE_1 + CE_2
+    return ce + alpha * kl / 2
+
+
+# %% [markdown]
+# The helper `objectives.r_drop` adds what real training needs. It leaves out positions without a label, uses plain
+# cross-entropy at evaluation, and refuses a model without dropout. With the same dropout, both give the same loss:
+
+# %%
+batch = make_batch(examples["dev"][:8])
+two_forward_passes = partial(objectives.r_drop, alpha=alpha, one_forward_pass=False)
+for name, objective in (("by hand", r_drop_by_hand), ("objectives.r_drop", two_forward_passes)):
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        print(f"{name}: {objective(plain.train(), batch):.6f}")
+
+# %% [markdown]
+# ### Move alpha
+#
+# What does alpha do to the loss? For each text of the picture above, take the two of its thirty passes that differ
+# most. They stay fixed. The next cell computes the parts of their loss.
+
+
+# %%
+def most_different(text):
+    widest = np.ptp(passes[:, text], axis=0).argmax()  # the class whose probability moves most
+    return pass_logits[[passes[:, text, widest].argmin(), passes[:, text, widest].argmax()], text]  # [2, classes]
+
+
+def parts_of_loss(text, temperature=1.0):
+    two, label = most_different(text) / temperature, torch.tensor([gold["dev"][shown_rows[text]]])
+    return [F.cross_entropy(two[:1], label), F.cross_entropy(two[1:], label), objectives.symmetric_kl(*two, label[0])]
+
+
+# %% [markdown]
+# Move alpha first. Then move the temperature, which divides all logits: above 1, both predictions become less
+# confident. Watch what happens to the KL.
+
+
+# %%
+def show_loss(alpha=1.0, temperature=1.0, text=0):
+    ce_1, ce_2, kl = (float(part) for part in parts_of_loss(text, temperature))
+    rows = {"CE_1": ce_1, "CE_2": ce_2, "KL, mean of both directions": kl, "alpha times KL": alpha * kl}
+    rows["loss"] = ce_1 + ce_2 + alpha * kl
+    two = (most_different(text) / temperature).softmax(-1).numpy()
+    picture = plots.class_probabilities(pd.DataFrame(two, ["pass 1", "pass 2"], names))
+    return [picture, pd.DataFrame({"value": rows}).map("{:.3g}".format)]
+
+
+options = {f"text {i + 1}, which is {names[gold['dev'][row]]}": i for i, row in enumerate(shown_rows)}
+explore(show_loss, alpha=(0.0, 10.0, 0.5), temperature=(0.5, 5.0, 0.5), text=options)
+
+# %% [markdown]
+# Alpha changes neither prediction here. It decides how much the training cares about the disagreement. A higher
+# temperature lowers the KL as well, without any training. So a low KL alone does not show that the passes were taught
+# to agree: they may only have become less confident.
+#
+# **Exercise.** With which alpha does the KL term weigh as much as both cross-entropies together? Take text 1 and
+# temperature 1. An error of 5 % is allowed.
+
+# %%
+balanced_alpha = None  # your answer, from the three numbers in the table
+check("05-balance", balanced_alpha, *parts_of_loss(0))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# ce_1, ce_2, kl = parts_of_loss(0)
+# balanced_alpha = (ce_1 + ce_2) / kl
+# ```
+# </details>
+#
+# ## Train with R-Drop
+#
+# Only the objective changes. Each update computes about twice as much, so expect it to take longer than the
+# plain model did.
+
+# %%
+r_drop, r_drop_name = partial(objectives.r_drop, alpha=alpha), f"R-Drop, alpha {alpha:g}"
+r_drop_model = train(r_drop_name, r_drop, num_epochs)
+
+# %% [markdown]
+# Compare the two runs. Score and KL are those of the best epoch. The seconds do not include the measuring.
+
+
+# %%
+def run_table():
+    return pd.DataFrame(runs).T.map("{:.3g}".format)
+
+
+run_table()
+
+# %% [markdown]
+# How did the KL move during training? Epoch 0 is the model with a new head, which is the same for both runs. Such a
+# head gives every text nearly the same probabilities, so its passes agree without having learned anything.
+
+# %%
+kl_curves = pd.DataFrame({name: {0: kl_at_start} | curve for name, curve in curves.items()}).rename_axis("epoch")
+plots.run_curves(kl_curves.iloc[:, -6:], "KL of two passes")
+
+# %% [markdown]
+# When a model learns to tell the classes apart, its two passes also become more different. If R-Drop does its work, its
+# curve stays below the other one. With few updates, a small alpha and sixteen texts, the curves may also cross by
+# chance.
+#
+# Here are the three texts from above again, now with the model that R-Drop trained. Compare the ranges at the right
+# with those of the first picture:
+
+# %%
+passes_r_drop = logits_of_passes(r_drop_model.train(), shown_batch, 30).softmax(-1).cpu()
+plots.dropout_spread(passes_r_drop.numpy(), shown_texts, names)
+
+# %% [markdown]
+# Take the text of your own from above, and see what both models predict at evaluation, without dropout:
+
+
+# %%
+def both_models(text):
+    batch = make_batch(batching.tokenize([text], tokenizer, max_length=max_length))
+    models = {"plain": plain, "R-Drop": r_drop_model}
+    rows = [logits_of_passes(model.eval(), batch, 1)[0, 0].softmax(-1).tolist() for model in models.values()]
+    return plots.class_probabilities(pd.DataFrame(rows, [*models], names))
+
+
+explore(both_models, text="The battery died after a week, but they were so kind about it.")
+
+# %% [markdown]
+# **Exercise: change one number.** How would `alpha = 5` change the score, the KL and the seconds? Write down what you
+# expect. Then set `new_alpha = 5` and run the cell: the table keeps the earlier rows. (There is no check; the table is
+# the answer. Choose an alpha by the score on dev, never on test.)
+
+# %%
+new_alpha = None  # for instance 5
+if new_alpha is not None:
+    train(f"R-Drop, alpha {new_alpha:g}", partial(objectives.r_drop, alpha=new_alpha), num_epochs)
+run_table()
+
+# %% [markdown]
+# If the KL falls and the score does not rise, the passes agree more, but not on the right class. A model that always
+# predicts the same has a KL of zero.
+#
+# ## Equal updates, equal time
+#
+# R-Drop made as many updates as the plain model, but its updates took longer. So it had more time. A fair comparison
+# answers one of two questions. At *equal updates*: does R-Drop help, whatever it costs? At *equal time*: is it worth
+# its cost?
+#
+# For the second question R-Drop gets half the epochs, because an update computes twice as much. Expect a lower score,
+# perhaps a much lower one. Half the epochs are half the updates, and after so few the model may not have learned the
+# task yet. Such a score says that the time was too short, and not what R-Drop is worth.
+
+# %%
+half_name = "R-Drop, half the epochs"
+_ = train(half_name, r_drop, max(1, num_epochs // 2))
+
+# %%
+ratio, half_ratio = (runs[name]["seconds"] / runs["plain"]["seconds"] for name in (r_drop_name, half_name))
+print(f"R-Drop took {ratio:.1f} times as long as plain training, and with half the epochs {half_ratio:.1f} times")
+
+# %% [markdown]
+# (If early stopping ended a run, it took less time.) All models are trained, so test is scored now. Besides accuracy
+# and F1, the table has the *ROC-AUC*. For one class it is the share of pairs (a text of the class, a text of another
+# class) in which the first has the higher probability of the class. Chance is 50 %. The mean is over all classes that
+# occur.
+
+
+# %%
+from sklearn.metrics import roc_auc_score
+
+
+def roc_auc(probabilities):
+    is_class = np.eye(len(names))[gold["test"]]  # [rows, classes]
+    occurs = is_class.any(0)
+    return roc_auc_score(is_class[:, occurs], probabilities[:, occurs], average="macro")
+
+
+probabilities = {name: logits[name]["test"].softmax(-1).numpy() for name in ("plain", r_drop_name, half_name)}
+predictions = {name: table.argmax(1) for name, table in probabilities.items()}
+
+# %%
+in_words = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "roc_auc": "ROC-AUC"}
+scores = {
+    name: metrics.scores(gold["test"], predictions[name], len(names)) | {"roc_auc": roc_auc(table)}
+    for name, table in probabilities.items()
+}
+(100 * pd.DataFrame(scores).T).rename(columns=in_words).round(1)
+
+# %% [markdown]
+# How certain are the differences? Compare both runs with the plain model on the same test rows, as in lesson 3. Look at
+# the width of the intervals before you look at the differences.
+
+# %%
+for name in (r_drop_name, half_name):
+    found = metrics.paired_bootstrap(
+        gold["test"], predictions["plain"], predictions[name], num_classes=len(names), seed=seed
+    )
+    difference, low, high = (100 * found[key] for key in ("difference", "low", "high"))
+    print(f"{name}, against plain: {difference:+.1f} points of weighted F1, 95 % interval {low:+.1f} to {high:+.1f}")
+
+# %% [markdown]
+# If zero is in an interval, these rows do not show a difference. Another seed would change the differences too, and the
+# interval does not include that.
+#
+# ## Confidence and calibration
+#
+# Lesson 3 asked whether a model is right as often as its probabilities say. R-Drop changes the probabilities, so ask
+# again. In the picture, a bar above the dashed line means too little confidence, and a bar below it too much. Move the
+# temperature: how low does the calibration error become, and at which temperature? Then choose another model.
+
+
+# %%
+def calibration(temperature=1.0, model="plain"):
+    scaled = (logits[model]["dev"] / temperature).softmax(-1).numpy()
+    error = metrics.expected_calibration_error(gold["dev"], scaled, num_bins=10)
+    return plots.reliability_diagram(metrics.reliability(gold["dev"], scaled, num_bins=10), error)
+
+
+explore(calibration, temperature=(0.25, 4.0, 0.25), model=list(probabilities))
+
+# %% [markdown]
+# No temperature changes a prediction, so accuracy stays the same. With few rows, much of the error of a bin is noise,
+# so look at the number of rows below it.
+#
+# A temperature that is chosen on dev looks better on dev than it is. So `fit_temperature` finds the best one on dev,
+# and the table shows the error on test, in points, without and with it. The confidence is the mean of the largest
+# probabilities.
+
+# %%
+rows = {}
+for name, table in probabilities.items():
+    temperature = metrics.fit_temperature(logits[name]["dev"], gold["dev"])
+    scaled = (logits[name]["test"] / temperature).softmax(-1).numpy()
+    before, after = (metrics.expected_calibration_error(gold["test"], x, num_bins=10) for x in (table, scaled))
+    confidence = 100 * table.max(1).mean()
+    rows[name] = {"confidence (%)": confidence, "error": 100 * before, "temperature": temperature}
+    rows[name]["error with it"] = 100 * after
+pd.DataFrame(rows).T.map("{:.3g}".format)
+
+# %% [markdown]
+# If a temperature brings the errors of plain training and R-Drop down to similar values, you do not need R-Drop for
+# calibration.
+#
+# ## One pass or two
+#
+# There are two ways to compute R-Drop: two passes over the batch, or one pass over a batch that has each text twice. In
+# both, dropout draws a new mask (which numbers become zero) for every copy of a text, so the loss should be the same.
+# To check this on the real model, record the masks of the first way and replay them in the second. (The model uses
+# plain "eager" attention here, because its dropout can be replaced from outside.)
+
+# %%
+masks, eager_model = [], new_model(attn_implementation="eager").train()
+
+
+def record_mask(x, p=0.5, training=True, inplace=False):
+    masks.append((torch.rand_like(x) >= p) / (1 - p))
+    return x * masks[-1]
+
+
+def replay_mask(x, p=0.5, training=True, inplace=False):
+    return x * next(masks_to_replay)
+
+
+# %%
+from unittest import mock
+
+with torch.no_grad():
+    with mock.patch("torch.nn.functional.dropout", record_mask):
+        doubled = objectives.r_drop(eager_model, batch, alpha=alpha, one_forward_pass=True)
+    masks_to_replay = iter([mask.chunk(2)[copy] for copy in range(2) for mask in masks])
+    with mock.patch("torch.nn.functional.dropout", replay_mask):
+        two = objectives.r_drop(eager_model, batch, alpha=alpha, one_forward_pass=False)
+print(f"{len(masks)} masks; doubled batch {doubled:.6f}, two passes {two:.6f}, difference {abs(doubled - two):.1e}")
+
+# %% [markdown]
+# The loss is the same, so the helper uses the doubled batch, which is usually faster. Both ways do twice the work and
+# need more memory. But twice the work does not always take twice the time. On an H200 GPU, with the architecture of
+# roberta-large, R-Drop took about as long as a plain update, because the plain batch did not use the whole GPU:
+
+# %%
+gpu = pd.DataFrame(results.read("gpu")).query("row.str.contains('large.*(?:turns|tokens|R-Drop)$')")
+in_words = {"batch": "texts, tokens", "step_ms": "milliseconds per update", "gpu_gib": "GPU memory (GiB)"}
+gpu[["row", *in_words]].rename(columns=in_words)
+
+# %% [markdown]
+# ### With the Trainer, and curves in TensorBoard
+#
+# Our subclass of transformers' Trainer takes the same objective. It can also write event files, which TensorBoard shows
+# as curves. Here is an epoch over sixteen texts:
+
+# %%
+shutil.rmtree("board", ignore_errors=True)  # from an earlier run
+model, few = new_model(), batching.make_dataloader(examples["train"][:16], tokenizer.pad_token_id, batch_size=4)
+settings = {"precision": precision, "metric_for_best_model": None, "tensorboard": True, "logging_steps": 1}
+arguments = training.make_training_arguments("board", num_epochs=1, seed=seed, **settings)
+trainer = training.Trainer(model, arguments, r_drop, few, optimizer=training.make_optimizer(model, lr))
+_ = trainer.train()
+
+# %%
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+(event_file,) = Path("board").glob("**/events.out.tfevents*")
+log = EventAccumulator(str(event_file)).Reload()
+pd.Series([event.value for event in log.Scalars("train/loss")], name="train/loss").round(3).to_frame().T
+
+# %% [markdown]
+# In JupyterLab, `%load_ext tensorboard` and `%tensorboard --logdir board` show the folder, even while training runs.
+# `train/loss` is the whole loss of R-Drop, with two cross-entropies. If dev is evaluated, `eval/loss` is the plain
+# cross-entropy of one pass. So the two curves are not on the same scale.
+#
+# ## What goes wrong
+#
+# ### An alpha from another definition
+#
+# "We used alpha = 1" means little without the formula. Other code writes the loss in another way and still calls the
+# weight alpha. To convert it, multiply the whole loss so that it starts with CE_1 + CE_2. Then read what stands before
+# (KL + KL) / 2:
+#
+# | code | its loss | the paper's alpha |
+# |---|---|---|
+# | the paper, this course, the authors' fairseq code | CE_1 + CE_2 + alpha (KL + KL) / 2 | alpha |
+# | the authors' [README](https://github.com/dropreg/R-Drop) | (CE_1 + CE_2) / 2 + a (KL + KL) / 2 | 2 a |
+# | [bojone](https://github.com/bojone/r-drop)'s code for Keras | (CE_1 + CE_2) / 2 + b (KL + KL) / 4 | b |
+# | the authors' code for BERT | CE_1 + CE_2 + 0.5 (KL + KL) / 2, KL *summed* over n texts | 0.5 n |
+# | the authors' code for RoBERTa | CE_1 / 2 + 0.7 (KL + KL) / 2, KL *summed* over n texts | none |
+#
+# (The README leaves open whether its KL is averaged over the texts, as assumed here.) The RoBERTa code has no CE_2. If
+# both CE were equal, four times its loss would give alpha = 2.8 n. They are not equal, so no alpha makes it the loss of
+# the paper. The next cell computes each loss, as if all eight texts of a batch had the values of text 1 above:
+
+# %%
+n, (ce_1, ce_2, kl_mean) = 8, (float(part) for part in parts_of_loss(0))
+losses = {  # the loss as it is written there, and the paper's alpha from the table
+    "README, a = 1": ((ce_1 + ce_2) / 2 + kl_mean, 2.0),
+    "Keras, b = 4": ((ce_1 + ce_2) / 2 + 4 * kl_mean / 2, 4.0),
+    "BERT code": (ce_1 + ce_2 + 0.5 * n * kl_mean, 0.5 * n),
+    "RoBERTa code": (ce_1 / 2 + 0.7 * n * kl_mean, 2.8 * n),
+}
+table = pd.DataFrame(losses, index=["loss there", "alpha"]).T
+table["the paper's loss with this alpha"] = ce_1 + ce_2 + table["alpha"] * kl_mean
+table.assign(ratio=table["loss there"] / table["the paper's loss with this alpha"]).round(3)
+
+# %% [markdown]
+# A ratio of exactly 0.5 or 1 is only a factor on the whole loss. It hardly matters to AdamW (but it does matter where
+# gradients are clipped). The ratio of the RoBERTa code is not exactly 0.25, and it changes from batch to batch. So
+# convert alpha first, and tune it afterwards.
+#
+# ### KL summed over the batch
+#
+# The README and the authors' copies of transformers call `.sum()` over all of [texts, classes]. A sum depends on how
+# many texts there are, so another batch size is also another alpha. The cell takes four texts in two passes and repeats
+# them to make larger batches:
+
+# %%
+batch_of_32 = make_batch(examples["dev"][:32])
+first, second = logits_of_passes(plain.train(), batch_of_32).softmax(-1)
+kl_of_text = ((first - second) * (first.log() - second.log())).sum(-1)[:4].cpu()  # both directions
+rows = {}
+for size in (4, 8, 16, 32):
+    repeated = kl_of_text.repeat(size // 4)
+    rows[size] = {"mean": repeated.mean().item(), "sum": repeated.sum().item(), "alpha of 0.5 sum / 2": 0.5 * size}
+pd.DataFrame(rows).T.rename_axis("texts in the batch").round(3)
+
+# %% [markdown]
+# `reduction="batchmean"` of `torch.nn.KLDivLoss` divides by the first dimension. This is right for [texts, classes] and
+# wrong for [texts, tokens, classes]. `reduction="mean"` also divides by the number of classes.
+#
+# ### Two passes at evaluation
+#
+# The authors' copies of transformers' BERT and RoBERTa make both passes inside `forward`, at evaluation as well. With
+# dropout off the two passes are equal, so evaluation costs twice as much for nothing. And if `model.eval()` was
+# forgotten, dropout is still on, and one text has two different predictions:
+
+# %%
+for mode in ("eval", "train"):
+    model = getattr(plain, mode)()  # plain.eval(), then plain.train()
+    first, second = logits_of_passes(model, batch_of_32).softmax(-1)
+    num_changed = (first.argmax(-1) != second.argmax(-1)).sum()
+    print(
+        f"{mode}(): probabilities differ by up to {(first - second).abs().max():.3f}, "
+        f"labels differ for {num_changed} of {len(first)} texts"
+    )
+
+# %% [markdown]
+# ### No dropout
+#
+# Without dropout both passes are the same and the KL is exactly 0, so you pay twice for plain training. ModernBERT, for
+# example, comes with a dropout of 0. The helper raises an error:
+
+# %%
+no_dropout = new_model().train()
+for module in no_dropout.modules():
+    if isinstance(module, torch.nn.Dropout):
+        module.p = 0.0
+try:
+    objectives.r_drop(no_dropout, batch)
+except ValueError as error:
+    print("ValueError:", error)
+
+# %% [markdown]
+# ### Equal epochs, twice the computation
+#
+# At equal epochs R-Drop has computed about twice as much. Plain training with twice the epochs, or a larger encoder,
+# might have used that time better. On the other side, the authors say that R-Drop needs more epochs than plain training
+# ([issue 12](https://github.com/dropreg/R-Drop/issues/12)), so half of them is a hard test.
+
+# %%
+per_epoch = {name: run["seconds"] / len(curves[name]) for name, run in runs.items()}  # a run may have stopped early
+epochs = num_epochs * per_epoch[r_drop_name] / per_epoch["plain"]
+print(f"In the time of {num_epochs} epochs of R-Drop, plain training makes about {epochs:.1f} epochs")
+
+# %% [markdown]
+# <details><summary>How well the published gains could be repeated</summary>
+#
+# For BERT-base the paper reports 62.6 on CoLA, 71.1 on RTE and 87.3 on MRPC (dev sets). A reader who ran the authors'
+# code got 58.1, 66.4 and 82.8 ([issue 30](https://github.com/dropreg/R-Drop/issues/30)). Others also stayed below the
+# paper ([16](https://github.com/dropreg/R-Drop/issues/16), [23](https://github.com/dropreg/R-Drop/issues/23)). The
+# authors answer that many of the tasks need particular seeds and settings, and that R-Drop still beats plain
+# fine-tuning. One reader did see a gain ([6](https://github.com/dropreg/R-Drop/issues/6)), but gave R-Drop 6 epochs and
+# the baseline 3, and reported the best of ten seeds.
+# </details>
+#
+# ## Where this stands: MELD
+#
+# MELD has ten thousand training turns from a TV series. Each row is the mean over five seeds ± standard deviation, with
+# the embedded encoder and the same settings. *Label smoothing*, a cheap alternative, spreads a tenth of the target over
+# all classes. It also makes a model less confident, and it costs no time. (To try it here, run
+# `train("label smoothing", partial(objectives.cross_entropy, label_smoothing=0.1), num_epochs)`.)
+
+# %%
+shown_columns = ["row", "weighted F1", "macro F1", "seconds", "difference"]
+rows = ["utterance only", "R-Drop, equal updates", "R-Drop, equal time", "label smoothing"]
+results.summary("meld", rows=rows)[shown_columns]
+
+# %% [markdown]
+# The last column compares each row with the first on the same test rows. Its 95 % interval includes what other seeds
+# and other test dialogues would change, and the p-values are corrected for the number of comparisons. If zero is in the
+# interval, the runs do not show a difference. That is a result as well. The next table has dialogue context (lesson 6);
+# each row is compared with the same model without R-Drop:
+
+# %%
+results.summary("context", rows=["past and future, R-Drop", "past only, R-Drop"])[shown_columns]
+
+# %% [markdown]
+# This is one small encoder and one corpus, so it is no verdict on R-Drop in general. Reproduce the first table with
+# `nbhelpers results meld`.
+#
+# ## Exercises
+#
+# Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
+#
+# **1.** Write the loss of the paper, from the cross-entropies of both passes, both divergences, and alpha.
 
 
 # %%
@@ -716,6 +827,26 @@ check("05-loss", r_drop_loss)
 # ```
 # </details>
 #
+# **2.** You find code whose loss is ce_factor · (CE_1 + CE_2) + kl_factor · (KL_1 + KL_2), each averaged over the
+# texts. Return the alpha with which the paper's loss is the same up to a factor.
+
+
+# %%
+def paper_alpha(ce_factor, kl_factor):
+    return None  # your code
+
+
+check("05-alpha", paper_alpha)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def paper_alpha(ce_factor, kl_factor):
+#     return 2 * kl_factor / ce_factor
+# ```
+# </details>
+#
 # ## Quiz
 #
 # Three questions on this lesson. Each choice has an explanation.
@@ -728,17 +859,15 @@ quiz("05-fair")
 # %% [markdown]
 # ## Recap
 #
-# - R-Drop makes two passes with different dropout. Its loss is both cross-entropies plus alpha times the mean of both
-#   KL.
-# - Use one formula and convert every alpha to it. The KL is summed over the classes and averaged over the texts. At
-#   evaluation there is no second pass.
-# - One pass over the doubled batch gives the same loss as two passes.
-# - R-Drop computes twice as much per update. Measure how long that takes, then compare at equal updates and at equal
-#   time, over several seeds.
+# - Dropout gives one text different predictions in training. R-Drop makes two passes and adds a term to the loss that
+#   is large if they disagree.
+# - The loss is both cross-entropies plus alpha times the mean of both KL. The KL is summed over the classes and
+#   averaged over the texts. Convert every alpha to this formula.
+# - A low KL alone is no success: compare scores on dev, and look at the confidence too.
+# - R-Drop computes twice as much per update. Compare at equal updates and at equal time, over several seeds.
 #
-# Next: [6. Dialogue context](06_meld_context.ipynb). The last cell gives the number that `nbhelpers run` shows for this
-# lesson in its table: the KL of the R-Drop model as a share of that of the plain model, on sixteen texts with one seed.
+# Next: [6. Dialogue context](06_meld_context.ipynb) gives the model the turns around a text. The last cell has the
+# number that `nbhelpers run` shows for this lesson: the KL of the R-Drop model as a share of that of the plain model.
 
 # %%
-last = kl_curves.ffill().iloc[-1]
-headline("KL of two passes, R-Drop / plain", last["R-Drop, equal updates"] / last["plain"])
+headline("KL of two passes, R-Drop / plain", runs[r_drop_name]["KL of two passes"] / runs["plain"]["KL of two passes"])

@@ -29,8 +29,10 @@ GIVEN = {
     "03-weakest": (CONFUSION,),
     "04-percent": ({"total": 1000, "trainable": 60, "without head": 20},),
     "05-passes": (PASSES,),
+    "05-balance": (0.9, 0.7, 0.2),
     "06-moved": ([0.35, 0.4, 0.2, 0.05], [0.05, 0.25, 0.38, 0.32], ["neutral", "joy", "fear", "anger"]),
     "07-smaller": (SIZES,),
+    "07-capacity": ({1: 0.004, 8: 0.011, 32: 0.035},),
 }
 FUNCTIONS = [name for name, exercise in exercises.EXERCISES.items() if exercise.inputs]
 VALUES = [name for name in exercises.EXERCISES if name not in FUNCTIONS]
@@ -202,7 +204,7 @@ def test_what_differs_is_shown_with_its_input(said):
 def test_progress_is_kept_and_shown(said, tmp_path):
     said("02-padding", exercises.EXERCISES["02-padding"].right)
     table = exercises.show_progress()
-    assert table.loc["02", ["exercises", "done", "to do"]].tolist() == [3, 1, "02-majority, 02-shared"]
+    assert table.loc["02", ["exercises", "done", "to do"]].tolist() == [4, 1, "02-majority, 02-batch-size, 02-shared"]
     assert json.loads((tmp_path / "runs" / "progress.json").read_text())["02-padding"] == {"tries": 0, "done": True}
     (tmp_path / "runs" / "progress.json").write_text("damaged")
     assert exercises.show_progress()["done"].sum() == 0

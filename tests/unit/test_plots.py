@@ -109,6 +109,8 @@ MAKE = {
     "spread": lambda: plots.dropout_spread(passes(30, 3, 7), ["Oh_no! It costs $5.", "So\nso.", "WELL, " * 40], NAMES),
     "spread, 1 pass": lambda: plots.dropout_spread(passes(1, 1, 2), ["Fine."], ["no", "yes"]),
     "spread, 20 long": lambda: plots.dropout_spread(passes(30, 2, 20), ["Fine.", "Not at all."], LONG),
+    "tokens": lambda: plots.token_attributions(["[CLS]", "Oh_no!", "$5", "can"], [0.0, 1.5, -0.5, 0.2], "joy"),
+    "tokens, 50": lambda: plots.token_attributions([f"a long token {i}" for i in range(50)], np.linspace(-3, 2, 50)),
     "runs": lambda: plots.run_curves(over_updates(["plain", "R-Drop"]), "KL of two passes (nats)"),
     "runs, 1 point": lambda: plots.run_curves(over_updates(["plain"]).iloc[:1], "KL"),
     "runs, 6 runs": lambda: plots.run_curves(over_updates([f"distilroberta-base, run {i}" for i in range(6)]), "KL"),
@@ -328,6 +330,14 @@ def test_learning_curves_state_the_best_points():
     )
     styles = {line.get_linestyle() for line in plots.learning_curves(runs).axes[1].lines}
     assert len(styles) == 2
+
+
+def test_differences_get_a_title_and_a_line_at_zero():
+    gains = pd.DataFrame({"score": [4.2, -0.8], "low": [2.1, -2.1], "high": [6.2, 0.5]}, ["ours", "MELD"])
+    picture = plots.score_bars(gains, measure="gain (points)", title="What context adds")
+    assert picture.get_suptitle() == "What context adds"
+    assert [list(line.get_xdata()) for line in picture.axes[0].lines].count([0, 0]) == 1
+    assert not any(list(line.get_xdata()) == [0, 0] for line in plots.score_bars(gains[:1]).axes[0].lines)
 
 
 def test_reliability_diagram_and_score_bars_state_their_numbers():

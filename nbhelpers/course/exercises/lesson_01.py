@@ -1,4 +1,4 @@
-"""The exercises of lesson 1: memory, number formats, batch sizes."""
+"""The exercises of lesson 1: number formats, memory, batch sizes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from .exercise import Exercise
 from .kinds import NUMBER, WHOLE_NUMBER, about
 
-MEGABYTES = 22.7 * 4 * 4
+MEGABYTES = 22.6 * 4 * 4
 
 
 def gap(x: float) -> float:
@@ -54,20 +54,38 @@ def batch_size_mistakes(free_gib: float, model_gib: float, gib_per_text: float) 
 
 
 EXERCISES = {
+    "01-step": Exercise(
+        NUMBER,
+        -2,
+        hints=(
+            "Set the weight's exponent to 0. Move the step's exponent up from -5 until bf16 says that it changed.",
+            "Below 1, neighboring bf16 numbers are 1/256 apart, about 0.004. A step must exceed half of that.",
+            "A step of 0.001 is too small, and a step of 0.01 is large enough. What is the exponent of 0.01?",
+        ),
+        because="The larger a weight is, the larger a step must be to change it at all.",
+        mistakes=lambda: {
+            "A step of 0.1 changes the weight, but a smaller one does as well.": -1,
+            "A step of 1 changes the weight, but much smaller ones do as well.": 0,
+            "A step of 0.001 is less than half of the gap below 1, which is 1/256. It is lost.": -3,
+            "This is right for fp32, whose numbers are much closer together. Look at the line of bf16.": -7,
+            "The sign is missing: 10 to the power of 2 is 100.": 2,
+            "This is the step; the question is about its exponent.": 0.01,
+        },
+    ),
     "01-memory": Exercise(
         about(0.02),
         MEGABYTES,
         hints=(
             "Count how many numbers training keeps for each parameter.",
             "There are four: the weight, its gradient, and two moving averages. How many bytes does one take in fp32?",
-            "Multiply 22.7 million by 4 numbers and by 4 bytes, and divide by a million.",
+            "Multiply 22.6 million by 4 numbers and by 4 bytes, and divide by a million.",
         ),
         because="Activations come on top of it, and they grow with the batch.",
         mistakes=lambda: {
-            "This counts the weights only.": 22.7 * 4,
-            "Weights and gradients are there; AdamW also keeps two moving averages for each parameter.": 22.7 * 8,
-            "One of the four numbers for each parameter is missing.": 22.7 * 12,
-            "32 bits are 4 bytes.": 22.7 * 4 * 32,
+            "This counts the weights only.": 22.6 * 4,
+            "Weights and gradients are there; AdamW also keeps two moving averages for each parameter.": 22.6 * 8,
+            "One of the four numbers for each parameter is missing.": 22.6 * 12,
+            "32 bits are 4 bytes.": 22.6 * 4 * 32,
             "That is in units of 2^20 bytes; the question is about 10^6 bytes.": MEGABYTES / 1.048576,
         },
     ),

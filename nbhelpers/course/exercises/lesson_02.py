@@ -1,4 +1,4 @@
-"""The exercises of lesson 2: padding, the majority class, texts that two splits share."""
+"""The exercises of lesson 2: the majority class, padding, batch size, texts that two splits share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from .exercise import Exercise
-from .kinds import NUMBER, WHOLE_NUMBER
+from .kinds import NUMBER, ONE_OF, WHOLE_NUMBER
 
 
 def padding(lengths: list[int]) -> float:
@@ -61,6 +61,40 @@ def majority_mistakes(labels: list[str]) -> dict[str, Any]:
     }
 
 
+def batch_size_mistakes() -> dict[str, Any]:
+    """What one may expect of larger batches of random texts, in several words for each."""
+    return {
+        "It is the other way round: in a batch of one text, there is no padding at all.": [
+            "falls",
+            "fall",
+            "it falls",
+            "decreases",
+            "it decreases",
+            "goes down",
+            "it goes down",
+            "down",
+            "shrinks",
+        ],
+        "The texts stay the same, but each is padded to the longest of more texts.": [
+            "stays",
+            "stay",
+            "it stays",
+            "stays the same",
+            "it stays the same",
+            "the same",
+            "same",
+            "nothing",
+        ],
+        "For a single batch it does. The question is about all batches together.": ["depends", "it depends"],
+        "It goes in this direction, but not in proportion. Answer with one of the three words.": [
+            "doubles",
+            "it doubles",
+            "8 times",
+            "eight times",
+        ],
+    }
+
+
 def num_shared(test: list[str], train: list[str]) -> int:
     """How many texts of test occur in train, if case and outer spaces do not matter.
 
@@ -98,6 +132,18 @@ def shared_mistakes(test: list[str], train: list[str]) -> dict[str, Any]:
 
 
 EXERCISES = {
+    "02-majority": Exercise(
+        NUMBER,
+        majority_accuracy,
+        inputs=label_inputs,
+        hints=(
+            "The model is right for each text of the most frequent label, and wrong for all others.",
+            "Count the labels. collections.Counter(labels) does it.",
+            "The largest count, divided by len(labels).",
+        ),
+        because="An accuracy means little until you know this number for your data.",
+        mistakes=majority_mistakes,
+    ),
     "02-padding": Exercise(
         NUMBER,
         padding,
@@ -110,17 +156,16 @@ EXERCISES = {
         because="Batches of similar length have almost no padding, without cutting any text.",
         mistakes=padding_mistakes,
     ),
-    "02-majority": Exercise(
-        NUMBER,
-        majority_accuracy,
-        inputs=label_inputs,
+    "02-batch-size": Exercise(
+        ONE_OF,
+        ["rises", "rise", "it rises", "increases", "it increases", "grows", "goes up", "it goes up", "up"],
         hints=(
-            "The model is right for each text of the most frequent label, and wrong for all others.",
-            "Count the labels. collections.Counter(labels) does it.",
-            "The largest count, divided by len(labels).",
+            "All texts of a batch are padded to its longest one.",
+            "Imagine batches of one text. How much padding do they have?",
+            "Which is likely to be longer: the longest of 4 random texts, or the longest of 32?",
         ),
-        because="An accuracy means little until you know this number for your data.",
-        mistakes=majority_mistakes,
+        because="The longest of many texts is longer than the longest of a few, and all others are padded to it.",
+        mistakes=batch_size_mistakes,
     ),
     "02-shared": Exercise(
         WHOLE_NUMBER,

@@ -1,4 +1,4 @@
-"""The exercises of lesson 3: F1, cross-entropy, and where the trained model is weakest."""
+"""The exercises of lesson 3: the first loss, where the trained model is weakest, F1, and cross-entropy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,28 @@ from typing import Any
 
 from .exercise import Exercise
 from .kinds import NUMBER, ONE_OF
+
+
+def first_loss(num_classes: int) -> float:
+    """The cross-entropy of a model that gives each class the same probability."""
+    return math.log(num_classes)
+
+
+def first_loss_inputs(draw: random.Random) -> list[tuple[int]]:
+    """Two classes, the seven emotions, and other numbers."""
+    return [(7,), (2,), (3,), (1000,), *((draw.randint(4, 200),) for _ in range(20))]
+
+
+def first_loss_mistakes(num_classes: int) -> dict[str, Any]:
+    """What comes out when a step is left out, or for another logarithm."""
+    return {
+        "This is the probability of each class. The loss is minus its logarithm.": 1 / num_classes,
+        "The sign is turned: a loss is never negative.": -math.log(num_classes),
+        "This is in bits. Use the natural logarithm.": math.log2(num_classes),
+        "This is the logarithm to base 10. Use the natural one.": math.log10(num_classes),
+        "This is the share of texts that a guess gets wrong. The loss is minus the logarithm of a probability.": 1
+        - 1 / num_classes,
+    }
 
 
 def f1(hits: int, false_alarms: int, misses: int) -> float:
@@ -100,6 +122,18 @@ def weakest_mistakes(confusion: Any) -> dict[str, list[str]]:
 
 
 EXERCISES = {
+    "03-first-loss": Exercise(
+        NUMBER,
+        first_loss,
+        inputs=first_loss_inputs,
+        hints=(
+            "Which probability does each class have, if all have the same and they add up to 1?",
+            "The probability is 1 / num_classes. The loss is minus the natural logarithm of it.",
+            "-math.log(1 / num_classes), which is math.log(num_classes)",
+        ),
+        because="A first loss far above it means a head with large weights, or labels that do not fit the classes.",
+        mistakes=first_loss_mistakes,
+    ),
     "03-weakest": Exercise(
         ONE_OF,
         weakest_classes,

@@ -1,4 +1,4 @@
-"""The exercises of lesson 4: the size of an adapter, merging, and what was trained."""
+"""The exercises of lesson 4: the rank, the size of an adapter, what was trained, and merging."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ import random
 from typing import Any
 
 from .exercise import Exercise
-from .kinds import NUMBERS, WHOLE_NUMBER, about, plain
+from .kinds import NUMBER, NUMBERS, WHOLE_NUMBER, about, plain
 
 Layers = list[tuple[int, int]]
 Matrix = list[list[float]]
+
+WIDTH = 384  # of the course's encoder
+
+
+def break_even_mistakes() -> dict[str, float]:
+    """Other ranks that a learner may name."""
+    return {
+        "This counts only the columns, or only the rows. Each pair has both.": WIDTH,
+        "A pair has 384 + 384 numbers; they are not multiplied.": 1,
+        "This is how many numbers a pair has. How many pairs have as many numbers as the matrix?": 2 * WIDTH,
+        "This is how many numbers the matrix has. Divide it by those of a pair.": WIDTH * WIDTH,
+        "Each pair has one column and one row, 768 numbers. Did you divide by twice as many?": WIDTH / 4,
+    }
 
 
 def lora_weights(layers: Layers, r: int) -> int:
@@ -103,16 +116,16 @@ def percent_mistakes(counts: Any) -> dict[str, float]:
 
 
 EXERCISES = {
-    "04-percent": Exercise(
-        about(0.002),
-        percent_trainable,
+    "04-break-even": Exercise(
+        NUMBER,
+        WIDTH / 2,
         hints=(
-            "You need two numbers: how many weights are trained, and how many there are in all.",
-            "adapters.num_parameters(lora_model) gives both, as trainable and total.",
-            "100 * trainable / total",
+            "How many numbers does one pair of a column and a row have?",
+            f"A pair has {WIDTH} + {WIDTH} numbers, and the matrix has {WIDTH} x {WIDTH}.",
+            f"{WIDTH} * {WIDTH} / ({WIDTH} + {WIDTH})",
         ),
-        because="With mean pooling the head is a very small part of it, but it must be trained with every method.",
-        mistakes=percent_mistakes,
+        because="LoRA's usual ranks, 4 to 16, are far below this, so that A and B are much smaller than W.",
+        mistakes=break_even_mistakes,
     ),
     "04-lora": Exercise(
         WHOLE_NUMBER,
@@ -125,6 +138,17 @@ EXERCISES = {
         ),
         because="The matrix W grows with the square of the width, A and B only in proportion to it.",
         mistakes=lora_mistakes,
+    ),
+    "04-percent": Exercise(
+        about(0.002),
+        percent_trainable,
+        hints=(
+            "You need two numbers: how many weights are trained, and how many there are in all.",
+            "adapters.num_parameters(lora_model) gives both, as trainable and total.",
+            "100 * trainable / total",
+        ),
+        because="With mean pooling the head is a very small part of it, but it must be trained with every method.",
+        mistakes=percent_mistakes,
     ),
     "04-merge": Exercise(
         NUMBERS,

@@ -1,4 +1,4 @@
-"""The exercises of lesson 6: windows, the causal mask, and what context changed."""
+"""The exercises of lesson 6: windows and their cost, the causal mask, and what context changed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from .exercise import Exercise
-from .kinds import POSITIONS, TEXT, Kind, Unfit, plain, short, show_plainly
+from .kinds import NUMBER, POSITIONS, TEXT, Kind, Unfit, plain, short, show_plainly
 
 
 def window(i: int, dialogue_ids: list[int], past: int, future: int) -> list[int]:
@@ -108,17 +108,6 @@ def moved_mistakes(alone: Any, with_context: Any, names: list[str]) -> dict[str,
 
 
 EXERCISES = {
-    "06-moved": Exercise(
-        TEXT,
-        most_moved,
-        hints=(
-            "Compare the two bars of each class in the picture.",
-            "For which class is the bar with context longer by the largest number of points?",
-            "The line below the picture names the class that moves most. It is the answer if its bar became longer.",
-        ),
-        because="Read the turns before it again: which of them could have told the model?",
-        mistakes=moved_mistakes,
-    ),
     "06-window": Exercise(
         POSITIONS,
         window,
@@ -132,6 +121,23 @@ EXERCISES = {
         because="Without the last condition, the first turns of a dialogue read the end of another one.",
         mistakes=window_mistakes,
     ),
+    "06-cost": Exercise(
+        NUMBER,
+        sum(min(turn, 6) for turn in range(1, 11)),
+        hints=(
+            "Write down how many turns the windows of turns 1, 2 and 3 have.",
+            "The windows of turns 1 to 5 have 1 to 5 turns. How many have those of turns 6 to 10?",
+            "1 + 2 + 3 + 4 + 5, and then five windows with six turns each.",
+        ),
+        because="One pass over the whole dialogue reads ten turns.",
+        mistakes=lambda: {
+            "The first windows are shorter: the one of turn 1 has no earlier turn.": 60,
+            "Each window also has the turn itself, and the first windows are shorter.": 50,
+            "Each window also has the turn itself.": 35,
+            "A window has at most five earlier turns, so the last ones are no longer than that of turn 6.": 55,
+            "That is the number for one pass over the whole dialogue.": 10,
+        },
+    ),
     "06-mask": Exercise(
         Kind(read_mask, list.__eq__, show_plainly),
         causal_mask,
@@ -143,5 +149,16 @@ EXERCISES = {
         ),
         because="One pass then gives each turn what it would get if the dialogue ended there.",
         mistakes=mask_mistakes,
+    ),
+    "06-moved": Exercise(
+        TEXT,
+        most_moved,
+        hints=(
+            "Compare the two bars of each class in the picture.",
+            "For which class is the bar with context longer by the largest number of points?",
+            "The line below the picture names the class that moves most. Is its bar longer with context, or shorter?",
+        ),
+        because="Read the turns before it again: which of them could have told the model?",
+        mistakes=moved_mistakes,
     ),
 }

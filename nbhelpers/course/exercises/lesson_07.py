@@ -1,10 +1,10 @@
-"""The exercises of lesson 7: rounding to 8 bits, the 99 % line, and a change of the distribution of labels."""
+"""The exercises of lesson 7: size, rounding to 8 bits, the capacity of a service, and a change of its labels."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .exercise import Exercise
@@ -68,6 +68,29 @@ def smaller_mistakes(table: Any) -> dict[str, float]:
     }
 
 
+def capacity_of_8(batch_seconds: Mapping[int, float]) -> float:
+    """How many requests per second are answered in batches of 8 texts.
+
+    Args:
+        batch_seconds: number of texts in a batch -> seconds for the batch.
+    """
+    return 8 / batch_seconds[8]
+
+
+def capacity_mistakes(batch_seconds: Mapping[int, float]) -> dict[str, float]:
+    """Other quotients of the same numbers."""
+    return {
+        "This is the time for one text. Turn it over: how many texts fit into one second?": batch_seconds[8] / 8,
+        "This is how many batches fit into one second. Each of them answers 8 requests.": 1 / batch_seconds[8],
+        "This takes the time of a batch of one text. Use that of a batch of 8.": 8 / batch_seconds[1],
+        "This is the capacity without batches. Use the time of a batch of 8.": 1 / batch_seconds[1],
+        "The times in batch_seconds are in seconds already, so there is nothing to divide by 1000.": 8
+        / batch_seconds[8]
+        / 1000,
+        "This is the capacity with batches of 32.": 32 / batch_seconds[32],
+    }
+
+
 def shares(counts: Sequence[int]) -> list[float]:
     """The share of each class. An empty class counts 0.5, since the logarithm of 0 is infinite."""
     floored = [max(count, 0.5) for count in counts]
@@ -115,6 +138,17 @@ EXERCISES = {
         ),
         because="A weight takes one byte in place of four; the scales and what is not rounded take the rest.",
         mistakes=smaller_mistakes,
+    ),
+    "07-capacity": Exercise(
+        about(0.02),
+        capacity_of_8,
+        hints=(
+            "A full batch answers 8 requests at once. How long does it take?",
+            "batch_seconds[8] is the time of such a batch, in seconds.",
+            "Divide 8 by batch_seconds[8].",
+        ),
+        because="At a higher rate the queue grows for as long as the load lasts, however long one waits.",
+        mistakes=capacity_mistakes,
     ),
     "07-round": Exercise(
         WHOLE_NUMBERS,
