@@ -21,7 +21,7 @@ from nbhelpers.course import lessons, paths, results, runner
 
 SOURCE = paths.NOTEBOOKS / "source"
 FACTS = re.compile(r"(<!-- facts -->\n)(.*?)((?:# )?<!-- /facts -->)", re.DOTALL)
-OUTLINE = re.compile(r"(<!-- outline -->\n)(.*?)(# <!-- /outline -->)", re.DOTALL)
+OUTLINE = re.compile(r"(<!-- outline -->\n)(.*?)((?:# )?<!-- /outline -->)", re.DOTALL)
 WORDS_PER_MINUTE = 150  # of reading a text with code and figures, in a language that is not one's own
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PROFILES = {"default": "default", "meld": "MELD", "gpu": "GPU"}  # profile -> how lessons call it

@@ -16,9 +16,10 @@
 # *"If you like to wait, this is the place. Eighty minutes for two pizzas."* While a model is being trained, it may read
 # this review twice within a second, and call it negative once and positive once. Neither the text nor the weights have
 # changed in between. Only *dropout* has, which switches off random parts of the model. R-Drop
-# ([Liang et al. 2021](https://arxiv.org/abs/2106.14448)) teaches a model to agree with itself. Its authors report 71.1
-# on the task RTE, and a reader who ran their code got 66.4 ([issue 30](https://github.com/dropreg/R-Drop/issues/30)).
-# So how do you find out whether R-Drop is worth twice the computation?
+# ([Liang et al. 2021](https://arxiv.org/abs/2106.14448)) teaches a model to agree with itself. On RTE, a public data set,
+# its authors report 71.1 % accuracy, and a reader who ran their code got 66.4
+# ([issue 30](https://github.com/dropreg/R-Drop/issues/30)). So how do you find out whether R-Drop is worth twice the
+# computation?
 #
 # After this lesson you can
 #
@@ -150,7 +151,7 @@ pd.DataFrame({name: numbers.tolist() for name, numbers in shown.items()}).T
 # %% [markdown]
 # Each pass has its own zeros. In evaluation mode dropout does nothing.
 #
-# An encoder has dropout in every layer. What does that do to a prediction? To see it, a model must have learned
+# Most encoders have dropout in every layer. What does that do to a prediction? To see it, a model must have learned
 # something first. The next cells prepare and train a plain one, as in lesson 3.
 
 # %%
@@ -183,25 +184,26 @@ def new_model(**options):
 
 # %%
 def logits_of_passes(model, batch, num_passes=2):
-    copies = {name: tensor.repeat(num_passes, 1) for name, tensor in batch.items() if name != "labels"}
+    copies = {name: tensor.repeat(num_passes, 1).to(device) for name, tensor in batch.items() if name != "labels"}
     with torch.no_grad(), training.autocast(device, precision):
         logits = model(**copies).logits.float()
     return logits.reshape(num_passes, -1, len(names))  # [passes, texts, classes]
 
 
 # %% [markdown]
-# Two things are measured after each epoch: the score on dev, and how far two passes disagree on sixteen dev texts. The
-# measure of disagreement is called KL; the next section explains it. The clock is stopped meanwhile.
+# Two things are measured on dev after each epoch: the score, and how far two passes disagree. The measure of
+# disagreement is called KL; the next section explains it. One pair of passes would depend much on chance, so each of
+# four passes is compared with the next one (and the last with the first). The clock is stopped meanwhile.
 
 # %%
-watched_batch = make_batch(examples["dev"][:16])
-
-
 def kl_of_two_passes(model):
     with torch.random.fork_rng():  # measuring must not change the random numbers of the training
-        torch.manual_seed(seed)
-        first, second = logits_of_passes(model.train(), watched_batch)
-    return objectives.symmetric_kl(first, second, watched_batch["labels"]).item()
+        torch.manual_seed(seed)  # the same masks each time
+        batches = [logits_of_passes(model.train(), batch, 4) for batch in dataloaders["dev"]]
+    four_passes = torch.cat(batches, dim=1)  # [passes, texts, classes]
+    next_passes = four_passes.roll(-1, dims=0)  # the second, third, fourth and first pass
+    has_label = torch.zeros(four_passes.shape[:2])  # every text counts
+    return objectives.symmetric_kl(four_passes, next_passes, has_label).item()
 
 
 def after_epoch(model, watch, curve):
@@ -244,8 +246,9 @@ kl_at_start = kl_of_two_passes(new_model())  # first, because the first use of a
 plain = train("plain", objectives.cross_entropy, num_epochs)
 
 # %% [markdown]
-# Now look at thirty passes for each of three dev texts: the two about which the model is least confident, and the one
-# about which it is most confident. Each dot is one pass. Only the dropout differs between the dots of a row.
+# Now look at thirty passes for each of three dev texts. Texts 1 and 2 have the lowest *confidence* of all (the
+# probability of the predicted class), and text 3 has the highest. Each dot is one pass. Only the dropout differs between
+# the dots of a row.
 
 # %%
 by_confidence = logits["plain"]["dev"].softmax(-1).amax(-1).argsort().tolist()
@@ -258,7 +261,8 @@ plots.dropout_spread(passes, shown_texts, names)
 
 # %% [markdown]
 # If the dots of a text are far apart, its prediction depends on which numbers happen to be switched off. At evaluation
-# dropout is off and there is a single prediction. But nothing in the training asked the passes to agree.
+# dropout is off and there is a single prediction. Plain training compares each pass with the label, but never two passes
+# with each other.
 #
 # **Exercise.** Look at text 1. For each class, subtract its smallest probability over the passes from its largest. What
 # is the largest of these differences, in points? You may read it from the picture, so a tenth more or less is right as
@@ -277,8 +281,8 @@ check("05-passes", points, passes)
 # ```
 # </details>
 #
-# Now try a text of your own. Can you find one whose dots are far apart? A text that says two things at once is a good
-# start.
+# Now try a text of your own. Can you find one whose dots are far apart? The first text below says two things at once,
+# but that does not always make a model unsure.
 
 
 # %%
@@ -410,12 +414,12 @@ options = {f"text {i + 1}, which is {names[gold['dev'][row]]}": i for i, row in 
 explore(show_loss, alpha=(0.0, 10.0, 0.5), temperature=(0.5, 5.0, 0.5), text=options)
 
 # %% [markdown]
-# Alpha changes neither prediction here. It decides how much the training cares about the disagreement. A higher
-# temperature lowers the KL as well, without any training. So a low KL alone does not show that the passes were taught
-# to agree: they may only have become less confident.
+# Alpha changes neither prediction here. It decides how much the training cares about the disagreement. For text 1, a
+# higher temperature lowers the KL as well, without any training. For text 3 a lower one does: near 100 %, passes look
+# alike even if their logits differ. So a low KL alone does not show that the passes were taught to agree.
 #
-# **Exercise.** With which alpha does the KL term weigh as much as both cross-entropies together? Take text 1 and
-# temperature 1. An error of 5 % is allowed.
+# **Exercise.** With which alpha is the KL term as large as both cross-entropies together? Take text 1 and temperature 1.
+# An error of 5 % is allowed.
 
 # %%
 balanced_alpha = None  # your answer, from the three numbers in the table
@@ -432,8 +436,13 @@ check("05-balance", balanced_alpha, *parts_of_loss(0))
 #
 # ## Train with R-Drop
 #
-# Only the objective changes. Each update computes about twice as much, so expect it to take longer than the
-# plain model did.
+# Only the objective changes. Each update computes about twice as much, so expect it to take longer than the plain model
+# did.
+#
+# How strong an effect can you expect? The cross-entropies pull each prediction toward the label, and the KL pulls the two
+# predictions toward each other. Each pulls harder, the larger the distance. Usually two passes are much closer to each
+# other than to the label, so with alpha = 1 the KL term has little say. In few updates, only a larger alpha may show an
+# effect. (For text classification the paper tried 0.1, 0.5 and 1.0, in longer training.)
 
 # %%
 r_drop, r_drop_name = partial(objectives.r_drop, alpha=alpha), f"R-Drop, alpha {alpha:g}"
@@ -459,9 +468,10 @@ kl_curves = pd.DataFrame({name: {0: kl_at_start} | curve for name, curve in curv
 plots.run_curves(kl_curves.iloc[:, -6:], "KL of two passes")
 
 # %% [markdown]
-# When a model learns to tell the classes apart, its two passes also become more different. If R-Drop does its work, its
-# curve stays below the other one. With few updates, a small alpha and sixteen texts, the curves may also cross by
-# chance.
+# When a model learns to tell the classes apart, its passes usually become more different as well. The KL term works
+# against that. With a large alpha, the curve of R-Drop should stay below the other one. With a small alpha and few
+# updates, the two curves may be close together or cross: the runs also differ by their dropout masks, and one of them
+# may have learned more.
 #
 # Here are the three texts from above again, now with the model that R-Drop trained. Compare the ranges at the right
 # with those of the first picture:
@@ -485,19 +495,20 @@ def both_models(text):
 explore(both_models, text="The battery died after a week, but they were so kind about it.")
 
 # %% [markdown]
-# **Exercise: change one number.** How would `alpha = 5` change the score, the KL and the seconds? Write down what you
-# expect. Then set `new_alpha = 5` and run the cell: the table keeps the earlier rows. (There is no check; the table is
-# the answer. Choose an alpha by the score on dev, never on test.)
+# **Exercise: change one number.** With alpha = 0, R-Drop still makes two passes, but the KL does not count. How would
+# that change the score, the KL and the seconds? Write down what you expect. Then set `new_alpha = 0` and run the cell:
+# the table keeps the earlier rows. What did the KL term add? (There is no check; the table is the answer. Choose an alpha
+# by the score on dev, never on test.)
 
 # %%
-new_alpha = None  # for instance 5
+new_alpha = None  # for instance 0
 if new_alpha is not None:
     train(f"R-Drop, alpha {new_alpha:g}", partial(objectives.r_drop, alpha=new_alpha), num_epochs)
 run_table()
 
 # %% [markdown]
-# If the KL falls and the score does not rise, the passes agree more, but not on the right class. A model that always
-# predicts the same has a KL of zero.
+# If the KL falls and the score does not rise, the passes agree more, but the predictions are no better. A model that
+# gives all texts the same probabilities has a KL of zero.
 #
 # ## Equal updates, equal time
 #
@@ -518,8 +529,8 @@ ratio, half_ratio = (runs[name]["seconds"] / runs["plain"]["seconds"] for name i
 print(f"R-Drop took {ratio:.1f} times as long as plain training, and with half the epochs {half_ratio:.1f} times")
 
 # %% [markdown]
-# (If early stopping ended a run, it took less time.) All models are trained, so test is scored now. Besides accuracy
-# and F1, the table has the *ROC-AUC*. For one class it is the share of pairs (a text of the class, a text of another
+# If the second number is well below 1, R-Drop had less than equal time (early stopping may be a reason). All models are
+# trained, so test is scored now. Besides accuracy and F1, the table has the *ROC-AUC*. For one class it is the share of pairs (a text of the class, a text of another
 # class) in which the first has the higher probability of the class. Chance is 50 %. The mean is over all classes that
 # occur.
 
@@ -564,8 +575,9 @@ for name in (r_drop_name, half_name):
 # ## Confidence and calibration
 #
 # Lesson 3 asked whether a model is right as often as its probabilities say. R-Drop changes the probabilities, so ask
-# again. In the picture, a bar above the dashed line means too little confidence, and a bar below it too much. Move the
-# temperature: how low does the calibration error become, and at which temperature? Then choose another model.
+# again. In the picture, the hatched gap reaches from the accuracy to the mean confidence of a bin. If it lies above the
+# blue bar, the model is too confident. The calibration error is the average gap. Move the temperature: how low does the
+# error become, and at which temperature? Then choose another model.
 
 
 # %%
@@ -581,9 +593,9 @@ explore(calibration, temperature=(0.25, 4.0, 0.25), model=list(probabilities))
 # No temperature changes a prediction, so accuracy stays the same. With few rows, much of the error of a bin is noise,
 # so look at the number of rows below it.
 #
-# A temperature that is chosen on dev looks better on dev than it is. So `fit_temperature` finds the best one on dev,
-# and the table shows the error on test, in points, without and with it. The confidence is the mean of the largest
-# probabilities.
+# A temperature that is chosen on dev looks better on dev than it is. So `fit_temperature` finds one on dev (with the
+# lowest cross-entropy), and the table shows the error on test, in points, without and with it. A temperature above 1
+# says that the model was too confident on dev.
 
 # %%
 rows = {}
@@ -597,15 +609,15 @@ for name, table in probabilities.items():
 pd.DataFrame(rows).T.map("{:.3g}".format)
 
 # %% [markdown]
-# If a temperature brings the errors of plain training and R-Drop down to similar values, you do not need R-Drop for
+# If a temperature brings the errors of plain training and R-Drop to similar values, you do not need R-Drop for
 # calibration.
 #
 # ## One pass or two
 #
 # There are two ways to compute R-Drop: two passes over the batch, or one pass over a batch that has each text twice. In
-# both, dropout draws a new mask (which numbers become zero) for every copy of a text, so the loss should be the same.
-# To check this on the real model, record the masks of the first way and replay them in the second. (The model uses
-# plain "eager" attention here, because its dropout can be replaced from outside.)
+# both, dropout draws a new mask (which numbers become zero) for every copy of a text. So with the same masks, the loss
+# should be the same. To check this on the real model, record the masks of the doubled batch and replay them in two
+# passes. (The model uses plain "eager" attention here, because its dropout can be replaced from outside.)
 
 # %%
 masks, eager_model = [], new_model(attn_implementation="eager").train()
@@ -634,7 +646,8 @@ print(f"{len(masks)} masks; doubled batch {doubled:.6f}, two passes {two:.6f}, d
 # %% [markdown]
 # The loss is the same, so the helper uses the doubled batch, which is usually faster. Both ways do twice the work and
 # need more memory. But twice the work does not always take twice the time. On an H200 GPU, with the architecture of
-# roberta-large, R-Drop took about as long as a plain update, because the plain batch did not use the whole GPU:
+# roberta-large, R-Drop took about as long as a plain update. The likely reason is that the plain batch did not use the
+# whole GPU. (Where R-Drop seems faster, that is how much such times vary.)
 
 # %%
 gpu = pd.DataFrame(results.read("gpu")).query("row.str.contains('large.*(?:turns|tokens|R-Drop)$')")
@@ -683,9 +696,9 @@ pd.Series([event.value for event in log.Scalars("train/loss")], name="train/loss
 # | the authors' code for BERT | CE_1 + CE_2 + 0.5 (KL + KL) / 2, KL *summed* over n texts | 0.5 n |
 # | the authors' code for RoBERTa | CE_1 / 2 + 0.7 (KL + KL) / 2, KL *summed* over n texts | none |
 #
-# (The README leaves open whether its KL is averaged over the texts, as assumed here.) The RoBERTa code has no CE_2. If
-# both CE were equal, four times its loss would give alpha = 2.8 n. They are not equal, so no alpha makes it the loss of
-# the paper. The next cell computes each loss, as if all eight texts of a batch had the values of text 1 above:
+# (The README sums its KL but allows a mean, as assumed here.) The RoBERTa code has no CE_2. If both CE were equal, four
+# times its loss would give alpha = 2.8 n. They are not equal, so no alpha makes it the loss of the paper. The next cell
+# computes each loss, as if all eight texts of a batch had the values of text 1 above:
 
 # %%
 n, (ce_1, ce_2, kl_mean) = 8, (float(part) for part in parts_of_loss(0))
@@ -708,7 +721,7 @@ table.assign(ratio=table["loss there"] / table["the paper's loss with this alpha
 #
 # The README and the authors' copies of transformers call `.sum()` over all of [texts, classes]. A sum depends on how
 # many texts there are, so another batch size is also another alpha. The cell takes four texts in two passes and repeats
-# them to make larger batches:
+# them to make larger batches. Its last column is the paper's alpha if 0.5 (KL + KL) / 2 is summed, as in the BERT code:
 
 # %%
 batch_of_32 = make_batch(examples["dev"][:32])
@@ -717,7 +730,7 @@ kl_of_text = ((first - second) * (first.log() - second.log())).sum(-1)[:4].cpu()
 rows = {}
 for size in (4, 8, 16, 32):
     repeated = kl_of_text.repeat(size // 4)
-    rows[size] = {"mean": repeated.mean().item(), "sum": repeated.sum().item(), "alpha of 0.5 sum / 2": 0.5 * size}
+    rows[size] = {"mean": repeated.mean().item(), "sum": repeated.sum().item(), "alpha": 0.5 * size}
 pd.DataFrame(rows).T.rename_axis("texts in the batch").round(3)
 
 # %% [markdown]
@@ -737,7 +750,7 @@ for mode in ("eval", "train"):
     num_changed = (first.argmax(-1) != second.argmax(-1)).sum()
     print(
         f"{mode}(): probabilities differ by up to {(first - second).abs().max():.3f}, "
-        f"labels differ for {num_changed} of {len(first)} texts"
+        f"the predicted class for {num_changed} of {len(first)} texts"
     )
 
 # %% [markdown]
@@ -760,7 +773,7 @@ except ValueError as error:
 # ### Equal epochs, twice the computation
 #
 # At equal epochs R-Drop has computed about twice as much. Plain training with twice the epochs, or a larger encoder,
-# might have used that time better. On the other side, the authors say that R-Drop needs more epochs than plain training
+# might have used that time better. On the other hand, the authors say that R-Drop needs more epochs than plain training
 # ([issue 12](https://github.com/dropreg/R-Drop/issues/12)), so half of them is a hard test.
 
 # %%
@@ -782,8 +795,8 @@ print(f"In the time of {num_epochs} epochs of R-Drop, plain training makes about
 # ## Where this stands: MELD
 #
 # MELD has ten thousand training turns from a TV series. Each row is the mean over five seeds ± standard deviation, with
-# the embedded encoder and the same settings. *Label smoothing*, a cheap alternative, spreads a tenth of the target over
-# all classes. It also makes a model less confident, and it costs no time. (To try it here, run
+# the embedded encoder and, for R-Drop, alpha = 1. *Label smoothing* is a cheap alternative: the target is no longer 100 %
+# for the label, but 90 %, and 10 % are spread over all classes. It costs no time. (To try it here, run
 # `train("label smoothing", partial(objectives.cross_entropy, label_smoothing=0.1), num_epochs)`.)
 
 # %%
@@ -792,8 +805,8 @@ rows = ["utterance only", "R-Drop, equal updates", "R-Drop, equal time", "label 
 results.summary("meld", rows=rows)[shown_columns]
 
 # %% [markdown]
-# The last column compares each row with the first on the same test rows. Its 95 % interval includes what other seeds
-# and other test dialogues would change, and the p-values are corrected for the number of comparisons. If zero is in the
+# The last column compares the weighted F1 of each row with the first on the same test rows. Its 95 % interval allows for
+# other seeds and other test dialogues, and the p-values are corrected for the number of comparisons. If zero is in the
 # interval, the runs do not show a difference. That is a result as well. The next table has dialogue context (lesson 6);
 # each row is compared with the same model without R-Drop:
 
@@ -801,7 +814,7 @@ results.summary("meld", rows=rows)[shown_columns]
 results.summary("context", rows=["past and future, R-Drop", "past only, R-Drop"])[shown_columns]
 
 # %% [markdown]
-# This is one small encoder and one corpus, so it is no verdict on R-Drop in general. Reproduce the first table with
+# This is one small encoder, one corpus and one alpha, so it is no verdict on R-Drop in general. Reproduce the first table with
 # `nbhelpers results meld`.
 #
 # ## Exercises

@@ -1,4 +1,4 @@
-"""Lessons in JupyterLab: each opens, its figures are drawn, the browser reports no error; lesson 6's sliders work."""
+"""Lessons in JupyterLab: explorers, exercises and quizzes react, and the browser reports no error."""
 
 import os
 import re
@@ -33,10 +33,16 @@ def jupyterlab(folder, tmp_path_factory):
         port = probe.getsockname()[1]
     options = [f"--port={port}", "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"]
     home = tmp_path_factory.mktemp("jupyter")
+    SHOTS.mkdir(parents=True, exist_ok=True)
     server = subprocess.Popen(
         [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *options],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={**os.environ, "JUPYTER_CONFIG_DIR": str(home), "JUPYTER_DATA_DIR": str(home / "data")},
+        env={
+            **os.environ,
+            "JUPYTER_CONFIG_DIR": str(home),
+            "JUPYTER_DATA_DIR": str(home / "data"),
+            "NBHELPERS_RUNS": str(home / "runs"),  # the progress in the exercises begins with none
+        },
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 60
@@ -80,15 +86,46 @@ def test_lesson_opens(page, jupyterlab, lesson):
     page.wait_for_function(f"({drawn})() >= {figures}", timeout=60_000)
 
 
-def test_a_slider_of_lesson_6_changes_what_the_model_reads_and_answers(page, jupyterlab, folder):
-    [lesson] = lessons.select(["6"], lessons.all_lessons())
+def open_with_small_settings(page, jupyterlab, folder, number):
+    """Open a lesson with the parameters of the tests, and run all its cells."""
+    [lesson] = lessons.select([number], lessons.all_lessons())
     parameters = lessons.profile_parameters("smoke", lesson)
     options = {"prepare_only": True, "kernel_name": "python3", "language": "python", "progress_bar": False}
-    papermill.execute_notebook(lesson.path, folder / "slider.ipynb", parameters, **options)
-    page.goto(f"{jupyterlab}/doc/tree/slider.ipynb")
+    papermill.execute_notebook(lesson.path, folder / f"try_{number}.ipynb", parameters, **options)
+    page.goto(f"{jupyterlab}/doc/tree/try_{number}.ipynb")
     page.wait_for_selector(".jp-Notebook h1", timeout=60_000)
     page.get_by_text("Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
+
+
+def type_and_run(page, text, code):
+    """Replace the code of the cell that has this text, run it, and return the cell."""
+    cell = page.locator(".jp-CodeCell", has_text=text)
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(code)
+    page.keyboard.press("Shift+Enter")
+    return cell
+
+
+def test_lesson_3_a_sentence_an_explorer_and_a_quiz(page, jupyterlab, folder):
+    open_with_small_settings(page, jupyterlab, folder, "3")
+    threshold = page.locator(".widget-hslider", has_text="threshold")
+    explorer = page.locator(".widget-vbox", has=threshold).last
+    expect(explorer).to_contain_text("From 0", timeout=300_000)
+    before = explorer.locator(".widget-html").inner_text()
+    threshold.get_by_role("slider").press("End")
+    expect(explorer.locator(".widget-html")).not_to_contain_text(before, timeout=20_000)
+    expect(explorer.locator(".widget-html")).to_contain_text("are called")
+    explorer.screenshot(path=SHOTS / "lesson_3_threshold.png")
+    question = page.locator(".widget-vbox", has=page.locator(".widget-radio-box")).first
+    expect(question).to_be_visible(timeout=300_000)
+    question.get_by_role("radio").first.check()
+    expect(question).to_contain_text(re.compile(r"(Right|No)\. \w+"))
+
+
+def test_lesson_6_explorer_exercise_quiz_and_a_second_run(page, jupyterlab, folder):
+    open_with_small_settings(page, jupyterlab, folder, "6")
     slider = page.locator(".widget-hslider", has_text="turns before")
     explorer = page.locator(".widget-vbox", has=slider)
     output = explorer.locator(".widget-html")
@@ -100,8 +137,29 @@ def test_a_slider_of_lesson_6_changes_what_the_model_reads_and_answers(page, jup
         expect(output).to_contain_text(f"; {number} before, 0 after: ", timeout=60_000)
         turns_read.append(output.locator("tbody tr").count())
         moved.append(int(output.inner_text().rsplit("moves most, by ")[1].split()[0]))
-    SHOTS.mkdir(parents=True, exist_ok=True)
     explorer.screenshot(path=SHOTS / "lesson_6_sliders.png")
     assert turns_read == [1, 2, turn]
     assert moved[0] == 0
     assert max(moved) > 0
+
+    # an exercise: wrong, wrong again with a longer hint, and right
+    answer = "def window(i, dialogue_ids, past, future):\n    return {}\n\n\ncheck('06-window', window)"
+    cell = page.locator(".jp-CodeCell", has_text="06-window")
+    expect(cell).to_contain_text("Not attempted yet")
+    for tries in (1, 2):
+        type_and_run(page, "06-window", answer.format("[i]"))
+        expect(cell).to_contain_text("Not yet.", timeout=20_000)
+        expect(cell.get_by_text("Hint: ")).to_be_visible()
+        assert cell.inner_text().count("Hint: ") == tries
+    rows = "range(max(0, i - past), min(len(dialogue_ids), i + future + 1))"
+    type_and_run(page, "06-window", answer.format(f"[j for j in {rows} if dialogue_ids[j] == dialogue_ids[i]]"))
+    expect(cell).to_contain_text("Right!", timeout=20_000)
+    expect(cell).to_contain_text("Exercises done: 1 of")
+    cell.screenshot(path=SHOTS / "lesson_6_exercise.png")
+
+    page.get_by_text("Kernel", exact=True).click()
+    page.get_by_text("Restart Kernel and Run All Cells").click()
+    page.get_by_role("button", name="Restart").click()
+    expect(output).not_to_be_visible(timeout=20_000)  # the outputs of the first run are gone
+    expect(cell).to_contain_text("Right!", timeout=180_000)
+    expect(explorer.locator(".widget-html")).to_contain_text("points.", timeout=180_000)
