@@ -14,14 +14,14 @@
 # # 1. What your machine can do
 #
 # "I got the job!" and "They hired me." have no word in common, yet everybody sees that they tell the same news. Can a
-# small neural network on your laptop see it? At the end of this lesson you ask one, with sentences of your own. Before
-# that, you find out where such a model runs, how exact its numbers are, and how much memory it needs.
+# small neural network on your laptop see it? In this lesson you ask one, with sentences of your own. First you find out
+# where such a model runs, how exact its numbers are, and how much memory it needs.
 #
 # After this lesson you can
 #
 # - say which device and precision a fine-tuning run should use on your machine, and why,
 # - estimate the memory of a run, and name what a seed does not control,
-# - load an encoder without a network, and follow a sentence through it.
+# - load an encoder without the internet, and follow a sentence through it.
 #
 # You should know: Python and pandas. You need no GPU.
 #
@@ -37,7 +37,7 @@
 # | Precision | 2 |
 # | Memory | 1 |
 # | Seeds | 1 |
-# | A model reads your sentences | 1 |
+# | A model reads your sentences | 2 |
 # | What goes wrong | 1 |
 # | Exercises | 1 |
 # | Quiz | 1 |
@@ -59,8 +59,7 @@ except ImportError:  # on Colab, Kaggle or a server
     run_path(str(found[0]))
 
 # %% [markdown]
-# This is how a text becomes probabilities. The lesson ends with the blue steps, tokens, encoder and pooling, and
-# explains them there.
+# This is how a text becomes probabilities. Later, you follow a text through the blue steps:
 
 # %%
 from nbhelpers.course.lesson import check, diagrams, explore, headline, quiz, results
@@ -101,12 +100,13 @@ facts = environment.describe()
 pd.Series(facts, name="this machine").to_frame()
 
 # %% [markdown]
-# For the small encoder that comes with the course, the device "cpu" is enough.
+# For the small encoder of the course, the device "cpu" is enough. The CPU features AMX and AVX512-BF16 speed up bf16,
+# which comes next.
 #
 # ## Precision
 #
-# The row *precision* is a number format. **fp32**, the usual one, stores a number in 32 bits. **bf16** and **fp16** use
-# 16 bits. That halves the memory, and some hardware multiplies such numbers much faster. Does yours?
+# The row *precision* names a number format. **fp32**, the usual one, stores a number in 32 bits. **bf16** and **fp16**
+# use 16 bits. Such numbers take half the memory, and some hardware multiplies them much faster. Does yours?
 
 # %%
 device = environment.best_device()
@@ -121,8 +121,8 @@ table["times fp32"] = table["TFLOP/s"] / speed["fp32"]
 table.round(3)
 
 # %% [markdown]
-# If bf16 is several times as fast as fp32, it saves time. If it is much slower, the CPU only imitates it. Such a
-# measurement varies, above all with small matrices, so the course decides by the hardware:
+# If bf16 is several times as fast as fp32, it saves time. If it is much slower, the hardware only imitates it.
+# Measurements vary, so the course decides by the hardware:
 
 # %%
 rule = {
@@ -140,9 +140,10 @@ print(f"On this machine the course trains in {precision}. The reason: {reason}."
 # %% [markdown]
 # ### What fewer bits cost
 #
-# With fewer bits, the numbers that can be stored are further apart. Training moves each weight in many small steps,
-# about as large as the *learning rate*, often 0.00001. In the picture, each vertical mark is a number that can be
-# stored. Does a step reach the next one?
+# With fewer bits, the numbers that can be stored are further apart, and results are rounded to the nearest one.
+# Training moves each *weight*, a number that the network learns, in many steps about as large as the *learning rate*,
+# often 0.00001. In the picture, each vertical mark is a number that can be stored (fp32 has too many to draw). Does a
+# step reach another mark?
 
 
 # %%
@@ -153,8 +154,9 @@ def step_down(weight_exponent=-1, step_exponent=-5):
 explore(step_down, weight_exponent=(-6, 5), step_exponent=(-8, 0))
 
 # %% [markdown]
-# At first the weight is 10⁻¹ and the step 10⁻⁵. In bf16 the step is lost. Make it larger until the arrows separate.
-# Then make the weight smaller: its neighbors come closer.
+# At first the weight is 10⁻¹ and the step 10⁻⁵, which is lost in bf16 and fp16. Make it larger until bf16 says
+# "changed" (an arrow outside the picture is not drawn). Or make the weight smaller: numbers near a small weight are
+# closer together. Then try the weight 10⁵: fp16 has smaller gaps than bf16, but no number above 65,504.
 #
 # **Exercise 1.** Predict, then use the sliders: what is the smallest exponent of a step that changes the weight 1
 # (exponent 0) in bf16? Write your answer in place of None, and run the cell. A wrong answer gets a hint.
@@ -182,8 +184,9 @@ for name, dtype in dtypes.items():
     print(f"{name}: 0.1 - 1000 x 0.00001 = {weight.item():.4f}")
 
 # %% [markdown]
-# In bf16, all thousand steps are lost: a model kept *entirely* in bf16 hardly learns. The solution is **mixed
-# precision**. Weights and steps stay in fp32, and only matrix products run in bf16:
+# In bf16, all thousand steps are lost (0.1001 is the bf16 number nearest to 0.1). A model kept *entirely* in bf16 loses
+# most steps of this size. The solution is **mixed precision**: weights and steps stay in fp32, and matrix products run
+# in 16 bits, here in bf16:
 
 # %%
 layer = torch.nn.Linear(4, 2).to(device)
@@ -195,9 +198,9 @@ print(f"weights: {layer.weight.dtype}, product: {product.dtype}")
 # %% [markdown]
 # ## Memory
 #
-# Two things fill the memory in training. The first are the *parameters*, the weights that are trained. With AdamW, the
-# usual method, there are four numbers for each: the weight; its *gradient*, which says how the error changes with the
-# weight; and two running means. How many parameters does our encoder have?
+# Two things fill the memory in training. The first is the *parameters*, another word for weights. With AdamW, the usual
+# method, each takes four numbers: the weight; its *gradient*, which says how the error, called *loss*, changes with the
+# weight; and moving averages of the gradient and its square. How many parameters does our encoder have?
 
 # %%
 environment.set_seed(seed)
@@ -207,8 +210,8 @@ num_millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
 print(f"{type(model.base_model).__name__}: {num_millions:.1f} million parameters")
 
 # %% [markdown]
-# **Exercise 2.** In fp32, each of the four numbers takes 4 bytes. How many megabytes (10⁶ bytes) do 22.6 million
-# parameters need in training?
+# **Exercise 2.** Mixed precision keeps all four numbers in fp32, 4 bytes each. How many megabytes (10⁶ bytes) do 22.6
+# million parameters need in training?
 
 # %%
 megabytes = None  # your answer
@@ -223,7 +226,8 @@ check("01-memory", megabytes)
 # </details>
 #
 # The second is the *batch*, the texts that are computed together. Their intermediate results are kept until the
-# gradients are known. Here is an estimate, by the number of *tokens* (words or pieces of words):
+# gradients are known. Here is an estimate of both, in GiB (2³⁰ bytes), by the number of *tokens* (words or pieces of
+# words):
 
 # %%
 sizes = [256, 2048, 16384]
@@ -233,7 +237,7 @@ pd.DataFrame({"tokens in a batch": sizes, "GiB for training": memory}).round(2)
 
 # %% [markdown]
 # With few tokens, nearly all goes to the parameters; with many, most goes to the batch. If a run stops with "out of
-# memory", make the batch smaller.
+# memory", first make the batch smaller. If the parameters alone do not fit, lesson 4 helps.
 #
 # ## Seeds
 #
@@ -247,8 +251,8 @@ second_draw = torch.rand(3)
 print("same seed, same numbers:", torch.equal(first_draw, second_draw))
 
 # %% [markdown]
-# A seed does not control rounding. Every addition is rounded, so a sum depends on the order of its numbers, and that
-# depends on the hardware, the threads and the library versions. Here are the same numbers in two orders:
+# A seed does not control rounding. Additions are rounded, so a sum depends on the order of its numbers, and that
+# depends on hardware, threads and library versions. Here are the same numbers in two orders:
 
 # %%
 numbers = torch.randn(100_000).numpy()  # fp32
@@ -258,8 +262,8 @@ backward = numbers[::-1].cumsum()[-1]
 print(f"forward {forward:.6f}, backward {backward:.6f}, difference {abs(forward - backward):.1e}")
 
 # %% [markdown]
-# Training can amplify such a difference. How far apart can two scores be? We trained the embedded encoder on MELD, a
-# research data set, and changed only the seed. The score, weighted F1, is at best 100; lesson 2 explains it.
+# Training can amplify such a small difference. How far apart can two scores be? We trained the embedded encoder on
+# MELD, a research data set, and changed only the seed. The score, weighted F1 (lesson 2), is at best 100.
 
 # %%
 # One run for each seed, with everything else the same
@@ -271,8 +275,8 @@ statistics.to_frame(f"weighted F1 of {len(scores)} seeds").round(2)
 
 # %% [markdown]
 # A difference smaller than this range can come from the seed alone, so the course compares methods over several seeds.
-# On another machine, expect a score in this range. With the same CPU, threads and versions, a seed repeats our runs
-# exactly. These are your versions:
+# Treat another machine like another seed: on another CPU, the same seeds gave scores up to 0.7 away. With the same CPU,
+# threads and versions, a seed repeats our runs exactly. These are your versions:
 
 # %%
 # The course was tested with those in constraints.txt
@@ -281,7 +285,8 @@ pd.Series(environment.versions(), name="version").to_frame()
 # %% [markdown]
 # ## A model reads your sentences
 #
-# Now send four sentences through the blue steps. First, the *tokenizer* splits them into **tokens**:
+# Now send four sentences through the blue steps. First, the *tokenizer* splits them into **tokens**, and *padding*
+# fills up the shorter ones:
 
 # %%
 texts = ["I got the job!", "They hired me.", "I lost the job!", "The soup is cold."]
@@ -293,8 +298,8 @@ for token_ids in batch["input_ids"]:
 
 # %% [markdown]
 # The **encoder** makes a vector for each token. It is a *transformer*: a stack of layers, and in each layer every token
-# takes in information from all others. That is called *attention*. **Pooling** takes the mean of these vectors, so each
-# text becomes one vector:
+# takes in information from all others of its text. That is called *attention*. **Pooling** takes the mean of these
+# vectors, without padding, so each text becomes one vector:
 
 # %%
 model.eval()  # switches off dropout, a random disturbance that helps in training
@@ -305,18 +310,19 @@ print("encoder: texts x tokens x numbers =", tuple(token_vectors.shape))
 print("pooling: texts x numbers =", tuple(text_vectors.shape))
 
 # %% [markdown]
-# The *cosine similarity* of two vectors is 1 if they point in the same direction, and about 0 if they have nothing in
-# common. How similar is each sentence to the first?
+# The *cosine similarity* of two vectors is 1 if they point in the same direction, and 0 if they are at right angles.
+# The embedded encoder was trained to give sentences of similar meaning a high similarity; roberta-base, for instance,
+# was not. How similar is each sentence to the first?
 
 # %%
 similarities = torch.cosine_similarity(text_vectors, text_vectors[:1])
 pd.Series(similarities.tolist(), texts, name="similarity").to_frame().round(2)
 
 # %% [markdown]
-# Is "They hired me." closer than the soup, without a common word? Then look at "I lost the job!". If it is close as
-# well, the encoder goes by the subject of a sentence. Only labels can teach it that you care about the feeling.
+# The embedded encoder finds "They hired me." much closer than the soup, without a common word. But "I lost the job!" is
+# closer still: it shares the topic and most words. Labels can teach the encoder that you care about the feeling.
 #
-# Type your own sentences: two that mean the same in different words, then two with opposite feelings.
+# Type your own sentences, and press Enter: two that mean the same in different words, then two with opposite feelings.
 
 
 # %%
@@ -331,8 +337,6 @@ def similarity(first="My train never came.", second="The railway forgot me."):
 explore(similarity, first="My train never came.", second="The railway forgot me.")
 
 # %% [markdown]
-# The embedded encoder was trained for such similarities; roberta-base, for instance, was not.
-#
 # Two steps are left. The **head** computes a number for each class, its *logit*. **Softmax** turns logits into
 # probabilities. Is a sentence calm or angry?
 
@@ -436,9 +440,9 @@ quiz("01-endpoint")
 # %% [markdown]
 # ## Recap
 #
-# - The hardware decides the precision. Weights stay in fp32; only matrix products run in 16 bits.
-# - Memory goes to the parameters (16 bytes each) and to the batch.
-# - A seed repeats a run on one machine. Across machines, compare averages over seeds.
+# - The hardware decides the precision. Weights stay in fp32; matrix products may run in 16 bits.
+# - In training, memory goes to the parameters (16 bytes each) and to the batch.
+# - A seed repeats a run on the same CPU. Across machines, compare averages over seeds.
 # - An encoder turns a text into a vector. Labels teach it what you want to know.
 #
 # Next: [2. Look at the data](02_eda.ipynb).

@@ -13,13 +13,13 @@
 # %% [markdown]
 # # 2. Look at the data
 #
-# "No." Is the person who says this angry, sad or afraid? In the dialogues of this course, this turn of one word occurs
+# "No." Is the person who says this angry, sad or afraid? In the dialogues of this course, this text of one word occurs
 # with six different labels. A model that sees only the word makes the same prediction each time, however well it is
-# trained. You find such facts by looking at the data first.
+# trained. You find such facts when you look at the data before you train.
 #
 # After this lesson you can
 #
-# - read a labeled corpus so that every error in it is reported and no row is silently dropped,
+# - read a labeled corpus so that faulty rows are reported and none is silently dropped,
 # - see how its classes, text lengths, dialogues and speakers will affect a model,
 # - find out what the splits have in common, and measure what "cleaning" the text costs.
 #
@@ -60,7 +60,7 @@ except ImportError:  # on Colab, Kaggle or a server
     run_path(str(found[0]))
 
 # %% [markdown]
-# This is how a text becomes probabilities. The lesson is about the two blue steps, *text* and *tokens*:
+# This is how a text becomes probabilities. The lesson is about the two blue steps:
 
 # %%
 from nbhelpers.course.lesson import check, diagrams, explore, headline, load_splits, quiz
@@ -68,10 +68,8 @@ from nbhelpers.course.lesson import check, diagrams, explore, headline, load_spl
 diagrams.path(["text", "tokens"])
 
 # %% [markdown]
-# A *token* is a word or a piece of a word, which the model knows by a number. Lesson 3 explains the other steps. In
-# short: the *encoder* is a *transformer*. It computes a vector (a list of numbers) for each token, and its *attention*
-# decides how much every other token counts for it. *Pooling* makes one vector of all. The *head* turns it into a number
-# for each class, the *logits*, and *softmax* turns those into probabilities.
+# A *token* is a word, a piece of a word or a punctuation mark. The model knows each token by a number. Lessons 1 and 3
+# explain the other steps.
 
 # %%
 import random
@@ -104,13 +102,13 @@ seed = 0  # @param {type: "integer"}
 # %% [markdown]
 # ## Load the corpus and check it
 #
-# The task of the next lessons is *emotion recognition in conversation*. A *turn* is what one person says before the
-# next one speaks. Which of seven emotions does it show? The research data set for this is MELD ([Poria et al.
-# 2019](https://arxiv.org/abs/1810.02508)), 13,708 turns from a television series. Its dialogues belong to the owners of
-# the series, so the course starts with dialogues in the same format, which a language model wrote for it.
+# The task of the next lessons is *emotion recognition in conversation*. A *turn* is what one person says, usually until
+# the next one speaks. Which of seven emotions does it show? A well-known data set is MELD ([Poria et al.
+# 2019](https://arxiv.org/abs/1810.02508)), 13,708 turns from a television series. They belong to the owners of the
+# series, so the course starts with dialogues in the same format, which a language model wrote and labeled.
 #
-# Errors in the data should show up when it is loaded, not after training. Here is a small file with a mistake. Can you
-# find it before the message names it?
+# Errors in a *corpus*, a collection of texts, should show up when it is loaded, not after training. Can you find the
+# mistake in this small file before the message names it?
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
@@ -122,18 +120,18 @@ with tempfile.TemporaryDirectory() as folder:
         print("CorpusError:", error)
 
 # %% [markdown]
-# Without the check, the misspelled word would have become a third class. Now load the corpus of this lesson.
-# `load_splits` calls `corpora.load` and makes the splits that are missing. The first row:
+# The header is row 1. Without `labels=`, the misspelled word would have become a third class. Now load the corpus of
+# this lesson in three *splits*: *train* to learn from, *dev* to make choices with, and *test* for the final score. The
+# first row:
 
 # %%
 data = load_splits(corpus, seed=seed, text=text, label=label, dialogue=dialogue, speaker=speaker)
 data["train"][0]
 
 # %% [markdown]
-# The corpus has three *splits*: *train* to learn from, *dev* to make choices with, and *test* for the final score. In
-# the next table, look for classes with very few rows, and for texts that are empty or repeated (each copy after the
-# first counts). If loading changed texts, for instance curly quotes, there are rows that start with *normalized*. A
-# dash means nothing to report.
+# A model computes with numbers, so each label has one: 0 is the first in the next table. (`sentiment` is not used
+# here.) Look for classes with few rows, and for texts that are empty or repeated (each copy after the first counts).
+# Rows that start with *normalized* count texts that loading changed, such as curly quotes.
 
 # %%
 corpora.describe(data)
@@ -141,8 +139,8 @@ corpora.describe(data)
 # %% [markdown]
 # ## The classes
 #
-# Read before you count. Choose a class and move the slider to see other texts of it. Would you have given them this
-# label? The cell starts with the rarest class, for which a model has the fewest examples.
+# Read before you count. The cell starts with the rarest class, in the dialogues of the course disgust. Would you have
+# given these texts this label? The slider shows others.
 
 # %%
 names = data["train"].features["label"].names
@@ -160,11 +158,12 @@ def texts_of(label_name=rarest, sample=1):
 explore(texts_of, label_name=names, sample=(1, 20))
 
 # %% [markdown]
-# A model predicts numbers, so each label has one. MELD's README lists class weights in another order than these numbers
-# ([issue 51](https://github.com/declare-lab/MELD/issues/51)). Whoever copies them weights the wrong classes. So take
-# the order from the data set, as `names` does, and never from a list that you type.
+# *Class weights* make mistakes on rare classes count more. MELD's README lists them in another order than its label
+# numbers ([issue 51](https://github.com/declare-lab/MELD/issues/51)), so whoever copies them weights the wrong classes.
+# Take the order from the data set, as `names` does, and never from a list that you type.
 #
-# Now count. How large is the largest class, and do the splits differ?
+# How large is the largest class, and do the splits differ? Percentages are compared in *points*: from 50 % to 51 % is
+# one point.
 
 # %%
 counts = pd.DataFrame({split: frame["label"].value_counts() for split, frame in frames.items()})
@@ -175,8 +174,8 @@ plots.label_distribution(counts.sort_values("train", ascending=False))
 # ### Exercise: the majority class
 #
 # Compute the *accuracy* (the share of correct predictions) of a model that always predicts the most frequent label.
-# `labels` are the correct ones, for instance `["joy", "neutral", "neutral"]`. A wrong answer gets a hint, which grows
-# with each try. Then call your function with `train["label"]`, and compare it with the picture.
+# `labels` are the correct ones, for instance `["joy", "neutral", "neutral"]`. Each wrong answer gets a further hint.
+# Then call your function with `train["label"]`, and compare the result with the picture.
 
 
 # %%
@@ -200,13 +199,13 @@ check("02-majority", majority_accuracy)
 #
 # ### Three scores
 #
-# Accuracy makes such a model look good. Other scores do not. Suppose a model calls ten turns joy, and six of them are.
-# Its *precision* for joy is 60 %. Suppose there are twelve joyful turns in all. It found six of them, so its *recall*
-# is 50 %. *F1* is the harmonic mean of the two, here 54.5 %.
+# Accuracy makes such a model look better than it is. Suppose a model predicts joy for ten turns, and six of them are
+# joyful: its *precision* for joy is 60 %. If there are twelve joyful turns in all, its *recall* is 50 %. *F1* is the
+# harmonic mean of the two, 2 · 60 · 50 / (60 + 50) = 54.5 %.
 #
-# **Weighted F1** is the mean of the F1 of all classes, weighted by their numbers of rows: the usual score for MELD and
-# the main score of this course. **Macro F1** gives all classes the same weight, so it shows whether rare ones are found
-# at all. The next cell scores the model that always predicts the largest class:
+# **Weighted F1** is the mean of the F1 of all classes, weighted by their numbers of rows. It is the usual score for
+# MELD and the main score of this course. **Macro F1** gives all classes the same weight, so it shows whether rare ones
+# are found at all. Here are the scores of the model that always predicts the largest class:
 
 # %%
 gold = frames["dev"]["label"]
@@ -215,12 +214,12 @@ scores = pd.Series(metrics.scores(gold, always_the_same, len(names)), name="perc
 (100 * scores).round(1).set_axis(["accuracy", "weighted F1", "macro F1"]).to_frame()
 
 # %% [markdown]
-# Macro F1 is low, because this model never finds the other classes.
+# Macro F1 is low, because F1 is 0 for each class that is never predicted.
 #
 # ## Tokens: what the model reads
 #
-# A *tokenizer* cuts a text into tokens and gives each its number in a fixed *vocabulary*. Type a sentence of your own,
-# and press Enter:
+# A *tokenizer* cuts a text into tokens and gives each its number in a fixed *vocabulary*. Type a sentence, and press
+# Enter:
 
 # %%
 tokenizer, _ = encoders.load(encoder, names)
@@ -236,13 +235,13 @@ explore(tokens_of, sentence="Ugh, you ate my yogurt AGAIN? 🙄")
 # %% [markdown]
 # The first and the last token mark the beginning and the end. What else to see:
 #
-# - A rare word is cut into pieces. In tokenizers like BERT's, `##` means that the piece continues a word. In those like
-#   RoBERTa's, `Ġ` means that a space comes before the piece.
+# - Rare words are cut into pieces. In tokenizers like BERT's, `##` means that the piece continues a word; in those like
+#   RoBERTa's, `Ġ` means that a space comes before it.
 # - The embedded encoder knows only lower case: "AGAIN" and "again" are the same token. RoBERTa tells them apart.
-# - `[UNK]` (unknown) replaces what is not in the vocabulary, for instance many emoji. RoBERTa can write any character
-#   as bytes.
+# - `[UNK]` (unknown) replaces what is not in the vocabulary, such as many emoji. RoBERTa can write any character as
+#   bytes.
 #
-# How many tokens do the texts have? The embedded encoder and RoBERTa read up to 512.
+# How many tokens do the texts have? The embedded encoder and RoBERTa read up to 512. The next section explains padding.
 
 # %%
 examples = batching.tokenize(train["text"].tolist(), tokenizer)
@@ -260,8 +259,8 @@ diagrams.padding()
 
 # %% [markdown]
 # Padding is ignored, but it is computed all the same. How much there is depends on the order of the texts, on the
-# length to which they are padded, and on the batch size. Try all three. *batch* leafs through the batches from the
-# first (1) to the last (10). Which settings have the least padding and cut no text?
+# length to which they are padded, and on the batch size. The slider *batch* shows ten of the batches, from the first to
+# the last. Which settings have the least padding and cut no text?
 
 # %%
 orders = {"random": random.Random(seed).sample(lengths, len(lengths)), "by length": sorted(lengths)}
@@ -282,8 +281,8 @@ def batch_of(order="random", padded_to=0, batch_size=16, batch=5):
 explore(batch_of, order=list(orders), padded_to=widths, batch_size=(4, 32, 4), batch=(1, 10))
 
 # %% [markdown]
-# Texts of similar length need almost no padding. In training, such batches are taken in random order, so that the model
-# does not see all short texts first.
+# Sorted by length and padded to the longest, the texts need almost no padding. In training, such batches come in random
+# order, so that the model does not see all short texts first.
 #
 # ### Exercise: the share of padding
 #
@@ -337,8 +336,8 @@ sizes = turns.groupby("dialogue_id").agg(turns=("text", "size"), speakers=("spea
 sizes.describe().loc[["min", "50%", "max"]].set_axis(["fewest in a dialogue", "median", "most"]).astype(int)
 
 # %% [markdown]
-# Here is one with the most different labels, so it is not typical. Read a short turn first alone, then with the turns
-# before it. Which emotions would you have missed? Move the slider for other dialogues.
+# Here is one with many different labels, so it is not typical; the slider shows others. Read a short turn first alone,
+# then with the turns before it. Which emotions would you have missed?
 
 # %%
 short = turns[turns["dialogue_id"].isin(sizes.index[sizes["turns"] <= max(14, sizes["turns"].min())])]
@@ -354,8 +353,8 @@ def scene(number=1):
 explore(scene, number=(1, len(by_variety)))
 
 # %% [markdown]
-# Does the emotion of a turn help to guess the next one? In the map, each line is the emotion of a turn, each column
-# that of the next turn. If turns did not depend on each other, all lines would look about the same.
+# Does the emotion of a turn help to guess the next one? In the map, each line is the emotion of a turn, and each column
+# that of the next turn. If it did not help, all lines would look about the same.
 
 # %%
 next_label = turns.groupby("dialogue_id")["label"].shift(-1)
@@ -364,7 +363,9 @@ pairs = pairs.fillna(0).astype(int).set_axis(emotions).set_axis(emotions, axis=1
 plots.transitions(pairs)
 
 # %% [markdown]
-# On the diagonal, the emotion stays the same. Is that more than chance?
+# On the diagonal, the emotion stays the same. Is that more than chance? If turns were independent, the share of pairs
+# with joy twice would be the share of joy in this turn times that in the next one. `expected` adds this up for all
+# emotions.
 
 # %%
 total = pairs.to_numpy().sum()
@@ -373,13 +374,13 @@ expected = (pairs.sum(axis=1) * pairs.sum()).sum() / total**2
 print(f"same label in the next turn: {100 * observed:.1f} %; expected without dependence: {100 * expected:.1f} %")
 
 # %% [markdown]
-# If the first number is clearly larger, neighboring turns share their emotion. [Lesson 6](06_meld_context.ipynb)
+# If the first number is clearly larger, a turn says something about the next one. [Lesson 6](06_meld_context.ipynb)
 # measures whether a model gains from this.
 #
 # ## What leaks between the splits
 #
-# If texts of test are also in train, a test score does not tell how a model does on new texts. This is called *data
-# leakage*. So ask: does test have texts, dialogues or people of train?
+# If parts of test are also in train, its score can be higher than on new texts. This is called *data leakage*. Does
+# test have texts, dialogues or people of train?
 
 # %%
 shared = {}
@@ -397,8 +398,8 @@ pd.DataFrame(shared).round(1)
 
 # %% [markdown]
 # Shared texts of a word or two ("Yeah.") are natural in conversation. Long ones or whole dialogues are a reason to
-# split again. In MELD, about one test text in eight is in train word for word, and six people say most of the turns. So
-# a score on MELD says little about people whom the model has never read.
+# split again. In the dialogues of the course, the same name can mean different people. In MELD, about one test text in
+# eight is in train word for word, and six people say most of the turns, so a score says little about other people.
 #
 # Do the copies of a text always have the same label?
 
@@ -411,8 +412,8 @@ if len(repeated):
     print(f"The most frequent label of each text covers {100 * most_frequent.sum() / len(repeated):.0f} % of the rows.")
 
 # %% [markdown]
-# A model that sees only the text cannot be right on more of these rows. Here are the labels of the text that has the
-# most different ones. Type another text, such as "Yeah.":
+# A model that sees only the text cannot be right on more of these rows. Which text has the most different labels? In
+# the dialogues of the course, it is "No." Type another, such as "Yeah.":
 
 # %%
 most_labels = train.groupby("text")["label"].nunique().idxmax()
@@ -428,8 +429,8 @@ explore(labels_of, sentence=most_labels)
 # %% [markdown]
 # ### Exercise: shared texts
 #
-# How many texts of `test` occur in `train`, if case and outer spaces do not matter? A text that test has twice counts
-# twice. Then try `num_shared(frames["test"]["text"], train["text"])`.
+# How many texts of `test` occur in `train`, if case and spaces around the text do not matter? A text that test has
+# twice counts twice. Then try `num_shared(frames["test"]["text"], train["text"])`.
 
 
 # %%
@@ -453,9 +454,9 @@ check("02-shared", num_shared)
 #
 # ### Padding every text to 128 tokens
 #
-# Many tutorials call the tokenizer with `padding="max_length", max_length=128`. The table compares this with batches of
-# 32 texts. `TokenBudgetSampler` makes batches of similar length; `max_tokens` also limits the tokens of a batch, so
-# that long texts do not exhaust the memory.
+# Many tutorials call the tokenizer with `padding="max_length", max_length=128`. Compare this with batches of 32 texts.
+# `TokenBudgetSampler` makes batches of similar length; `max_tokens` limits the tokens of a batch, so that long texts do
+# not exhaust the memory.
 
 # %%
 in_random_order = [orders["random"][start : start + 32] for start in range(0, len(lengths), 32)]
@@ -469,13 +470,13 @@ padding_shares = {
 pd.Series({way: f"{100 * share:.1f} %" for way, share in padding_shares.items()}, name="padding").to_frame()
 
 # %% [markdown]
-# The first row shows how much of the computation is wasted. [Lesson 3](03_baseline.ipynb) measures it in seconds.
+# [Lesson 3](03_baseline.ipynb) measures how much time such padding takes.
 #
 # ### Cleaning the text first
 #
 # Many tutorials convert texts to lower case and remove punctuation and digits. The habit comes from *bag-of-words*
-# models, which only count words. But "What?!" and "What." do not say the same. The next cell trains a bag-of-words
-# classifier on differently cleaned texts and scores it on dev. Changes are in *points*: from 50 % to 51 % is one point.
+# models, which only count words. But "What?!" and "What." do not say the same. The next cell trains such a classifier,
+# which also counts punctuation marks and pairs, on differently cleaned texts, and scores it on dev:
 
 # %%
 dev = frames["dev"]
@@ -486,13 +487,13 @@ table.columns = ["weighted F1, %", "change, points", "macro F1, %", "change, poi
 table.rename_axis(None).round(1)
 
 # %% [markdown]
-# A step that lowers the score removed something that the labels depend on; in the dialogues of the course, that is the
-# punctuation. A change of a point or less can be chance, which lesson 3 shows how to test. Before you clean texts for
-# an encoder, repeat the comparison with it.
+# A step that clearly lowers the score removed something that helps to predict the labels; in the dialogues of the
+# course, the punctuation. A change of a point or less can be chance; lesson 3 shows how to test this. Before you clean
+# texts for an encoder, repeat the comparison with it.
 #
 # ## Another corpus, the same questions
 #
-# The course also has product reviews. Which of your decisions would change?
+# The course also has product reviews. Would you pad and split them in the same way?
 
 
 # %%
@@ -512,7 +513,7 @@ other = "dialogues" if corpus == "reviews" else "reviews"
 pd.DataFrame({"this corpus": key_facts(data), other: key_facts(load_splits(other))}).round(1)
 
 # %% [markdown]
-# Where texts are longer, padding to 128 wastes less, but it cuts off the end of some of them.
+# Where texts are longer, padding to 128 wastes less, but some texts lose their end.
 #
 # ## Quiz
 #
@@ -529,7 +530,7 @@ quiz("02-leak")
 # - Stop at errors when you load data, and read texts of each class before you count them.
 # - Classes differ in size, so look at weighted *and* macro F1.
 # - Put texts of similar length into a batch, and pad only to the longest.
-# - The same text with different labels shows that one turn alone does not always tell the emotion.
+# - If a text occurs with different labels, the text alone does not tell the emotion.
 # - Know what your splits share before you trust a score, and measure what cleaning costs.
 #
 # Next: [3. An honest baseline](03_baseline.ipynb). The last cell gives the number that `nbhelpers run` shows for this

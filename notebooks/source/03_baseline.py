@@ -13,10 +13,10 @@
 # %% [markdown]
 # # 3. An honest baseline
 #
-# "Excuse me. This is the quiet carriage." In the dialogues of this course the speaker of this turn is angry, although
-# no word of it is. How many such turns does a model get right, and compared with what? A model that always says
-# "neutral" is already right for more than four turns in ten. So the first score that you see tells you nothing. You
-# need a *baseline*: the score that every later idea must beat. A weak baseline makes every later idea look good, so it
+# "Excuse me. This is the quiet carriage." In the dialogues of this course the speaker of this turn is angry, but none
+# of its words is. How many such turns does a model get right, and compared with what? A model that always says
+# "neutral" is already right for more than four turns in ten. So a score by itself tells you little. You need a
+# *baseline*: the score that every later idea must beat. A weak baseline makes every later idea look good, so it
 # deserves care.
 #
 # After this lesson you can
@@ -66,8 +66,7 @@ except ImportError:  # on Colab, Kaggle or a server
     run_path(str(found[0]))
 
 # %% [markdown]
-# The picture shows how a text becomes probabilities. This lesson is about the four blue steps: the encoder, the
-# pooling, the head and the softmax. Each is explained when a model first needs it.
+# The picture shows how a text becomes probabilities. This lesson explains the four blue steps.
 
 # %%
 from nbhelpers.course.lesson import check, diagrams, explore, headline, load_splits, quiz, results
@@ -120,11 +119,11 @@ seed = 0  # @param {type: "integer"}
 # %% [markdown]
 # ## Two baselines without a neural network
 #
-# The lesson builds four models, from the simplest to the strongest. Each choice, such as the best epoch, is made on the
-# dev split. The test split is scored once, when all training is done.
+# The lesson builds four models in four steps, the simplest first. Each choice is made on the dev split. The test split
+# is scored once, when all training is done.
 #
-# Load the corpus. Where test or dev is missing, as in a single file, `load_splits` holds out a fifth of train. `gold`
-# contains the correct labels of each split.
+# Load the corpus. Where test or dev is missing, as in a single file, `load_splits` holds out a fifth of train for it.
+# `gold` contains the correct labels of each split.
 
 # %%
 # no formulas: Jupyter would show a text between two dollar signs as one
@@ -136,10 +135,10 @@ gold = {split: part["label"][:] for split, part in data.items()}
 {split: len(labels) for split, labels in gold.items()}
 
 # %% [markdown]
-# Three scores will appear again and again. *Accuracy* is the share of texts that are predicted right. *F1* belongs to
-# one class. It is high only if the class has both a high *precision* (few texts are called so by mistake) and a high
-# *recall* (few texts of the class are missed). *Macro F1* is the mean over the classes. *Weighted F1* is the mean in
-# which each class counts by its number of texts; it is the main score of this course.
+# *Accuracy* is the share of texts that are predicted right. *F1* belongs to one class. It combines the *precision* p,
+# the share of the texts predicted as this class that really have it, and the *recall* r, the share of its texts that
+# are found: F1 = 2pr / (p + r). It is high only if both are high. *Macro F1* is the mean over the classes. *Weighted
+# F1* is the mean in which each class counts by its number of texts; it is the main score of this course.
 #
 # Each model stores its predictions, and `score_table` scores them:
 
@@ -163,14 +162,15 @@ predictions["majority"] = {split: metrics.majority(gold["train"], len(gold[split
 score_table("dev")
 
 # %% [markdown]
-# Compare the columns. Where one class is frequent, the accuracy looks acceptable. Macro F1 shows that the model knows
-# only one class. This is the lowest score that a useful model must beat.
+# Where one class is frequent, the accuracy looks acceptable. Macro F1 shows that the model knows only one class. Any
+# useful model must beat this line.
 #
 # ### Step 2: a bag of words
 #
 # TF-IDF counts words, pairs of words and pieces of words (which catch "nooo" and "can't!"), and gives less weight to
-# frequent ones. Logistic regression learns a weight for each of them. Rare classes count as much as frequent ones.
-# `baselines.tf_idf` is a scikit-learn pipeline of these parts, and its settings were chosen on dev.
+# those that occur in many texts. Logistic regression learns a weight for each of them. Here, rare classes count as much
+# as frequent ones. `baselines.tf_idf` is a scikit-learn pipeline of these parts. `C=4` suits thousands of texts; for
+# your own, choose it on dev.
 
 # %%
 bag_of_words = baselines.tf_idf(texts["train"], gold["train"], C=4)
@@ -178,13 +178,12 @@ predictions["TF-IDF"] = {split: bag_of_words.predict(texts[split]) for split in 
 score_table("dev")
 
 # %% [markdown]
-# The second line is the score that justifies the cost of a neural network, or not. Look at the gain in macro F1 above
-# all: it shows whether the rare classes are found.
+# The second line is the score that a neural network must beat to be worth its cost.
 #
 # ## From a text to logits
 #
-# A bag of words does not know that "furious" and "angry" are similar, and it does not see the order of words. A
-# pretrained encoder has read a large amount of text before it meets your data, and it uses the order.
+# A bag of words does not know that "furious" and "angry" are similar, and beyond pairs of words it does not see their
+# order. A pretrained encoder has read much text before yours, and it uses the order.
 #
 # ### The encoder: a vector for each token
 #
@@ -204,16 +203,16 @@ print(tokens)
 print(f"{vectors.shape[0]} tokens, {vectors.shape[1]} numbers for each; {len(output.attentions)} layers")
 
 # %% [markdown]
-# BERT, RoBERTa and their relatives are *transformers*: a stack of layers of the same form. At the bottom each token has
-# a vector from a table, whatever is around it. Each layer replaces the vectors by better ones, in two steps. First,
-# *attention* mixes the vectors, so that "what" can take up something of "you did". Then a small network changes each
-# vector by itself.
+# BERT, RoBERTa and their relatives are *transformers*: a stack of layers of the same form. At the bottom, the vector of
+# a token depends only on the token and its position. Each layer changes the vectors in two steps. First, *attention*
+# mixes the vectors, so that "what" can take up something of "you did". Then a small network changes each vector by
+# itself.
 #
-# Attention works as follows. From each token's vector the layer computes three others: a *query* (what this token looks
-# for), a *key* (what it offers) and a *value* (what it passes on). The product of a query and a key is large if they
-# fit. A *softmax* turns these products into weights: it takes e to the power of each and divides by their sum, so they
-# are positive and add up to 1. The new vector of a token is the weighted mean of all values. Here it is for three
-# tokens with vectors of two numbers:
+# From each token's vector, attention computes three others: a *query* (what this token looks for), a *key* (what it
+# offers) and a *value* (what it passes on). The dot product of a query and a key is large if they fit. A *softmax*
+# turns these products into weights: it takes e to the power of each and divides by their sum, so they are positive and
+# add up to 1. The new vector of a token is the weighted mean of all values. Here it is for three tokens with vectors of
+# two numbers:
 
 # %%
 queries = torch.tensor([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]])  # [tokens, numbers]
@@ -225,11 +224,12 @@ columns = ["weight 1", "weight 2", "weight 3", "new vector: first number", "seco
 pd.DataFrame(torch.cat([weights, new_vectors], 1), ["token 1", "token 2", "token 3"], columns).astype(float).round(2)
 
 # %% [markdown]
-# Each line has three weights that add up to 1. The query of token 1 fits its own key best, so its new vector stays near
-# its own value (10, 0). The query of token 2 fits the key of token 3, and its new vector is near that token's value.
+# Each line has three weights that add up to 1 (up to rounding). The query of token 1 fits its own key best, so its new
+# vector stays near its own value (10, 0). Token 2 takes most from token 3, whose key its query fits.
 #
-# A layer does this several times side by side, with other queries, keys and values. What they look for is learned.
-# These are the weights in the encoder's first layer for the sentence above, averaged and in percent:
+# A layer does this several times side by side, with other queries, keys and values, and adds the results to the old
+# vectors. What they look for is learned. These are the weights of the first layer for the sentence above, averaged over
+# the repetitions, in percent:
 
 # %%
 first_layer = output.attentions[0][0].mean(0)  # [tokens, tokens]
@@ -237,14 +237,13 @@ pd.DataFrame(100 * first_layer.numpy(), tokens, tokens).round().astype(int)
 
 # %% [markdown]
 # Read along a line: it says from which tokens the token on the left takes something. Such tables do not explain a
-# prediction, which passes through many of them. A better way to ask which tokens matter comes later in this lesson.
+# prediction, which passes through many of them.
 #
 # ### Pooling, head and softmax: a probability for each class
 #
 # *Pooling* makes one vector of the token vectors; here it is their mean or the vector of the first token. The *head* is
 # new and small: for each class it multiplies the numbers of this vector by weights and adds them up. The results are
-# the *logits*, one for each class, which may be any numbers. The same *softmax* as in attention turns them into
-# probabilities:
+# the *logits*, one for each class. The softmax, which you know from attention, turns them into probabilities:
 
 # %%
 with torch.no_grad():
@@ -253,7 +252,7 @@ probabilities = logits.exp() / logits.exp().sum()  # the softmax
 pd.DataFrame({"logit": logits, "probability (%)": 100 * probabilities}, names).astype(float).round(2)
 
 # %% [markdown]
-# The probabilities add up to 100 %. They are all similar, because the head has random weights: the model only guesses.
+# The probabilities are all similar, because the head has random weights: the model only guesses.
 #
 # ### The loss: how wrong a prediction is
 #
@@ -261,8 +260,9 @@ pd.DataFrame({"logit": logits, "probability (%)": 100 * probabilities}, names).a
 # logarithm of the probability that the model gives to the correct class. A probability of 1 costs nothing, 0.5 costs
 # 0.69, and 0.01 costs 4.6. The loss of several texts is the mean.
 #
-# It is computed for a batch of texts. A *DataLoader* makes batches of texts of similar length and pads each to its own
-# longest text.
+# It is computed for a batch of texts, which a *DataLoader* makes. Ours puts texts of similar length together and pads
+# each batch to its longest text. The output also says in which number format the model computes
+# ([lesson 1](01_environment.ipynb)).
 
 # %%
 device = environment.best_device()
@@ -283,11 +283,12 @@ with torch.no_grad():
     print(f"by hand {-of_label.log().mean():.6f}, by the helper {objectives.cross_entropy(model, batch):.6f}")
 
 # %% [markdown]
-# Both numbers agree. From here on, the course calls `objectives.cross_entropy`.
+# Both numbers agree.
 #
-# **Exercise.** This is the loss of a model that has learned nothing. Which loss do you expect of such a model, if it
-# gives each class the same probability? Write it as a function of the number of classes, and compare it with the number
-# above. In your projects, a first loss far from this value often means a mistake in the data or in the head.
+# **Exercise.** This is the loss of a model that has learned nothing. Which loss do you expect, if it gives each class
+# the same probability? Write it as a function of the number of classes, and compare it with the number above. In your
+# projects, a first loss far from this value often means a mistake: the wrong number of classes, or a loss that is
+# summed instead of averaged.
 
 
 # %%
@@ -311,9 +312,9 @@ check("03-first-loss", first_loss)
 #
 # ## Step 3: a frozen encoder
 #
-# In this step only the head is trained. The encoder is *frozen*: its weights stay as they are. So each text has the
-# same vector in every epoch, and it is enough to compute it once, which takes the most time of this step. `TextVectors`
-# is the path of the picture up to the pooling. `training.predict` collects its results in the order of the texts.
+# Now the encoder is *frozen*: its weights stay as they are, and only the head is trained. So a text always has the same
+# vector, and it is enough to compute it once. `TextVectors` is the path of the picture up to the pooling.
+# `training.predict` collects its results in the order of the texts.
 
 
 # %%
@@ -337,23 +338,22 @@ vectors = {split: training.predict(text_vectors, loader, precision=precision) fo
 # %% [markdown]
 # ### The training loop
 #
-# What remains is a table of numbers with labels, as in scikit-learn. You could call `LogisticRegression` on it. Here it
-# is done with the loop that trains every neural network:
+# What remains is a table of numbers with labels. `LogisticRegression` could take it, but here it goes through the loop
+# that trains neural networks:
 
 # %%
 diagrams.loop()
 
 # %% [markdown]
-# 1. **Batch.** The texts are used in small groups. When each text was used once, an *epoch* is over.
-# 2. **Predict, compute the loss.** In training, *dropout* sets a random part of the numbers to 0 each time, here one in
-#    ten. The head cannot rely on a single number, so it memorizes less. For predictions dropout is off.
+# 1. **Batch.** The texts are used in small groups. When each was used once, an *epoch* is over.
+# 2. **Predict, compute the loss.** In training, *dropout* sets a random tenth of the numbers to 0 each time. So the
+#    head cannot rely on a single number, and memorizes less. For predictions dropout is off.
 # 3. **Backward.** This *backward pass* computes the *gradient*: for each weight, how much the loss would change if the
 #    weight grew a little.
-# 4. **Optimizer.** It moves each weight a small step in the direction that makes the loss smaller. Its name is *AdamW*:
-#    it remembers the recent gradients of each weight, so that weights with small and with large gradients get steps of
-#    similar size, and it pulls all weights slightly toward 0 (*weight decay*). The size of a step is set by the
-#    *learning rate*. A *scheduler* raises the learning rate from 0 in the first tenth of the steps (*warm-up*) and then
-#    lowers it to 0.
+# 4. **Optimizer.** It moves each weight a small step in the direction that makes the loss smaller; this is an *update*.
+#    The *learning rate* sets the size of the step. A *scheduler* raises it from 0 in the first tenth of the updates
+#    (*warm-up*) and then lowers it to 0. Our optimizer, *AdamW*, remembers the recent gradients, so that weights with
+#    small and with large gradients get steps of similar size. It also pulls weights slightly toward 0 (*weight decay*).
 # 5. **Gradients to zero.** Otherwise the next gradients would be added to them.
 #
 # First make what the loop needs:
@@ -374,7 +374,8 @@ def head_predictions(split):
 
 
 # %% [markdown]
-# This is the loop. The numbers are those of the list. After each epoch it notes the mean loss and the score on dev:
+# This is the loop, with the numbers of the list. After each epoch it notes the mean loss and the score on dev. In the
+# end the head has the weights of the last epoch.
 
 # %%
 head_history = []
@@ -394,10 +395,11 @@ for epoch in range(1, num_head_epochs + 1):
 plots.learning_curves(pd.DataFrame(head_history))
 
 # %% [markdown]
-# The loss should fall fast at first and then hardly at all: one linear layer on fixed vectors has learned what it can.
+# The loss should fall fast at first and then hardly at all: one linear layer on fixed vectors soon reaches its limit.
+# The score on dev may jump by a point or two between epochs; do not read much into it.
 #
-# **Try it.** The two cells above take seconds. What will the curves do with `lr=1.0`, and with `lr=0.0001`? Predict it,
-# change the number, and run both cells again. In the end put back 0.01.
+# **Try it.** What will the curves do with `lr=1.0`, and with `lr=0.0001`? Predict it, change the number, and run the
+# two cells above again; they take seconds. In the end put back 0.01, and run both once more.
 #
 # Compare the result with the bag of words:
 
@@ -406,8 +408,9 @@ predictions["frozen encoder"] = {split: head_predictions(split) for split in gol
 score_table("dev")
 
 # %% [markdown]
-# A line below TF-IDF would be no mistake: the encoder was trained for other purposes, and its vectors need not contain
-# what your labels are about. An encoder that must not learn is not always worth its cost.
+# If the new line is below TF-IDF, that is no mistake: the encoder was trained for other purposes, and its vectors need
+# not contain what your labels are about. Also, only TF-IDF gives rare classes more weight, which usually helps macro
+# F1.
 #
 # ### A sentence of your own
 #
@@ -437,21 +440,22 @@ explore(two_models, text="Excuse me. This is the quiet carriage.")
 # %% [markdown]
 # ## Step 4: fine-tuning
 #
-# So far only the head was trained. There are three ways to go on:
+# The picture shows three ways to train. The first is done, this step is the second, and [lesson 4](04_lora.ipynb) is
+# about the third.
 
 # %%
 diagrams.fine_tuning()
 
 # %% [markdown]
-# Fine-tuning trains all weights, so every layer can learn what matters for your labels. The loop is the same, but three
-# things need more care:
+# Fine-tuning trains all weights. The loop is the same, but three things need more care:
 #
 # - The weights of the encoder already know a lot, and large steps would destroy it. So the encoder has a much lower
-#   learning rate than the head, which starts from nothing. The warm-up protects it while the head is still random.
-# - A single unusual batch can have a huge gradient. So the *norm* (the length) of the gradient is clipped to 1.
+#   learning rate than the head. The warm-up protects the encoder while the head is still random.
+# - A single unusual batch can have a huge gradient. So the *norm* of the gradient, its size over all weights, is
+#   clipped to at most 1.
 # - A model with millions of weights can learn the training texts by heart. It then *overfits*: the loss on train still
-#   falls, but the score on new texts does not rise any more. So dev is scored after each epoch, and in the end the
-#   weights of the best epoch are restored.
+#   falls, but the score on new texts no longer rises. So dev is scored after each epoch, and the weights of the best
+#   epoch are restored.
 #
 # `training.fit` contains the loop with these additions. Find the five steps in its main part:
 
@@ -463,8 +467,8 @@ Code(source[source.index("    for epoch in range") :], language="python")
 
 # %% [markdown]
 # It can also add up the gradients of several small batches before a step (*gradient accumulation*, if memory is short),
-# and it can compute in a shorter number format (`precision`, [lesson 1](01_environment.ipynb)). It takes two functions
-# of yours: one that scores the model after each epoch, and one that prints.
+# and compute in a shorter number format (`autocast`; the `scaler` acts only in fp16). It takes two functions of yours:
+# one scores the model after each epoch, and one prints.
 
 
 # %%
@@ -486,7 +490,7 @@ def print_epoch(row):
 
 
 # %% [markdown]
-# This is the longest cell of the lesson:
+# This cell takes the most time:
 
 # %%
 model = new_model()
@@ -497,8 +501,7 @@ environment.set_seed(seed)  # the same dropout as in the run with the Trainer be
 history = training.fit(model, dataloaders["train"], objectives.cross_entropy, optimizer, scheduler, **settings)
 
 # %% [markdown]
-# The loss of a single batch jumps up and down, because some batches are harder than others. So look at its mean over
-# each epoch, beside the score on dev:
+# The loss of a single batch jumps up and down. So look at its mean over each epoch, beside the score on dev:
 
 # %%
 curve = pd.DataFrame(history)
@@ -507,10 +510,9 @@ curve = curve.groupby("epoch")[["train_loss", "dev_score"]].mean().reset_index()
 plots.learning_curves(curve.rename(columns={"dev_score": "dev_weighted_f1"}))
 
 # %% [markdown]
-# Read the two curves together. While both improve, more epochs may help. If the loss on train keeps falling while the
-# score on dev stays the same or falls, the model overfits.
+# While both curves improve, more epochs may help. If only the loss on train does, the model overfits.
 #
-# The history also contains the learning rate of the encoder, so you can see the warm-up:
+# The history also contains the learning rate of the encoder, with its warm-up:
 
 # %%
 updates = pd.DataFrame(history).dropna(subset=["train_loss"]).rename(columns={"lr": "encoder", "step": "update"})
@@ -519,7 +521,7 @@ plots.run_curves(updates.set_index("update")[["encoder"]], "learning rate")
 # %% [markdown]
 # ### The same sentence again
 #
-# Now three models answer. Does the new one differ where only the situation tells?
+# Does the new model see the anger?
 
 
 # %%
@@ -537,12 +539,15 @@ def three_models(text):
 explore(three_models, text="Excuse me. This is the quiet carriage.")
 
 # %% [markdown]
+# If all three say neutral, that is no surprise: the anger is in the situation, and they see only this one turn.
+# [Lesson 6](06_meld_context.ipynb) adds the turns around it.
+#
 # ### The same with the Trainer
 #
-# transformers' `Trainer` adds what long runs need: checkpoints, resuming, TensorBoard. Ours is a small subclass that
-# takes the same objective and the same DataLoaders. If the loop and the Trainer do the same, their losses are equal at
-# every update (on a GPU, up to rounding). Forty updates are enough to check this. A *callback*, which the Trainer calls
-# after each update, stops it there:
+# transformers' `Trainer` adds what long runs need: checkpoints, resuming, curves in TensorBoard. Ours is a small
+# subclass that takes the same DataLoaders and the same *objective*, the function that computes the loss. If the loop
+# and the Trainer do the same, their losses are equal at every update (on a GPU, up to rounding). A *callback*, which
+# the Trainer calls after each update, stops it after 40:
 
 
 # %%
@@ -569,6 +574,8 @@ largest = max(abs(a - b) for a, b in zip(loop_losses, trainer_losses, strict=Tru
 print(f"{len(loop_losses)} updates, largest difference of the loss: {largest:.1e}")
 
 # %% [markdown]
+# A difference of 0 means that both train in the same way.
+#
 # ## What the scores say, and how certain they are
 #
 # All models are trained. Only now the test split is scored.
@@ -584,9 +591,8 @@ score_table("test")
 # ### An interval for each score
 #
 # A test set is a sample. With other texts from the same source, the scores would have been different. The *bootstrap*
-# estimates how different: it draws rows of the test set, with replacement, until it has as many as before, and computes
-# the score of this draw. After 2,000 draws, 95 % of the scores lie between two numbers. This is the *confidence
-# interval*, the bar in the picture.
+# estimates how different: it draws as many rows as the test set has, with replacement, and scores this draw. After
+# 2,000 draws, the middle 95 % of the scores are the *confidence interval*, the bar in the picture.
 
 # %%
 bars = {}
@@ -597,14 +603,13 @@ for model_name, predicted in predictions.items():
 plots.score_bars(pd.DataFrame(bars).T, measure="weighted F1 (%)")
 
 # %% [markdown]
-# The fewer test rows, the wider the bars. Do not use such bars to compare two models: both were tested on the same
-# rows, and an easy row is easy for both.
+# Do not use such bars to compare two models: both were tested on the same rows, and an easy row is easy for both.
 #
 # ### A paired test of two models
 #
 # A *paired* test uses this. In each draw it computes the *difference* of the two scores on the same rows. If nearly all
 # draws show an advantage of the same model, the *p-value* is small: luck with the test rows is then a poor explanation.
-# With 2,000 draws the p-value cannot be smaller than 0.001.
+# With 2,000 draws the p-value cannot be smaller than about 0.001.
 
 # %%
 comparisons = {}
@@ -618,7 +623,8 @@ pd.DataFrame(comparisons).T.round(3)
 # %% [markdown]
 # The gain is in points of weighted F1, and "from" and "to" are the ends of its 95 % interval. If the interval contains
 # 0, the test cannot tell the two models apart. The interval covers the choice of test rows, but not the choice of the
-# seed. It also treats the turns of a dialogue as independent, which they are not, so it is somewhat too narrow.
+# seed. It also treats the turns of a dialogue as independent, which they are not, so it may be too narrow. With the
+# argument `groups`, whole dialogues are drawn.
 #
 # ### Which classes are found
 #
@@ -631,17 +637,19 @@ percent = (100 * classes[["precision", "recall", "f1"]]).round(1)
 percent.set_axis(["precision (%)", "recall (%)", "F1 (%)"], axis=1).assign(support=classes["support"])
 
 # %% [markdown]
-# A *confusion matrix* counts which class is predicted for which. From here on we look at dev, because whoever studies
-# the errors on test begins to tune the model on test. Each line is a gold class; read along the line to see how its
-# texts were predicted.
+# Compare recall and support: a class can be missed although it is not rare.
+#
+# A *confusion matrix* counts which class is predicted for which. For the errors we look at dev: if you study those on
+# test, you begin to tune the model on test. Each line is a gold class; read along it to see how its texts were
+# predicted.
 
 # %%
 confusion = metrics.confusion(gold["dev"], predictions["fine-tuned"]["dev"], names)
 plots.confusion_matrix(confusion)
 
 # %% [markdown]
-# A count becomes clear when you read the texts behind it. Choose a cell of the matrix. You see its count and up to five
-# of its texts, those with the highest *confidence* (the probability of the predicted class) first:
+# Choose a cell of the matrix to read up to five of its texts, those with the highest *confidence* (the probability of
+# the predicted class) first:
 
 # %%
 dev_texts = pd.DataFrame({"text": texts["dev"], "gold": [names[i] for i in gold["dev"]]})
@@ -660,9 +668,9 @@ explore(texts_of_cell, gold=names, predicted=names)
 
 # %% [markdown]
 # For each text, decide what kind of mistake it is: the label is doubtful, the text needs its context (lesson 6), it is
-# irony, or the model misread it. Then look at the reverse cell: are the two classes confused in both directions?
+# irony, or the model misread it.
 #
-# **Exercise.** Which class has the lowest recall on dev? Write its name.
+# **Exercise.** Which class has the lowest recall on dev? Read it from the matrix, and write its name.
 
 # %%
 weakest_class = None  # your answer, in quotation marks
@@ -672,7 +680,6 @@ check("03-weakest", weakest_class, confusion)
 # <details><summary>Solution</summary>
 #
 # ```python
-# confusion = metrics.confusion(gold["dev"], predictions["fine-tuned"]["dev"], names)
 # recall = pd.Series(confusion.to_numpy().diagonal() / confusion.sum(axis=1), index=names)
 # weakest_class = recall.idxmin()
 # ```
@@ -681,8 +688,8 @@ check("03-weakest", weakest_class, confusion)
 # ## Does the model know when it is uncertain?
 #
 # If a model says "90 %", it should be right nine times out of ten. It is then *calibrated*. The *reliability diagram*
-# groups the texts by their confidence and shows which share of each group is right. The *expected calibration error*
-# (ECE) is the average gap between both.
+# groups the texts by their confidence; a bar shows which share of a group is right. The *expected calibration error*
+# (ECE) is the average gap between this share and the mean confidence; larger groups count more.
 
 # %%
 probabilities = logits["test"].softmax(-1).numpy()
@@ -690,13 +697,13 @@ calibration_error = metrics.expected_calibration_error(gold["test"], probabiliti
 plots.reliability_diagram(metrics.reliability(gold["test"], probabilities, num_bins=10), calibration_error)
 
 # %% [markdown]
-# A bar below the dashed line means too much confidence; this is usual after fine-tuning. Before you draw conclusions
-# from a bar, look at its number of rows below.
+# The hatched area is the gap. Where it lies on top of the bar, the model is too confident; this is usual after
+# fine-tuning.
 #
-# One number corrects most of it. *Temperature scaling* ([Guo et al. 2017](https://arxiv.org/abs/1706.04599)) divides
-# all logits by a *temperature*. Above 1 it makes the probabilities less extreme, and below 1 more extreme. The order of
-# the classes stays the same, so no prediction changes. The temperature is the one that gives the correct labels of dev
-# the highest probability. Test shows whether it helps:
+# One number often corrects most of it. *Temperature scaling* ([Guo et al. 2017](https://arxiv.org/abs/1706.04599))
+# divides all logits by a *temperature*. Above 1 it makes the probabilities less extreme. The order of the classes stays
+# the same, so no prediction changes. The temperature is the one with the lowest cross-entropy on dev. Test shows
+# whether it helps:
 
 # %%
 temperature = metrics.fit_temperature(logits["dev"], gold["dev"])
@@ -708,9 +715,9 @@ plots.reliability_diagram(metrics.reliability(gold["test"], calibrated, num_bins
 # %% [markdown]
 # ### A threshold for one class
 #
-# The predicted class is the most probable one. An application may want something else: show a text to a person as soon
-# as one class has, for instance, 30 %. A lower *threshold* finds more texts of the class and raises more false alarms.
-# Choose a class and move the threshold. Where would you put it if a miss cost ten times as much as a false alarm?
+# An application may want something else than the most probable class: show a text to a person as soon as one class has,
+# for instance, 30 %. A lower *threshold* finds more texts of the class and raises more false alarms. Where would you
+# put it if a miss cost ten times as much as a false alarm?
 
 # %%
 dev_probabilities = (logits["dev"] / temperature).double().softmax(-1).numpy()
@@ -725,13 +732,19 @@ def at_threshold(class_name=occurring[-1], threshold=0.5):
 explore(at_threshold, class_name=occurring, threshold=(0.0, 1.0, 0.05))
 
 # %% [markdown]
+# <details><summary>Solution</summary>
+#
+# With calibrated probabilities p, at 1/11, about 0.09. There, the expected cost of a miss, 10p, equals that of a false
+# alarm, 1 - p.
+# </details>
+#
 # ## Which tokens does a prediction rest on?
 #
 # *Integrated gradients* ([Sundararajan et al. 2017](https://arxiv.org/abs/1703.01365)) divide the logit of a class
-# among the tokens. The method starts from a text of padding and walks in small steps to your text. At each step the
-# gradient says how each token's vector changes the logit, and these changes are added up. So the scores of the tokens
-# must add up to the logit of the text minus the logit of the padding. The last line of the output checks this.
-# `nbhelpers/attribution.py` calls the package captum, which does the computation.
+# among the tokens. The method walks in small steps from the vectors of a padding text to those of your text. At each
+# step the gradient says how each token's vector changes the logit, and these changes are added up. So the scores of the
+# tokens nearly add up to the logit of the text minus the logit of the padding, as the last line of the output shows.
+# The package captum does the computation.
 
 
 # %%
@@ -755,20 +768,19 @@ def tokens_behind(text, class_name="the predicted class"):
 explore(tokens_behind, text="Excuse me. This is the quiet carriage.", class_name=["the predicted class", *names])
 
 # %% [markdown]
-# Bars to the right speak for the class, bars to the left against it. The special tokens also belong to the padding
-# text, so they get 0, or nearly 0 where their positions differ.
+# [CLS] and [SEP] are also in the padding text, so they get 0. (Not always with RoBERTa, which counts positions in
+# another way.)
 #
 # Such scores tell on which tokens this one prediction depends, compared with padding. A long bar at a name or a full
-# stop is a warning that the model learned something accidental. The scores do not tell what the model would predict
-# without a token, whether its reason is a good one, or what it does with other texts. If two tokens work only together,
-# as "not" and "bad", the method divides their effect by its own rule, and another baseline would give other scores.
+# stop is a warning: the model may have learned something accidental. The scores do not tell what the model would
+# predict without a token, or what it does with other texts.
 #
-# **Try it.** Which probability will the class have if you delete the token with the longest bar? Predict it, and then
-# delete the token in the text box. If little changes, other tokens have taken over its role.
+# **Try it.** Which probability will the class have without the token with the longest bar? Predict it, then delete the
+# token in the text box. If little changes, other tokens may have taken over its role.
 #
 # ### The most confident mistakes
 #
-# Up to ten dev texts for which the prediction is wrong and the model is most confident:
+# The wrong predictions on dev, the most confident ones first:
 
 # %%
 mistakes = dev_texts[dev_texts["gold"] != dev_texts["predicted"]]
@@ -781,8 +793,9 @@ mistakes.nlargest(10, "confidence").reset_index(drop=True)
 #
 # ### Padding everything to 128
 #
-# Many tutorials write `padding="max_length"`. The next cell predicts up to 300 dev texts twice. Only the width of the
-# batches differs, so the probabilities are equal up to rounding. The time is not:
+# Many tutorials write `padding="max_length"`. The next cell predicts up to 300 dev texts twice: padded to 128, and in
+# batches of similar length, each padded to its longest text. The probabilities are equal up to rounding, which is
+# coarse in bf16. The time is not:
 
 
 # %%
@@ -806,8 +819,9 @@ print(f"largest difference of the probabilities: {(fixed - dynamic).abs().max():
 #
 # Several small batches before an update should give the result of one large batch. With the Trainer of transformers
 # 5.23 and a RoBERTa or BERT classifier they do not, because the loss is not divided by the number of batches
-# ([issue 47688](https://github.com/huggingface/transformers/issues/47688)). The next cells use the same 16 texts, once
-# as one batch of 16 and once as four batches of 4, without dropout. "Stock" is the Trainer of transformers:
+# ([issue 47688](https://github.com/huggingface/transformers/issues/47688)). The next cells use the same 16 texts,
+# once as one batch of 16 and once as four batches of 4, without dropout. "Stock" is the Trainer of transformers,
+# "ours" that of the course:
 
 
 # %%
@@ -842,15 +856,15 @@ pd.DataFrame({f"{name}, {16 // size} x {size} texts": first_update(name, size) f
 #
 # ### Choosing on test
 #
-# If you keep the epoch that is best *on test*, you report the best of several draws, and new data will not give that
-# score. Above, dev chose the epoch, and test was scored when all was done.
+# If you keep the epoch that is best *on test*, you report the best of several draws. On average, new data gives a lower
+# score.
 #
 # ## Save, reload, resume
 #
-# A saved model is a folder with the weights, the configuration (with the class names) and the tokenizer. Two things
-# become part of it here. `corpora.load` has normalized every text, but the texts of later users will not pass through
-# it, so the tokenizer gets the same rules. And `training.scale_logits` divides the weights of the head by the
-# temperature, so every program gets calibrated probabilities.
+# A saved model is a folder with the weights, the configuration (with the class names) and the tokenizer. `load_splits`
+# has normalized every text, for instance its apostrophes. Texts of later users do not pass through it, so the tokenizer
+# gets the same rules. And `training.scale_logits` divides the weights of the head by the temperature, so every program
+# gets the calibrated probabilities.
 
 # %%
 calibrated_model = copy.deepcopy(model)  # scaling the same model twice would divide twice
@@ -876,11 +890,11 @@ print(f"largest difference of the logits: {difference:.1e}; labels: {', '.join(r
 
 # %% [markdown]
 # With `pooling="cls"`, every program that uses transformers can load this folder. With `pooling="mean"`, only
-# `encoders.load_trained` can. transformers' own class would fill in random weights and only print a report.
+# `encoders.load_trained` can: transformers' own class would fill in random weights and only mention it in a report.
 #
 # A run that was interrupted continues from its last checkpoint. The checkpoint also contains the optimizer, the
-# schedule, the random state and the position in the data. Is that everything? To find out, train on 32 texts three
-# times: without interruption, interrupted after update 3, and resumed from the checkpoint of update 2.
+# schedule, the random state and the position in the data. To check this, train on 32 texts three times: without
+# interruption, interrupted after update 3, and resumed from the checkpoint of update 2.
 
 
 # %%
@@ -932,8 +946,7 @@ few = DatasetDict({split: part.select(range(min(100, len(part)))) for split, par
 folder = classifier.train(few, "mine", encoder=encoder, context="none", num_epochs=1, seed=seed)
 
 # %% [markdown]
-# The folder contains the model, its scores, the confusion matrix, the most confident mistakes and a *model card*, which
-# says what the model can do and how far to trust it. The card begins so:
+# The folder also contains a *model card*, which says what the model can do and how far to trust it. It begins so:
 
 # %%
 from IPython.display import Markdown
@@ -942,36 +955,38 @@ card = (folder / "README.md").read_text().partition("---\n\n")[2]
 Markdown(card.partition("Each class:")[0].replace("# ", "### "))
 
 # %% [markdown]
+# If the classifier is not certain to be better than TF-IDF, the card says so.
+#
 # On the command line it is `nbhelpers train reviews.csv --text review --label stars`, then `nbhelpers predict` or
 # `nbhelpers serve` with the folder that it writes.
 #
 # ## Where this stands
 #
-# One run with one seed proves little. These tables show the same methods with several seeds and four epochs, as mean ±
-# standard deviation. First the dialogues written for the course, where "the turn alone" is the fine-tuned encoder:
+# One run with one seed proves little. These tables show the same methods, the encoder with several seeds and four
+# epochs, as mean ± standard deviation. "Seconds" is the time of a run on so many CPU threads. First the dialogues
+# written for the course, where "the turn alone" is the fine-tuned encoder:
 
 # %%
 results.summary("dialogues", rows=["majority", "tf-idf", "the turn alone"])
 
 # %% [markdown]
-# Then MELD, where the same model is called "utterance only". The last two rows are results that others published with
-# larger encoders.
+# Then MELD, where the same model is called "utterance only". The last two rows are published results of larger
+# encoders.
 
 # %%
 published = ["roberta-large without context", "RoBERTa, single turns"]
 results.summary("meld", rows=["majority", "tf-idf", "utterance only", *published])
 
 # %% [markdown]
-# The encoder is all-MiniLM-L6-v2 with 22.7 million weights. Reproduce the tables with `nbhelpers results dialogues` and
-# `nbhelpers results meld`; their settings are in `nbhelpers/course/tables`.
+# On both corpora, the gain over TF-IDF is far larger than the spread between seeds. The encoder is all-MiniLM-L6-v2
+# with 22.7 million weights. `nbhelpers results dialogues` and `nbhelpers results meld` reproduce the tables.
 #
 # ## Exercises
 #
-# Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
+# Write your answer, and run the cell.
 #
-# **1.** Write F1 once by hand. For one class you get the number of hits (gold and predicted, or true positives), of
-# false alarms (predicted, not gold, or false positives) and of misses (gold, not predicted, or false negatives). If
-# there are no hits, return 0.
+# **1.** Write F1, as defined above, by hand. For one class you get the numbers of hits (true positives), of false
+# alarms (false positives) and of misses (false negatives). If there are no hits, return 0.
 
 
 # %%
@@ -994,7 +1009,8 @@ check("03-f1", f1)
 # </details>
 #
 # **2.** Write the cross-entropy of one text, with the natural logarithm. You get its logits, for instance
-# `[2.0, 0.0, 1.0]`, and the position of the right class. Logits can be as large as 1,000.
+# `[2.0, 0.0, 1.0]`, and the position of the right class. Logits can be as large as 1,000, for which
+# `math.exp` fails: which number can you subtract from all logits without changing a probability?
 
 
 # %%
@@ -1019,7 +1035,7 @@ check("03-cross-entropy", cross_entropy)
 #
 # ## Quiz
 #
-# Three questions on this lesson. Each choice has an explanation.
+# Each choice has an explanation.
 
 # %%
 quiz("03-choose")
@@ -1029,11 +1045,10 @@ quiz("03-temperature")
 # %% [markdown]
 # ## Recap
 #
-# - An encoder makes a vector for each token, and attention mixes these vectors. Pooling, a head and a softmax make
-#   probabilities of them.
-# - Start with simple baselines: the most frequent class and a bag of words show what the encoder adds.
-# - The training loop has five steps and fits on a page. The Trainer gives the same curve and adds checkpoints.
-# - A score needs an interval, a comparison needs a paired test, and a probability needs a look at its calibration.
+# - An encoder makes a vector for each token. Pooling, a head and a softmax make probabilities of them.
+# - Simple baselines, such as a bag of words, show what the encoder adds.
+# - The training loop has five steps. The Trainer gives the same curve and adds checkpoints.
+# - A score needs an interval, a comparison needs a paired test, and probabilities need a look at their calibration.
 # - Choose on dev. Score the test split once, when all choices are made.
 #
 # The next lessons try to beat this baseline, first [4. LoRA](04_lora.ipynb). The last cell gives the number that

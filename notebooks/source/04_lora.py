@@ -15,8 +15,8 @@
 #
 # A company fine-tunes one encoder for twenty teams: one finds angry customers, one sorts complaints, one wants to know
 # that "Great, another meeting." is not joy. RoBERTa-base has 125 million weights of four bytes, so twenty copies take
-# 10 GB, although all began with the same weights. Does each team have to change 125 million numbers? LoRA (low-rank
-# adaptation) leaves the encoder as it is and learns a small change beside it, an *adapter* of a few megabytes.
+# 10 GB. Does each team have to change 125 million numbers? LoRA (low-rank adaptation) leaves the encoder as it is and
+# learns a small change beside it, an *adapter* of a few megabytes.
 #
 # After this lesson you can
 #
@@ -63,8 +63,8 @@ except ImportError:  # on Colab, Kaggle or a server
     run_path(str(found[0]))
 
 # %% [markdown]
-# The picture shows how a text becomes probabilities. This lesson is about the two blue steps: the encoder, which gets
-# an adapter, and the head, which is new and is trained as before.
+# The picture shows how a text becomes probabilities. This lesson is about the two blue steps: the encoder gets an
+# adapter, and the new head is trained as before.
 
 # %%
 from nbhelpers.course.lesson import check, diagrams, explore, headline, load_splits, quiz, results
@@ -154,9 +154,9 @@ def predict(model, split):
 # %% [markdown]
 # ## What it costs to train a weight
 #
-# A weight that stays as it is takes four bytes of memory. A weight that is trained takes sixteen, because training
-# keeps three more numbers for it: its *gradient*, and two moving averages of AdamW, the optimizer of lesson 3. All of
-# these together are called the *training state*. The next cell computes its size for this encoder:
+# A weight that stays as it is takes four bytes of memory. A weight that is trained takes sixteen, because training also
+# keeps its *gradient* and two moving averages of AdamW, the optimizer of lesson 3. All of these together are called the
+# *training state*. The next cell computes its size for this encoder:
 
 
 # %%
@@ -170,13 +170,12 @@ print(f"{counts['total'] / 1e6:.1f} million weights")
 print(f"all trained: {state_mb(counts):.0f} MB, none trained: {4 * counts['total'] / 1e6:.0f} MB")
 
 # %% [markdown]
-# The difference is what a method can save that trains few weights. It is not all of the memory: the *activations*,
-# which are the intermediate results needed to compute the gradients, come on top. They grow with the batch, and LoRA
-# needs them as well.
+# The difference is what a method can save that trains few weights. It is not all of the memory: the *activations*, the
+# intermediate results from which the gradients are computed, come on top. They grow with the batch, and LoRA needs them
+# as well.
 #
-# Is it necessary to train every weight? Pretraining has already found good features, and a new task mostly combines
-# them in another way. LoRA ([Hu et al. 2021](https://arxiv.org/abs/2106.09685)) therefore allows only changes of *low
-# rank*. What is a rank?
+# Does a new task need so much freedom? Pretraining has already found good features, and small changes may be enough.
+# LoRA ([Hu et al. 2021](https://arxiv.org/abs/2106.09685)) therefore allows only changes of *low rank*. What is a rank?
 #
 # ## Rank: a large matrix from few numbers
 #
@@ -191,9 +190,9 @@ print(product)
 
 # %% [markdown]
 # The table has 36 numbers, but only 12 were chosen. Compare its lines: each is the same row, multiplied by one number.
-# Such a matrix has *rank 1*. The sum of two such tables has rank 2 and is made of 24 numbers; it is also the product of
-# a 6 x 2 and a 2 x 6 matrix. So the rank is the number of pairs of a column and a row that a matrix is made of. torch
-# can compute it:
+# Such a matrix has *rank 1*. The sum of two such tables is made of 24 numbers; it is also the product of a 6 x 2 and a
+# 2 x 6 matrix. The *rank* of a matrix is the smallest number of pairs of a column and a row that it can be made of.
+# torch can compute it:
 
 # %%
 rank_2 = torch.randn(6, 2) @ torch.randn(2, 6)
@@ -231,8 +230,7 @@ check("04-break-even", rank)
 diagrams.low_rank()
 
 # %% [markdown]
-# The whole method takes ten lines. *B* starts with zeros, so at first the change is zero, and training starts from what
-# the encoder already knows.
+# The whole method fits in ten lines. *B* starts with zeros, so training starts from what the encoder already knows:
 
 
 # %%
@@ -268,8 +266,9 @@ peft_layer = next(module for module in lora_model.modules() if isinstance(module
 peft_layer
 
 # %% [markdown]
-# `base_layer` is *W*, and `lora_A` and `lora_B` are the two thin matrices. Does peft compute the same as our ten lines?
-# Give *B* random numbers, as if it were trained, put the same *A* and *B* into our class, and compare:
+# `base_layer` is *W*, and `lora_A` and `lora_B` are the two thin matrices. (The empty entries are for variants of
+# LoRA.) Does peft compute the same as our class? Give *B* random numbers, as if it were trained, put the same *A* and
+# *B* into our class, and compare:
 
 # %%
 nn.init.normal_(peft_layer.lora_B["default"].weight, std=0.02)
@@ -304,9 +303,9 @@ check("04-lora", lora_weights)
 #
 # ## How small is an adapter?
 #
-# The rank and the choice of layers decide it. The authors changed two linear layers of each attention block: those that
-# make the *queries* and the *values*, by which each token reads the others. Today one often changes all linear layers.
-# The next cell collects the sizes of both choices from the encoder:
+# The rank and the choice of layers decide it. The authors changed two linear layers in each layer of the encoder: those
+# that compute the *queries* and the *values* of attention ([lesson 3](03_baseline.ipynb)). Today one often changes all
+# linear layers. The next cell collects the sizes of both choices:
 
 # %%
 shapes = {}
@@ -319,8 +318,7 @@ head, full = sum(w.numel() for part in heads for w in part.parameters()), counts
 print({choice: f"{len(layers)} layers" for choice, layers in shapes.items()})
 
 # %% [markdown]
-# The rest is arithmetic: a weight takes four bytes in a file, and a trained weight takes another twelve in memory. An
-# adapter is saved with its head.
+# An adapter is saved with its head. The rest is arithmetic, with four bytes for each number:
 
 
 # %%
@@ -348,20 +346,19 @@ def sizes(rank=8, layers="queries and values", tasks=10):
 explore(sizes, rank=(1, 64), layers=list(shapes), tasks=(1, 50))
 
 # %% [markdown]
-# The size grows in proportion to the rank. The gain on disk comes with the second task, because the encoder is stored
-# once. In a wider encoder the share is smaller: *W* grows with the square of its width, *A* and *B* only in proportion
-# to it.
+# The adapter grows in proportion to the rank; in the course's encoder, a tenth is reached at a rank of about 60. The
+# gain on disk comes with the second task, because the encoder is stored once.
 #
 # ## Three ways to train
 #
-# Does so small a change learn as much? We compare three methods, in which the green parts are trained:
+# Does so small a change learn as much? We compare three methods:
 
 # %%
 diagrams.fine_tuning()
 
 # %% [markdown]
-# All three have the same number of epochs and the same learning rate for the head (1e-2, chosen by hand on dev). LoRA
-# has a learning rate of its own; why it must be higher is shown below.
+# All three have the same number of epochs and the same learning rate for the head. LoRA has a higher learning rate than
+# full fine-tuning; the reason is shown below.
 
 
 # %%
@@ -402,7 +399,7 @@ def train_and_measure(name, model, lr):
 
 
 # %% [markdown]
-# This takes about half of the lesson's time. Before you look: which method will be the fastest?
+# Three trainings follow. Which one will be the fastest?
 
 # %%
 frozen_model = new_model()
@@ -413,12 +410,12 @@ train_and_measure("LoRA", adapters.lora(new_model(), **lora_options), lora_lr)
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# *Trained weights* of LoRA is the number that the explorer shows for this rank and these layers. *Saved* is where LoRA
-# gains most. (The frozen encoder was saved as a whole; its head alone would do.) *Seconds* are often a surprise: LoRA
-# may take as long as full fine-tuning, or longer. It leaves out the gradients of the frozen weights, but it still
-# computes every layer forward and backward, and adds two small products to each layer that it changes.
+# *Saved* is where LoRA gains most. (The frozen encoder was saved as a whole; its head alone would do.) *Seconds* are
+# often a surprise: LoRA may take as long as full fine-tuning, or longer. It leaves out the gradients of the frozen
+# weights, but it still computes every layer forward and backward, and adds two small products to each layer that it
+# changes.
 #
-# **Exercise.** What percentage of the model's weights, adapter included, did LoRA train? Give two decimals.
+# **Exercise.** What percentage of the model's weights, adapter included, did LoRA train? Give at least three digits.
 # `adapters.num_parameters(models["LoRA"])` counts them.
 
 # %%
@@ -452,14 +449,12 @@ test_scores = scores_with_intervals(models, "test")
 plots.score_bars(test_scores, measure="weighted F1 on test (%)")
 
 # %% [markdown]
-# Where two bars overlap widely, this run cannot tell which method is better: it has one seed and few training texts.
-# (With a handful of texts, all methods score the same.) At the end of the lesson there are five seeds on a larger
-# corpus.
+# Each bar shows how uncertain one score is. A comparison of two methods needs a paired test, as in lesson 3, and more
+# than one seed. The end of the lesson has both, on a larger corpus.
 #
 # ### A sentence of your own
 #
-# Type a sentence and press Enter to see the probabilities from all three models. Try one that is easy, and one that
-# means the opposite of what it says:
+# Type a sentence and press Enter. Try one that is easy, and one that means the opposite of what it says:
 
 
 # %%
@@ -472,8 +467,7 @@ def answer(text):
 explore(answer, text="Great, another meeting.")
 
 # %% [markdown]
-# Do full fine-tuning and LoRA agree with each other more than with the frozen encoder? Both could change how the
-# encoder reads the words.
+# Does any of the three notice the opposite meaning? One sentence is an example; it cannot show which model is better.
 #
 # ## How high a rank?
 #
@@ -497,12 +491,13 @@ shares = {"change by training": share_of_best(change), "random numbers": share_o
 pd.DataFrame(shares).rename_axis("pairs")
 
 # %% [markdown]
-# If the first column is far above the second, training changed the matrix mostly along a few pairs. That is what LoRA
-# relies on. Aghajanyan et al. ([2020](https://arxiv.org/abs/2012.13255)) found the same in another way: a change with
-# few degrees of freedom reached most of the score of full fine-tuning.
+# If the first column is far above the second, training changed the matrix mostly along a few pairs, as LoRA assumes.
+# This is only one layer, close to a head with few classes, after a short training. Aghajanyan et al.
+# ([2020](https://arxiv.org/abs/2012.13255)) have broader evidence: a change with few degrees of freedom reached most of
+# the score of full fine-tuning.
 #
-# Then how low may the rank be? The next cell trains LoRA of rank 1 and compares it on dev with the LoRA from above. How
-# many points do you expect it to lose?
+# Then how low may the rank be? The next cell scores LoRA of rank 1 on dev, beside that from above. How many points do
+# you expect it to lose?
 
 # %%
 ranks = [1]  # add 4 or 64, for example; each takes as long as LoRA took above
@@ -514,15 +509,10 @@ by_rank[f"rank {r}"] = models["LoRA"]
 plots.score_bars(scores_with_intervals(by_rank, "dev"), measure="weighted F1 on dev (%)")
 
 # %% [markdown]
-# If the bars overlap, this run cannot show a difference; a low rank may still cost a little. The authors tried five
-# ranks on queries and values of a much larger model, GPT-3, with the task MultiNLI (table 6 of [their
-# paper](https://arxiv.org/abs/2106.09685); repeated runs differ by about 0.1):
-#
-# | rank | 1 | 2 | 4 | 8 | 64 |
-# |---|---|---|---|---|---|
-# | accuracy (%) | 91.3 | 91.4 | 91.3 | 91.6 | 91.4 |
-#
-# There the rank mattered little. Start with 8 or 16, and spend your time on the learning rate.
+# Bars as wide as these hide small differences between ranks. The authors tried five ranks from 1 to 64 on a much larger
+# model, GPT-3, with the task MultiNLI. All accuracies were between 91.3 and 91.6 %, while repeated runs differed by
+# about 0.1 (table 6 of their paper, queries and values). So start with 8 or 16, and spend your time on the learning
+# rate.
 #
 # ## Save, reload, merge
 #
@@ -546,7 +536,8 @@ reloaded = adapters.load_adapter(new_model(seed + 1), "saved/LoRA")
 print(f"largest difference of the logits: {(logits_of(reloaded) - expected).abs().max():.1e}")
 
 # %% [markdown]
-# A difference of zero means that every prediction is the same.
+# Zero or nearly zero means that adapter and head are both back. (`adapters.save` in place of `save_pretrained` also
+# keeps the names of the classes.)
 #
 # An adapter takes extra time for each text, because its products are computed beside *W*. *Merging* adds (alpha / r) *B
 # A* to *W* once. The result is a plain model: it needs no peft and is as fast as before. Merge in fp32, because bf16
@@ -561,15 +552,15 @@ print(f"largest difference of the logits: {(logits_of(plain_model) - expected).a
 print(f"a {type(plain_model).__name__} of {folder_mb('saved/merged'):.0f} MB")
 
 # %% [markdown]
-# The difference is now small but not zero, because the same numbers are added in another order. Keep the adapter while
-# many tasks share one encoder. Merge a model that will be served alone or exported.
+# The small difference comes from rounding, because the numbers are added in another order. Keep the adapter while many
+# tasks share one encoder. Merge a model that will be served alone or exported.
 #
 # ## What goes wrong
 #
 # ### A target module that does not exist
 #
-# Recipes for language models name the layers `q_proj` and `v_proj`. BERT and RoBERTa have no layers of that name. What
-# do peft and our helper say?
+# Recipes for large language models name the layers `q_proj` and `v_proj`. BERT and RoBERTa have no layers of that name.
+# What do peft and our helper say?
 
 
 # %%
@@ -591,14 +582,14 @@ print(f"peft, {existing} and v_proj:", error_message(lambda: peft_alone(existing
 print("adapters.lora, v_proj:", error_message(lambda: adapters.lora(untrained, target_modules="v_proj")))
 
 # %% [markdown]
-# peft stops if no name exists. If one of two names exists, it says nothing and adapts half of what you asked for. Print
-# the number of trained weights before you train.
+# peft stops if no name exists. If one of two names exists, it says nothing and adapts half of what you asked for.
+# Before you train, compare the number of trained weights with the one that you expect.
 #
 # ### The learning rate of full fine-tuning
 #
-# The most frequent mistake is to add LoRA to a program and keep everything else. *B* starts at zero, and one step moves
-# each number by about the learning rate, so with a low one the change stays tiny. The next cell trains the same LoRA
-# with the learning rate of full fine-tuning. The head learns as before:
+# A common mistake is to add LoRA to a program and keep everything else. *B* starts at zero, and one step moves each
+# number by about the learning rate, so with a low one the change stays tiny. The next cell trains the same LoRA with
+# the learning rate of full fine-tuning; the head learns as before:
 
 # %%
 slow = train(adapters.lora(new_model(), **lora_options), lr)
@@ -615,8 +606,7 @@ print(f"frozen encoder: {dev_f1['frozen encoder']}")
 # ### The lost head
 #
 # A new head is random, so it must be trained and saved with the adapter. peft does neither unless it is told to.
-# Suppose you notice that the head is frozen, and make it trainable by hand. Training then works, but peft saves only
-# the modules that it was told of:
+# Suppose you notice that the head is frozen, and make it trainable by hand:
 
 # %%
 layers = adapters.pattern(untrained, target_layers, adapters.QUERY_VALUE)  # the same layers as above
@@ -653,14 +643,15 @@ gpu.set_index("row")[list(columns)].rename(columns=columns)
 
 # %% [markdown]
 # Compare each row with that of LoRA below it. LoRA saved much memory with the small batch and little with the large
-# one, where activations take most of it, LoRA's own among them. *Gradient checkpointing*, which computes activations
-# again instead of keeping them, saved more there. Both were slower: such small steps mostly wait for Python to start
-# one operation after another, and both add operations. (Reproduce the table with `python tests/benchmarks/gpu.py`.)
+# one, where activations take most of it, LoRA's own among them. The last row is full fine-tuning with *gradient
+# checkpointing*, which computes activations again instead of keeping them; it saved more. LoRA and checkpointing made a
+# step slower: such small steps mostly wait for Python to start one operation after another, and both add operations.
+# (Reproduce the table with `python tests/benchmarks/gpu.py`.)
 #
 # ## Where this stands
 #
-# The same methods on all of MELD, a corpus of dialogues from a television series, with four epochs. Each score is the
-# mean of five seeds ± their standard deviation:
+# The same methods on all of MELD, a corpus of dialogues from a television series, on a CPU, with four epochs and
+# settings chosen on dev. Each score is the mean of five seeds ± their standard deviation:
 
 # %%
 methods = {"utterance only": "full fine-tuning", "frozen encoder": "frozen encoder", "LoRA": "LoRA"}
@@ -672,47 +663,38 @@ table[["weighted F1", "difference", "trainable", "GiB", "seconds", "MB on disk"]
 
 # %% [markdown]
 # The difference is that from full fine-tuning in points, with its confidence interval and p-value. The p-value is
-# corrected for the number of comparisons; only where it is below 0.05 was a difference shown. Reproduce the table with
-# `nbhelpers results meld`.
+# corrected for the number of comparisons, the interval is not. A difference was shown only where p is below 0.05: the
+# frozen encoder is worse. LoRA lost little or nothing. With the low learning rate it looks worse, but that was not
+# shown.
+#
+# Look at the memory: LoRA took more than full fine-tuning. In so small an encoder, the activations of the adapters are
+# larger than the training state that LoRA saves. Its gain here is the disk space. (Reproduce the table with
+# `nbhelpers results meld`.)
+#
+# For RoBERTa-base on five tasks of the benchmark GLUE, LoRA's authors ([repository](https://github.com/microsoft/LoRA))
+# report differences from -1.1 to +0.5 points.
 #
 # <details><summary>Relatives of LoRA: IA3, prefix tuning, QLoRA</summary>
 #
 # **IA3** ([Liu et al. 2022](https://arxiv.org/abs/2205.05638)), `adapters.ia3(model)`, learns one factor for each key,
-# value and feed-forward unit. It trains far fewer weights than LoRA; in the table its learning rate is ten times that
-# of LoRA.
+# value and feed-forward unit. In the table its learning rate is ten times that of LoRA.
 #
 # **Prefix tuning** ([Li and Liang 2021](https://arxiv.org/abs/2101.00190)), `adapters.prefix(model)`, learns keys and
 # values that every layer sees before the text. For classifiers, peft 0.21 supports it only with a head on the first
 # token, so load the encoder with `pooling="cls"`.
 #
-# **QLoRA** ([Dettmers et al. 2023](https://arxiv.org/abs/2305.14314)) stores each frozen weight in 4 bits and trains
-# LoRA on top, so that models of billions of weights fit on one GPU. It needs the library bitsandbytes. Pass
+# **QLoRA** ([Dettmers et al. 2023](https://arxiv.org/abs/2305.14314)) stores the frozen linear layers in 4 bits and
+# trains LoRA on top, so that models of billions of weights fit on one GPU. With the library bitsandbytes, pass
 # `quantization_config=transformers.BitsAndBytesConfig(...)` to `encoders.load`, with the head in
-# `llm_int8_skip_modules`. Then call `peft.prepare_model_for_kbit_training`, and last `adapters.lora`. On a CPU with
-# bitsandbytes 0.50.2, the weights of the embedded encoder went from 90 to 53 MB; half of that encoder are word
-# embeddings, which stay as they are. It was not run on a GPU. For encoders up to ten times that size, plain LoRA is
-# enough.
-#
-# </details>
-#
-# <details><summary>What the authors of LoRA measured with RoBERTa-base</summary>
-#
-# Scores on the dev sets of GLUE, a collection of tasks with sentences, for LoRA on queries and values ([their
-# repository](https://github.com/microsoft/LoRA)). Full fine-tuning is quoted there from the RoBERTa paper.
-#
-# | method | MNLI | SST-2 | QNLI | CoLA | QQP |
-# |---|---|---|---|---|---|
-# | full fine-tuning | 87.6 | 94.8 | 92.8 | 63.6 | 91.9 |
-# | LoRA | 87.5 ± 0.3 | 95.1 ± 0.2 | 93.3 ± 0.3 | 63.4 ± 1.2 | 90.8 ± 0.1 |
-#
-# There is little difference, except for a loss on QQP.
+# `llm_int8_skip_modules`; then call `peft.prepare_model_for_kbit_training`, and last `adapters.lora`. The embedded
+# encoder shrank from 90 to 53 MB on a CPU; it was not tried on a GPU. For encoders of this size, plain LoRA is enough.
 #
 # </details>
 #
 # ## Exercises
 #
-# Three exercises are above. In the last one, merge a row by hand. You get a row `w` of *W*, the same row `b` of *B*,
-# the matrix `A` as a list of its `r` rows, and `alpha`. Return the row of *W* + (alpha / r) *B A* as a list.
+# Three exercises are above. The last one: merge a row by hand. You get a row `w` of *W*, the same row `b` of *B*, the
+# matrix `A` as a list of its `r` rows, and `alpha`. Return the row of *W* + (alpha / r) *B A* as a list.
 
 
 # %%
@@ -748,8 +730,9 @@ quiz("04-rate")
 # %% [markdown]
 # ## Recap
 #
-# - A matrix of rank `r` is made of `r` columns and `r` rows. LoRA adds (alpha / r) *B A* to frozen ones.
-# - It saves most of the disk space, and the gradients and moving averages of frozen weights. It often saves no time.
+# - LoRA adds a matrix of low rank, (alpha / r) *B A*, to frozen ones.
+# - It saves most of the disk space, and the gradients and moving averages of frozen weights. It often saves no time,
+#   and its own activations need memory.
 # - It needs its own, much higher learning rate. Try that first; the rank comes second.
 # - Save the head with the adapter, reload it, and compare the logits. Merge in fp32 before you deploy.
 #

@@ -15,11 +15,10 @@
 #
 # *"If you like to wait, this is the place. Eighty minutes for two pizzas."* While a model is being trained, it may read
 # this review twice within a second, and call it negative once and positive once. Neither the text nor the weights have
-# changed in between. Only *dropout* has, which switches off random parts of the model. R-Drop
-# ([Liang et al. 2021](https://arxiv.org/abs/2106.14448)) teaches a model to agree with itself. On RTE, a public data set,
-# its authors report 71.1 % accuracy, and a reader who ran their code got 66.4
-# ([issue 30](https://github.com/dropreg/R-Drop/issues/30)). So how do you find out whether R-Drop is worth twice the
-# computation?
+# changed in between. Only *dropout* has, which switches off random parts of the model. R-Drop ([Liang et al.
+# 2021](https://arxiv.org/abs/2106.14448)) teaches a model to agree with itself. Its authors report 71.1 % accuracy on
+# the data set RTE, and a reader who ran their code got 66.4 ([issue 30](https://github.com/dropreg/R-Drop/issues/30)).
+# So how do you find out whether R-Drop is worth twice the computation?
 #
 # After this lesson you can
 #
@@ -39,7 +38,7 @@
 # |---|---|
 # | Dropout: the same text, another prediction | 3 |
 # | The idea: passes should agree | 3 |
-# | Train with R-Drop | 2 |
+# | Train with R-Drop | 3 |
 # | Equal updates, equal time | 2 |
 # | Confidence and calibration | 1 |
 # | One pass or two | 2 |
@@ -108,8 +107,8 @@ encoder = "embedded"  # @param {type: "string"}
 pooling = "mean"  # @param ["mean", "cls"]
 # @markdown Number of passes over the training data; R-Drop at equal time gets half of them.
 num_epochs = 4  # @param {type: "integer"}
-# @markdown Weight of the KL term as the paper defines it; the paper tried 0.1, 0.5 and 1.0 for such tasks.
-alpha = 1.0  # @param {type: "number"}
+# @markdown Weight of the KL term as the paper defines it. The paper tried 0.1 to 1.0 in far longer training on GLUE.
+alpha = 10.0  # @param {type: "number"}
 # @markdown Peak learning rate of the encoder (the head has ten times as much); roberta-large needs about 0.00001.
 lr = 2e-4  # @param {type: "number"}
 # @markdown Largest number of texts in a batch.
@@ -192,18 +191,18 @@ def logits_of_passes(model, batch, num_passes=2):
 
 # %% [markdown]
 # Two things are measured on dev after each epoch: the score, and how far two passes disagree. The measure of
-# disagreement is called KL; the next section explains it. One pair of passes would depend much on chance, so each of
-# four passes is compared with the next one (and the last with the first). The clock is stopped meanwhile.
+# disagreement is called KL; the next section explains it. The clock is stopped meanwhile.
+
 
 # %%
 def kl_of_two_passes(model):
+    total = 0.0
     with torch.random.fork_rng():  # measuring must not change the random numbers of the training
         torch.manual_seed(seed)  # the same masks each time
-        batches = [logits_of_passes(model.train(), batch, 4) for batch in dataloaders["dev"]]
-    four_passes = torch.cat(batches, dim=1)  # [passes, texts, classes]
-    next_passes = four_passes.roll(-1, dims=0)  # the second, third, fourth and first pass
-    has_label = torch.zeros(four_passes.shape[:2])  # every text counts
-    return objectives.symmetric_kl(four_passes, next_passes, has_label).item()
+        for batch in dataloaders["dev"]:
+            first, second = logits_of_passes(model.train(), batch).cpu()
+            total += objectives.symmetric_kl(first, second, batch["labels"]).item() * len(batch["labels"])
+    return total / len(examples["dev"])
 
 
 def after_epoch(model, watch, curve):
@@ -246,9 +245,9 @@ kl_at_start = kl_of_two_passes(new_model())  # first, because the first use of a
 plain = train("plain", objectives.cross_entropy, num_epochs)
 
 # %% [markdown]
-# Now look at thirty passes for each of three dev texts. Texts 1 and 2 have the lowest *confidence* of all (the
-# probability of the predicted class), and text 3 has the highest. Each dot is one pass. Only the dropout differs between
-# the dots of a row.
+# Now look at thirty passes for each of three dev texts. Of all dev texts, texts 1 and 2 have the lowest *confidence*
+# (the probability of the predicted class), and text 3 the highest. Each dot is one pass; only its dropout differs from
+# that of the others.
 
 # %%
 by_confidence = logits["plain"]["dev"].softmax(-1).amax(-1).argsort().tolist()
@@ -261,8 +260,8 @@ plots.dropout_spread(passes, shown_texts, names)
 
 # %% [markdown]
 # If the dots of a text are far apart, its prediction depends on which numbers happen to be switched off. At evaluation
-# dropout is off and there is a single prediction. Plain training compares each pass with the label, but never two passes
-# with each other.
+# dropout is off and there is a single prediction. Plain training compares a pass with the label, but never with another
+# pass.
 #
 # **Exercise.** Look at text 1. For each class, subtract its smallest probability over the passes from its largest. What
 # is the largest of these differences, in points? You may read it from the picture, so a tenth more or less is right as
@@ -281,8 +280,8 @@ check("05-passes", points, passes)
 # ```
 # </details>
 #
-# Now try a text of your own. Can you find one whose dots are far apart? The first text below says two things at once,
-# but that does not always make a model unsure.
+# Now try a text of your own. Can you find one whose dots are far apart? A text that says two things at once may do it,
+# but need not.
 
 
 # %%
@@ -414,12 +413,12 @@ options = {f"text {i + 1}, which is {names[gold['dev'][row]]}": i for i, row in 
 explore(show_loss, alpha=(0.0, 10.0, 0.5), temperature=(0.5, 5.0, 0.5), text=options)
 
 # %% [markdown]
-# Alpha changes neither prediction here. It decides how much the training cares about the disagreement. For text 1, a
-# higher temperature lowers the KL as well, without any training. For text 3 a lower one does: near 100 %, passes look
-# alike even if their logits differ. So a low KL alone does not show that the passes were taught to agree.
+# Alpha only decides how much the training cares about the disagreement. If the passes prefer different classes, as for
+# text 1, a higher temperature lowers the KL too, without any training. If both are near 100 % for the same class, a
+# lower one does. So a low KL alone does not show that the passes were taught to agree.
 #
-# **Exercise.** With which alpha is the KL term as large as both cross-entropies together? Take text 1 and temperature 1.
-# An error of 5 % is allowed.
+# **Exercise.** With which alpha is the KL term as large as both cross-entropies together? Use temperature 1 and text 1;
+# an error of 5 % is allowed.
 
 # %%
 balanced_alpha = None  # your answer, from the three numbers in the table
@@ -436,20 +435,18 @@ check("05-balance", balanced_alpha, *parts_of_loss(0))
 #
 # ## Train with R-Drop
 #
-# Only the objective changes. Each update computes about twice as much, so expect it to take longer than the plain model
-# did.
+# Only the objective changes. Each update computes about twice as much, so expect a longer training.
 #
-# How strong an effect can you expect? The cross-entropies pull each prediction toward the label, and the KL pulls the two
-# predictions toward each other. Each pulls harder, the larger the distance. Usually two passes are much closer to each
-# other than to the label, so with alpha = 1 the KL term has little say. In few updates, only a larger alpha may show an
-# effect. (For text classification the paper tried 0.1, 0.5 and 1.0, in longer training.)
+# How strong an effect can you expect? The cross-entropies pull each prediction toward the label, and the KL pulls both
+# predictions toward each other, each harder if the distance is larger. Two passes are usually much closer to each other
+# than to the label. So in few updates, alpha = 1 may change little; a larger alpha changes more.
 
 # %%
 r_drop, r_drop_name = partial(objectives.r_drop, alpha=alpha), f"R-Drop, alpha {alpha:g}"
 r_drop_model = train(r_drop_name, r_drop, num_epochs)
 
 # %% [markdown]
-# Compare the two runs. Score and KL are those of the best epoch. The seconds do not include the measuring.
+# Score and KL are those of the best epoch. The seconds do not include the measuring.
 
 
 # %%
@@ -469,9 +466,8 @@ plots.run_curves(kl_curves.iloc[:, -6:], "KL of two passes")
 
 # %% [markdown]
 # When a model learns to tell the classes apart, its passes usually become more different as well. The KL term works
-# against that. With a large alpha, the curve of R-Drop should stay below the other one. With a small alpha and few
-# updates, the two curves may be close together or cross: the runs also differ by their dropout masks, and one of them
-# may have learned more.
+# against that: with a large alpha, the curve of R-Drop should stay below the other one. With a small alpha the curves
+# may cross by chance, because the runs also differ in their dropout.
 #
 # Here are the three texts from above again, now with the model that R-Drop trained. Compare the ranges at the right
 # with those of the first picture:
@@ -495,10 +491,10 @@ def both_models(text):
 explore(both_models, text="The battery died after a week, but they were so kind about it.")
 
 # %% [markdown]
-# **Exercise: change one number.** With alpha = 0, R-Drop still makes two passes, but the KL does not count. How would
+# **Exercise: change one number.** With alpha = 0, R-Drop still makes two passes, but their KL does not count. How would
 # that change the score, the KL and the seconds? Write down what you expect. Then set `new_alpha = 0` and run the cell:
-# the table keeps the earlier rows. What did the KL term add? (There is no check; the table is the answer. Choose an alpha
-# by the score on dev, never on test.)
+# the table keeps the earlier rows. What does the KL term add to two passes? (There is no check; the table is the
+# answer. Choose an alpha by the score on dev, never on test.)
 
 # %%
 new_alpha = None  # for instance 0
@@ -517,8 +513,8 @@ run_table()
 # its cost?
 #
 # For the second question R-Drop gets half the epochs, because an update computes twice as much. Expect a lower score,
-# perhaps a much lower one. Half the epochs are half the updates, and after so few the model may not have learned the
-# task yet. Such a score says that the time was too short, and not what R-Drop is worth.
+# perhaps a much lower one: after half the updates, the model may not have learned the task yet. Such a score says that
+# the time was too short, and not what R-Drop is worth.
 
 # %%
 half_name = "R-Drop, half the epochs"
@@ -529,10 +525,10 @@ ratio, half_ratio = (runs[name]["seconds"] / runs["plain"]["seconds"] for name i
 print(f"R-Drop took {ratio:.1f} times as long as plain training, and with half the epochs {half_ratio:.1f} times")
 
 # %% [markdown]
-# If the second number is well below 1, R-Drop had less than equal time (early stopping may be a reason). All models are
-# trained, so test is scored now. Besides accuracy and F1, the table has the *ROC-AUC*. For one class it is the share of pairs (a text of the class, a text of another
-# class) in which the first has the higher probability of the class. Chance is 50 %. The mean is over all classes that
-# occur.
+# If the second number is far from 1, the time is not equal (early stopping may be a reason). All models are trained, so
+# test is scored now. Besides accuracy and F1, the table has the *ROC-AUC*. For one class it is the share of pairs (a
+# text of the class, a text of another class) in which the first has the higher probability of the class. By chance it
+# is 50 %. The mean is over all classes that occur.
 
 
 # %%
@@ -575,9 +571,9 @@ for name in (r_drop_name, half_name):
 # ## Confidence and calibration
 #
 # Lesson 3 asked whether a model is right as often as its probabilities say. R-Drop changes the probabilities, so ask
-# again. In the picture, the hatched gap reaches from the accuracy to the mean confidence of a bin. If it lies above the
-# blue bar, the model is too confident. The calibration error is the average gap. Move the temperature: how low does the
-# error become, and at which temperature? Then choose another model.
+# again. The hatched gap reaches from the accuracy of a bin to its mean confidence; if it lies above the blue bar, the
+# model is too confident. The calibration error is the average gap. Move the temperature: how low does the error become,
+# and at which temperature? Then choose another model.
 
 
 # %%
@@ -590,12 +586,11 @@ def calibration(temperature=1.0, model="plain"):
 explore(calibration, temperature=(0.25, 4.0, 0.25), model=list(probabilities))
 
 # %% [markdown]
-# No temperature changes a prediction, so accuracy stays the same. With few rows, much of the error of a bin is noise,
-# so look at the number of rows below it.
+# No temperature changes a prediction, so accuracy stays the same. In a bin with few rows, much of the gap is noise.
 #
-# A temperature that is chosen on dev looks better on dev than it is. So `fit_temperature` finds one on dev (with the
-# lowest cross-entropy), and the table shows the error on test, in points, without and with it. A temperature above 1
-# says that the model was too confident on dev.
+# A temperature that is chosen on dev looks better on dev than it is. So `fit_temperature` finds the best one on dev (by
+# the cross-entropy), and the table shows the error on test, in points, without and with it. Above 1, it says that the
+# model was too confident on dev.
 
 # %%
 rows = {}
@@ -615,11 +610,12 @@ pd.DataFrame(rows).T.map("{:.3g}".format)
 # ## One pass or two
 #
 # There are two ways to compute R-Drop: two passes over the batch, or one pass over a batch that has each text twice. In
-# both, dropout draws a new mask (which numbers become zero) for every copy of a text. So with the same masks, the loss
+# both, dropout draws a new mask (which numbers become zero) for every copy of a text. With the same masks, the loss
 # should be the same. To check this on the real model, record the masks of the doubled batch and replay them in two
-# passes. (The model uses plain "eager" attention here, because its dropout can be replaced from outside.)
+# passes.
 
 # %%
+# The dropout of plain "eager" attention can be replaced from outside, unlike that of faster attention.
 masks, eager_model = [], new_model(attn_implementation="eager").train()
 
 
@@ -646,8 +642,8 @@ print(f"{len(masks)} masks; doubled batch {doubled:.6f}, two passes {two:.6f}, d
 # %% [markdown]
 # The loss is the same, so the helper uses the doubled batch, which is usually faster. Both ways do twice the work and
 # need more memory. But twice the work does not always take twice the time. On an H200 GPU, with the architecture of
-# roberta-large, R-Drop took about as long as a plain update. The likely reason is that the plain batch did not use the
-# whole GPU. (Where R-Drop seems faster, that is how much such times vary.)
+# roberta-large, R-Drop took about as long as a plain update, probably because the plain batch did not use the whole
+# GPU. (If R-Drop looks faster, that is noise.)
 
 # %%
 gpu = pd.DataFrame(results.read("gpu")).query("row.str.contains('large.*(?:turns|tokens|R-Drop)$')")
@@ -676,9 +672,9 @@ log = EventAccumulator(str(event_file)).Reload()
 pd.Series([event.value for event in log.Scalars("train/loss")], name="train/loss").round(3).to_frame().T
 
 # %% [markdown]
-# In JupyterLab, `%load_ext tensorboard` and `%tensorboard --logdir board` show the folder, even while training runs.
-# `train/loss` is the whole loss of R-Drop, with two cross-entropies. If dev is evaluated, `eval/loss` is the plain
-# cross-entropy of one pass. So the two curves are not on the same scale.
+# In JupyterLab, `%load_ext tensorboard` and `%tensorboard --logdir board` show the folder. `train/loss` is the whole
+# loss of R-Drop, with two cross-entropies. If dev is evaluated, `eval/loss` is the plain cross-entropy of one pass. So
+# the two curves are not on the same scale.
 #
 # ## What goes wrong
 #
@@ -720,8 +716,8 @@ table.assign(ratio=table["loss there"] / table["the paper's loss with this alpha
 # ### KL summed over the batch
 #
 # The README and the authors' copies of transformers call `.sum()` over all of [texts, classes]. A sum depends on how
-# many texts there are, so another batch size is also another alpha. The cell takes four texts in two passes and repeats
-# them to make larger batches. Its last column is the paper's alpha if 0.5 (KL + KL) / 2 is summed, as in the BERT code:
+# many texts there are, so another batch size is also another alpha. The cell repeats four texts to make larger batches.
+# Its last column is the paper's alpha of the BERT code:
 
 # %%
 batch_of_32 = make_batch(examples["dev"][:32])
@@ -795,9 +791,9 @@ print(f"In the time of {num_epochs} epochs of R-Drop, plain training makes about
 # ## Where this stands: MELD
 #
 # MELD has ten thousand training turns from a TV series. Each row is the mean over five seeds ± standard deviation, with
-# the embedded encoder and, for R-Drop, alpha = 1. *Label smoothing* is a cheap alternative: the target is no longer 100 %
-# for the label, but 90 %, and 10 % are spread over all classes. It costs no time. (To try it here, run
-# `train("label smoothing", partial(objectives.cross_entropy, label_smoothing=0.1), num_epochs)`.)
+# the embedded encoder; alpha is 1. *Label smoothing* is a cheap alternative: a tenth of the target moves from the label
+# to all classes, which costs no time. (Try `train("label smoothing", partial(objectives.cross_entropy,
+# label_smoothing=0.1), num_epochs)`.)
 
 # %%
 shown_columns = ["row", "weighted F1", "macro F1", "seconds", "difference"]
@@ -805,21 +801,21 @@ rows = ["utterance only", "R-Drop, equal updates", "R-Drop, equal time", "label 
 results.summary("meld", rows=rows)[shown_columns]
 
 # %% [markdown]
-# The last column compares the weighted F1 of each row with the first on the same test rows. Its 95 % interval allows for
-# other seeds and other test dialogues, and the p-values are corrected for the number of comparisons. If zero is in the
-# interval, the runs do not show a difference. That is a result as well. The next table has dialogue context (lesson 6);
-# each row is compared with the same model without R-Drop:
+# The last column compares the weighted F1 of each row with the first on the same test rows. Its 95 % interval allows
+# for other seeds and other test dialogues, and the p-values are corrected for the number of comparisons. If zero is in
+# the interval, the runs do not show a difference. The next table has dialogue context (lesson 6); each row is compared
+# with the same model without R-Drop:
 
 # %%
 results.summary("context", rows=["past and future, R-Drop", "past only, R-Drop"])[shown_columns]
 
 # %% [markdown]
-# This is one small encoder, one corpus and one alpha, so it is no verdict on R-Drop in general. Reproduce the first table with
-# `nbhelpers results meld`.
+# This is one small encoder, one corpus and one alpha, so it is no verdict on R-Drop in general. Reproduce the first
+# table with `nbhelpers results meld`.
 #
 # ## Exercises
 #
-# Write your answer, and run the cell. A wrong answer gets a hint, which grows with each try.
+# A wrong answer gets a hint, which grows with each try.
 #
 # **1.** Write the loss of the paper, from the cross-entropies of both passes, both divergences, and alpha.
 
@@ -862,7 +858,7 @@ check("05-alpha", paper_alpha)
 #
 # ## Quiz
 #
-# Three questions on this lesson. Each choice has an explanation.
+# Three questions on this lesson:
 
 # %%
 quiz("05-why-two-passes")
@@ -880,7 +876,7 @@ quiz("05-fair")
 # - R-Drop computes twice as much per update. Compare at equal updates and at equal time, over several seeds.
 #
 # Next: [6. Dialogue context](06_meld_context.ipynb) gives the model the turns around a text. The last cell has the
-# number that `nbhelpers run` shows for this lesson: the KL of the R-Drop model as a share of that of the plain model.
+# number that `nbhelpers run` shows for this lesson: the KL of R-Drop divided by that of plain training.
 
 # %%
 headline("KL of two passes, R-Drop / plain", runs[r_drop_name]["KL of two passes"] / runs["plain"]["KL of two passes"])

@@ -13,14 +13,15 @@
 # %% [markdown]
 # # 6. Dialogue context
 #
-# In one of the dialogues of this course, Stan says: "Get it off." Is he angry? Is he afraid? These three words do not
-# tell. But a moment ago, in the swimming pool, somebody's old plaster stuck to his knee, and Sandra said: "Oh, no, it's
-# still got hair on." Now everybody knows that Stan is disgusted. A model that reads one turn at a time does not know.
+# In one of the dialogues of this course, Stan says: "Get it off." Is he angry? Is he afraid? These three words alone do
+# not say. But a moment ago, in the swimming pool, somebody's old plaster (a sticky strip for small wounds) got stuck to
+# him, and Sandra said: "Oh, no, it's still got hair on." Now it is clear that Stan is disgusted. A model that reads
+# only his three words cannot know.
 #
 # After this lesson you can
 #
 # - give a model the turns around the one it classifies, as windows or as one pass over the whole dialogue,
-# - make sure that it sees no turn of another dialogue, and no future turn unless you want it to,
+# - make sure that it sees no turn of another dialogue, and no later turn unless you want it to,
 # - recognize the mistakes that make context look better, or worse, than it is.
 #
 # You should know: how an encoder is fine-tuned and scored, from [lesson 3](03_baseline.ipynb).
@@ -119,8 +120,9 @@ seed = 0  # @param {type: "integer"}
 # %% [markdown]
 # ## A turn and its dialogue
 #
-# A *dialogue* is a list of *turns*. A turn is what one speaker says until another one speaks, and each turn has a
-# label. The turns around a turn are its *context*. Load the dialogues as tables with one row per turn:
+# A *dialogue* is a list of *turns*. A turn is what one speaker says at a time, usually until another one speaks. Each
+# turn has a label; in the course's dialogues it is neutral, surprise, fear, sadness, joy, disgust or anger. The turns
+# around a turn are its *context*. The next cell loads the dialogues as tables with one row per turn:
 
 # %%
 columns = {"text": text, "label": label, "dialogue": dialogue, "speaker": speaker}
@@ -193,7 +195,8 @@ check("06-window", window)
 #
 # ### Windows as tokens
 #
-# Now load the encoder, and turn each turn into tokens. The name of the speaker comes before the words of the turn.
+# The next two cells load the encoder and convert each turn into tokens. The name of the speaker comes before the words
+# of the turn.
 
 # %%
 device = environment.best_device()
@@ -214,9 +217,9 @@ def encode(frame):
 turns = {split: encode(frame) for split, frame in data.items()}
 
 # %% [markdown]
-# The helper `windows` follows the rule of exercise 1. Between two turns it puts the special tokens that the encoder
-# knows from its pretraining: `[SEP]` for BERT, `</s></s>` for RoBERTa. It also stores where the turn begins and ends in
-# the window (`starts` and `ends`). The pooling needs these two numbers: it takes the mean over the turn's own tokens.
+# The helper `windows` follows the rule of exercise 1. Between two turns it puts the special tokens with which the
+# encoder's tokenizer separates two texts: `[SEP]` for BERT and the course's encoder, `</s></s>` for RoBERTa. It also
+# stores where the turn begins and ends in the window (`starts` and `ends`); the pooling needs these two numbers.
 
 # %%
 example = windows(turns["dev"], ids["dev"], tokenizer, past=2)[4]
@@ -282,8 +285,8 @@ pd.DataFrame(counts).T
 
 # %% [markdown]
 # Fewer tokens take less time, though not quite in proportion, because attention costs more for each token of a long
-# input. The next cell reads from our measurements how long one epoch on 300 dialogues of MELD takes. (Measure it on
-# your machine with `python tests/benchmarks/steps.py`.)
+# input. The next cell reads from our measurements how long one epoch takes on 300 dialogues of MELD, a public benchmark
+# with dialogues from the series *Friends*. (Measure it on your machine with `python tests/benchmarks/steps.py`.)
 
 # %%
 measured = {row["row"]: row for row in results.read("steps")}  # the last measurement of each
@@ -293,6 +296,9 @@ print(f"on {by_window['device']}:")
 print(f"{by_window['seconds']:.0f} s with windows, {by_dialogue['seconds']:.0f} s in one pass, {times:.1f} times less")
 
 # %% [markdown]
+# That is one epoch, and not a whole training. Fewer inputs also mean fewer updates per epoch, so whole dialogues may
+# need more epochs. In our measurements on the course's dialogues they got six, and windows three.
+#
 # ## Hide the turns that come later
 #
 # In one pass, each turn also sees the turns *after* it. That is fine for a transcript of a finished conversation. But
@@ -323,12 +329,14 @@ check("06-mask", causal_mask)
 #
 # ```python
 # def causal_mask(turns):
+#     # query: the turn of a token that attends; key: the turn of a token that it may attend to
 #     return [[key <= query for key in turns] for query in turns]
 # ```
 # </details>
 #
-# The function of the course is the same comparison for a whole batch. It also hides *padding*, the empty tokens that
-# make all inputs of a batch equally long:
+# The function of the course makes the same comparison for a whole batch. It also hides *padding*, the empty tokens that
+# make all inputs of a batch equally long. Turn number 0 is for what comes before the first turn to classify, such as
+# `[CLS]`.
 
 # %%
 import inspect
@@ -373,10 +381,11 @@ for causal in (False, True):
 #
 # Most of what a model can learn about a turn is in the turn's own words. So it learns these first: some epochs on
 # single turns, as in lesson 3. This model is also our comparison. Then the same model is trained further on whole
-# dialogues. Attention dropout is off, because with long inputs it costs much time on a CPU. The other dropout stays on.
+# dialogues. Attention dropout is off, because it is slow on a CPU when inputs are long. The other dropout stays on.
 
 # %%
 model = model.to(device)
+model.config.causal_turns = causal_turns  # with the mask, or without it
 single_turns, dialogues = {}, {}
 for split in data:
     columns = {"dialogue_ids": ids[split], "tokenizer": tokenizer, "labels": gold[split]}
@@ -384,7 +393,7 @@ for split in data:
     dialogues[split] = whole_dialogues(turns[split], **columns)
 
 # %% [markdown]
-# Three small functions predict, score and train:
+# Four small functions make batches of at most 1,024 tokens, predict, score and train:
 
 
 # %%
@@ -450,10 +459,10 @@ print(
 
 # %% [markdown]
 # Read this number with care. The second model differs in more than context: it was also trained longer. And this is one
-# seed. The section "What was measured" at the end has fairer comparisons with five seeds.
+# seed. The section "What was measured" has a fair comparison with five seeds, and the gain there is much smaller.
 #
-# Where should context help? Where the turn itself says little. The next table groups the test turns by their number of
-# words, and shows the percentage of correct predictions:
+# Context should help where the turn itself says little. The next table groups the test turns by their number of words,
+# and shows the percentage of correct predictions:
 
 # %%
 num_words = data["test"]["text"].str.split().str.len()
@@ -463,13 +472,14 @@ accuracy = (100 * correct.groupby(length_groups, observed=True).mean()).round(1)
 accuracy.assign(turns=length_groups.value_counts()).rename_axis("words in the turn")
 
 # %% [markdown]
-# Compare the first row with the last one. If context works as we think, the gain is largest for the shortest turns.
+# If context works as we think, the shortest turns gain most. In our run, the longest turns gained as well. That can
+# come from the longer training: in the fair comparison with five seeds, they gain next to nothing.
 #
 # ## Your own dialogue
 #
 # Type a dialogue, one turn on each line: a name, a colon, and what is said. Then click outside the box. The timeline
 # shows the prediction for each turn. The table compares it with the prediction of the same model when it reads the turn
-# alone, and shows the probability of the predicted class.
+# alone, as if it were the first turn of a dialogue. It also shows the probability of the predicted class.
 
 
 # %%
@@ -496,15 +506,15 @@ Bo: Great."""
 explore(predict_dialogue, dialogue=ipywidgets.Textarea(typed, rows=7, continuous_update=False))
 
 # %% [markdown]
-# Replace the first line with "Ann: I got the job." and leave the last line as it is. Does the prediction for "Great."
-# change? It cannot change in the column "alone". A small model that was trained for a few minutes makes mistakes. Try
-# to find out what it has learned, and what it has not.
+# With the mask, turn 1 has the same prediction in both columns. Now give Ann good news: write "I got the job." in her
+# first line, and "They called an hour ago." in her second. Does the prediction for "Great." change? It cannot change in
+# the column "alone". This small model makes mistakes. Try to find out what it has learned.
 #
 # ## Explore a turn
 #
-# Which of the earlier turns matter, and does the mask really hide the later ones? We start with a turn of dev that is
-# predicted wrongly without context and correctly with it. Of all such turns, it is the one whose label gained most
-# probability. So it is the best case, and not a typical one.
+# Which of the earlier turns matter, and does the mask really hide the later ones? We start with a turn of dev that the
+# model predicts wrongly when it reads the turn alone, and correctly in the dialogue. Of all such turns, it is the one
+# whose label gained most probability. So it is the best case, and not a typical one.
 
 # %%
 alone, in_dialogue = predict(single_turns["dev"]), predict(dialogues["dev"])
@@ -520,8 +530,8 @@ print(f"dialogue {start_dialogue}, turn {start_turn}")
 
 
 # %% [markdown]
-# The first function predicts one row of dev from the rows `first` to `stop`. The second one lists these turns, and says
-# what the model does with each.
+# The first function predicts one row of dev from the rows `first` to `stop - 1`. The second one lists these turns, and
+# says what the model does with each. The third one shows both.
 
 
 # %%
@@ -566,16 +576,16 @@ explore(look, **numbers, turns_after=(0, 5), hide_later_turns=causal_turns)
 # %% [markdown]
 # Try three things.
 #
-# - Move "turns before" down to 0, one step at a time. At which turn does the prediction change? How far back do turns
-#   still matter?
-# - Move "turns after" up. As long as later turns are hidden, nothing changes, and the last line says 0.0 points: the
-#   turns are in the input, but the mask hides them.
-# - Clear the check box "hide later turns". Now the model sees them, and the probabilities move. (A model that was
-#   trained with the mask has never seen later turns. So this shows that the mask was needed, and not how useful later
-#   turns are. For that, train with `causal_turns = False`.)
+# - Choose a later turn, such as turn 8. Move "turns before" from 7 down to 0, one step at a time. How far back do turns
+#   still change the probabilities?
+# - Move "turns after" up. As long as later turns are hidden, the last line says 0.0 points: the turns are in the input,
+#   but the mask hides them.
+# - Clear the check box "hide later turns". Now the model sees them, and the probabilities move. (It was trained with
+#   the mask and has never seen later turns. So this does not show how useful they are. For that, set `causal_turns` to
+#   False and train again.)
 #
-# **Exercise 4.** Look at the turn with which the explorer started. Which class gains most probability from the turns
-# before it?
+# **Exercise 4.** Go back to the dialogue and turn with which the explorer started; they are printed above it. Which
+# class gains most probability from the turns before it?
 
 # %%
 before = probabilities_of(best, best, best + 1, causal_turns)  # the two sets of bars in that picture
@@ -599,8 +609,9 @@ check("06-moved", gaining_class, before, after, names)
 # ### The window from the end of the dialogue
 #
 # A common mistake is to give every turn the *last* `k` turns of its dialogue. All turns of a dialogue then have the
-# same input, which often lacks the turn itself and shows turns that come later. The next cell counts how often. It also
-# scores about the best that such a model could do: one label for each dialogue, its most frequent one.
+# same input, which often lacks the turn itself and shows turns that come later. The next cell counts how often. Such a
+# model predicts one class for a whole dialogue. The cell also scores about the best that it could do: the most frequent
+# label of each dialogue. Compare this score with those of the two models above.
 
 # %%
 frame = data["test"]
@@ -615,9 +626,9 @@ print(f"the most frequent label of each dialogue: weighted F1 {100 * score:.1f}"
 # %% [markdown]
 # ### A filter over the whole table for every row
 #
-# `frame[frame["dialogue_id"] == d]` reads the whole table to find ten rows. In a loop over all rows, the time grows
-# with the square of the number of rows: ten times as many rows take a hundred times as long. `spans` goes through the
-# table once and finds the same rows:
+# `frame[frame["dialogue_id"] == d]` reads the whole table to find ten rows. In a loop over all rows of a large table,
+# the time grows with the square of their number: ten times as many rows take about a hundred times as long. `spans`
+# goes through the table once and finds the same rows:
 
 # %%
 import time
@@ -634,10 +645,9 @@ print(f"the same rows: {same_rows}")
 # %% [markdown]
 # ### The seed or the epoch chosen on test
 #
-# Train five seeds and report the one with the best test score: that looks like hard work, and it is a mistake. The best
-# seed is partly the lucky one, and new data will not repeat its luck. The next cell shows the difference in our
-# measurements. The same happens when the epoch or a setting is chosen on test, and the more there is to choose from,
-# the larger the difference becomes.
+# To train five seeds and report the best test score is a mistake. The best seed is partly the lucky one, and new data
+# will not repeat its luck. The same happens when the epoch or a setting is chosen on test, and more so with more to
+# choose from. The next cell shows the difference in our measurements:
 
 # %%
 rows = {}
@@ -654,9 +664,10 @@ table.assign(difference=table["best seed on test"] - table["mean of the seeds"])
 #
 # A token for each speaker, such as `[SPK1]`, needs a new row in the *embedding*, the table with a vector for each
 # token. `resize_token_embeddings` of transformers draws the new rows close to the mean of all rows. That is a good
-# start for one new word, but not for several tokens that must be told apart. The rows start nearly equal, training
-# moves them together, and the model cannot tell the speakers apart. There is no error, and the score looks normal.
-# `add_speaker_tokens` draws the rows with the spread of the vocabulary. Compare how far the rows are from each other:
+# start for one new word, but not for several tokens that must be told apart. The rows start nearly equal, so at first
+# the model cannot tell the speakers apart, and a short training may not change that. There is no error, and the score
+# looks normal. `add_speaker_tokens` draws the rows with the spread of the vocabulary. Compare how far the rows are from
+# each other:
 
 
 # %%
@@ -675,7 +686,7 @@ for function in ("resize_token_embeddings", "add_speaker_tokens"):
         with encoders.quiet():
             new_model.resize_token_embeddings(len(new_tokenizer))
     distances[function] = distance(new_model, new_tokenizer.convert_tokens_to_ids(speaker_tokens()))
-distances["words of the vocabulary"] = distance(new_model, list(range(1000, 2000)))
+distances["every 30th token of the vocabulary"] = distance(new_model, list(range(0, len(new_tokenizer), 30)))
 pd.Series(distances, name="mean distance between rows").round(3).to_frame()
 
 # %% [markdown]
@@ -688,11 +699,11 @@ pd.Series(distances, name="mean distance between rows").round(3).to_frame()
 #
 # ## What was measured
 #
-# How much does context add, if both sides are trained with five seeds? The next picture shows the gain in weighted F1,
-# with an interval of 95 % that covers other seeds and other test dialogues. If an interval reaches across the line at
-# 0, no gain was shown. The first three rows are the dialogues written for this course. The others are MELD, the
-# benchmark with dialogues from the series *Friends*. The last row was published by the authors of EmoBERTa ([five seeds
-# each](https://github.com/tae898/erc)), without an interval for the gain.
+# How much does context add, if both sides are trained with five seeds? The next picture shows the gain in weighted F1.
+# Its 95 % interval takes into account that other seeds and other test dialogues would give other scores. If an interval
+# reaches across the line at 0, no gain was shown. The first three rows are the dialogues written for this course. The
+# others are MELD. The last one is for earlier and later turns with a larger encoder. It comes from the scores that the
+# authors of EmoBERTa published ([five seeds each](https://github.com/tae898/erc)), and has no interval.
 
 # %%
 measured_rows = {
@@ -711,17 +722,17 @@ frame = pd.DataFrame.from_dict(gains, orient="index", columns=["score", "low", "
 plots.score_bars(frame, measure="gain in weighted F1 (points)", title="What context adds")
 
 # %% [markdown]
-# The two corpora tell different stories. The course's dialogues were written so that context matters: in part of them,
-# half of the turns are short, and what came before tells how they are meant. So they show what context *can* add. On
-# MELD, the same small encoder shows no gain, although the much larger roberta-large gained about two points. What
-# context adds on your data, you have to measure.
+# The course's dialogues were written so that context matters: in part of them, half of the turns are short, and what
+# came before tells how they are meant. So they show what context *can* add. On MELD, the same small encoder shows
+# no gain, although the much larger roberta-large gained about two points. What context adds on your data, you have to
+# measure.
 #
-# Be careful with the second and third row. These models differ from the single turns in more than context: they were
-# trained longer, with a higher learning rate and other batches. The first row is the fair comparison. It has a
-# *control*: a model with the same settings that sees no earlier turns.
+# Be careful with all rows but the first. Their models differ from the single turns in more than context; ours, for
+# example, were trained longer. The first row is the fair comparison. It has a *control*: a model with the same settings
+# that sees no earlier turns.
 #
-# The next cell has all tables behind this picture, and variations. Choose one. (Reproduce them with `nbhelpers results
-# dialogues` and `nbhelpers results context`.)
+# The next two cells collect the tables behind this picture, and variations. Choose one from the list. (Reproduce them
+# with `nbhelpers results dialogues` and `nbhelpers results context`.)
 
 # %%
 variations = ["no names", "a token per speaker", "emotion shift", "sentiment as well", "R-Drop"]
@@ -756,14 +767,14 @@ explore(table_of, measurement=list(tables))
 # comparisons in the table ([Holm](https://en.wikipedia.org/wiki/Holm%E2%80%93Bonferroni_method)). Rows with "future"
 # need the whole transcript; all others work while people are still talking.
 #
-# - *Votes*: if you train five seeds, you can let them vote. The prediction for each turn is then the majority of the
-#   five predictions, at five times the cost.
+# - *Votes*: if you train five seeds, you can let them vote. The prediction for each turn is then the class with most
+#   votes, at five times the cost.
 # - *Variations*: *emotion shift* is a second task, which asks for each pair of neighboring turns whether the emotion
 #   changes. *Sentiment as well* has three more outputs for negative, neutral and positive. *R-Drop* is the method of
-#   [lesson 5](05_rdrop.ipynb). No interval of these excludes zero, with this encoder, on this corpus.
+#   [lesson 5](05_rdrop.ipynb). All their intervals include 0, with this encoder, on this corpus.
 # - *Averages*: the average of the probabilities of three models, one without context, one with it, and one with it and
-#   R-Drop. It scores above each of the three. But three models may be better than one because they are three. Compared
-#   with an average of three models *without* context, no difference is left.
+#   R-Drop. It scores above each of the three. But three models are often better than one. Compared with an average of
+#   three models *without* context, no difference was shown.
 #
 # On the dev split of MELD, the models with context scored higher than those without. But their settings were chosen on
 # dev, among fifty, and those for single turns were not. So dev favors them. That is what a test split is for.
@@ -782,11 +793,11 @@ quiz("06-gain")
 # ## Recap
 #
 # - A window never reaches into another dialogue, and it shows later turns only if the task allows it.
-# - One pass for each dialogue reads each turn once. A causal mask hides later turns, and a short test proves that it
-#   does.
+# - One pass for each dialogue reads each turn once. A causal mask hides later turns, and a short test shows whether it
+#   works.
 # - Say with every score whether later turns were visible.
-# - Context helps most with short turns. On the course's dialogues, the four turns before a turn helped by more than
-#   five seeds leave to chance. On MELD, no gain showed with this small encoder.
+# - Context helps most with short turns. On the course's dialogues, windows of four earlier turns scored higher than the
+#   control over five seeds. On MELD, this small encoder showed no gain.
 #
 # Next: in [7. Deployment](07_deployment.ipynb) a model becomes a service. The last cell gives the number that
 # `nbhelpers run` shows for this lesson in its table.

@@ -15,13 +15,13 @@
 #
 # Ann says: "You sold the car?" In the notebook, the model of lesson 6 called this turn *anger*. On a server, the same
 # weights called it *surprise*. Nothing crashed, and no log contained an error. The server had only left out the names
-# of the speakers. How do you turn a model into a service that cannot be wrong in such a silent way?
+# of the speakers. How do you turn a model into a service, and how do you notice such a silent error?
 #
 # After this lesson you can
 #
-# - turn a checkpoint into a small, fast folder and show that its predictions stay the same,
-# - run it as a service that stays up, and measure how it behaves under load,
-# - monitor it in production: notice when the texts it receives no longer look like its training data.
+# - turn a trained model into a small, fast folder, and measure how many of its predictions stay the same,
+# - run it as a service, and measure how it behaves under load,
+# - monitor it in production: notice when its predictions change because it receives other texts.
 #
 # You should know: how a model is trained and scored ([lesson 3](03_baseline.ipynb)), and how it reads a whole dialogue
 # at once ([lesson 6](06_meld_context.ipynb)).
@@ -42,7 +42,7 @@
 # | A service | 1 |
 # | Under load | 6 |
 # | Texts for a human | 1 |
-# | Monitoring | 2 |
+# | Monitoring | 3 |
 # | What goes wrong | 1 |
 # | Exercises | 1 |
 # | Quiz | 1 |
@@ -64,9 +64,8 @@ except ImportError:  # on Colab, Kaggle or a server
     run_path(str(found[0]))
 
 # %% [markdown]
-# This is how a text becomes probabilities; on the right is what each step does ([lesson 3](03_baseline.ipynb) explains
-# them). All six are blue, because a service does all of them. If it does one of them in another way than in training,
-# its answers are wrong.
+# This is how a text becomes probabilities. [Lesson 3](03_baseline.ipynb) explains each step. All six are blue, because
+# a service does all of them. If it does one of them in another way than in training, its answers may be wrong.
 
 # %%
 from nbhelpers.course.lesson import check, diagrams, explore, headline, quiz, results
@@ -131,8 +130,9 @@ names, settings = list(config["id2label"].values()), config.get("settings", {})
 # were cleaned, and *how the inputs were made* (`settings`). The rules for texts are in the tokenizer:
 # `corpora.normalizing_tokenizer` put them there (lesson 3).
 #
-# transformers saves any attribute of `model.config`. So one line is enough: `model.config.settings = {...}` before
-# `save_pretrained`. (`scores` is for information only; its temperature is already in the weights of the last layer.)
+# transformers saves every attribute of `model.config`. So one line is enough: `model.config.settings = {...}` before
+# `save_pretrained`. (`scores` is for information only. Its temperature, which calibrates the model, is already in the
+# weights of the last layer.)
 #
 # Load the corpus that the settings name. All comparisons use dev. The labels of test are not used in this lesson.
 
@@ -146,7 +146,8 @@ if num_dialogues:
         data[split] = frame[frame["dialogue_id"].isin(first_dialogues)]
 
 # %% [markdown]
-# `dialogue.make_examples` makes the inputs as the settings tell. `changes` is there to do it wrong on purpose:
+# `dialogue.make_examples` makes the inputs as the settings say; here each dialogue is one input. `changes` is there to
+# do it wrong on purpose:
 
 
 # %%
@@ -162,7 +163,8 @@ dataloaders = {split: make_dataloader(data[split]) for split in ("train", "dev")
 {split: f"{len(each.dataset)} inputs, {len(data[split])} turns" for split, each in dataloaders.items()}
 
 # %% [markdown]
-# Here is Ann's question again, once with the names of the speakers, as in training, and once without them:
+# Here is Ann's question again, the first of three turns: once with the names of the speakers, as in training, and once
+# without them.
 
 # %%
 car_texts, car_speakers = ["You sold the car?", "I did.", "Without asking me?"], ["Ann", "Bo", "Ann"]
@@ -173,8 +175,8 @@ first_turn = {way: export.predict(torch_fn, each)[0].softmax(-1).tolist() for wa
 plots.class_probabilities(pd.DataFrame(first_turn, names).T)
 
 # %% [markdown]
-# How often does this happen? *Agreement* is the share of turns that keep their label. It is the measure of this lesson:
-# each step from here to the service is compared with the original in this way.
+# How often does this happen? *Agreement* is the share of turns that keep their label. Each variant of the model in this
+# lesson is compared with the original in this way.
 
 # %%
 dev_logits = {"torch": export.predict(torch_fn, dataloaders["dev"])}
@@ -183,13 +185,13 @@ agreement = export.agreement(dev_logits["torch"], without_names)
 print(f"without names, {agreement['labels']:.1%} of the turns of dev keep their label")
 
 # %% [markdown]
-# The others get another label, and no test of the code would notice. (A model of single texts reads no names, so it
-# keeps all labels.)
+# The others get another label, and no error message tells you. (If you chose a model of single texts, it reads no
+# names, so all labels stay.)
 #
 # ## ONNX
 #
 # ONNX is a file format for the computation itself: a graph of operations with their weights. Other programs can run it
-# without Python and torch, often faster. `torch.onnx.export` runs a model once with example inputs and writes down the
+# without Python and torch, often faster. `torch.onnx.export` follows example inputs through a model and writes down the
 # operations. Try it on something small first, a head for vectors of 384 numbers. `dynamic_shapes` names the sizes that
 # may change, here the first one, the number of vectors:
 
@@ -203,8 +205,8 @@ program.save("head.onnx")
 [node.op_type for node in program.model.graph]
 
 # %% [markdown]
-# The head has become a few operations: a product of matrices with a sum, and a softmax. onnxruntime runs them. Are the
-# probabilities those of torch? Ask for five vectors, although the example had two:
+# The head has become two operations: `Gemm`, a product of matrices plus the bias, and `Softmax`. The library
+# onnxruntime runs them. Are the probabilities those of torch? Ask for five vectors, although the example had two:
 
 # %%
 session = onnxruntime.InferenceSession("head.onnx")
@@ -213,9 +215,10 @@ five_vectors = torch.randn(5, 384)
 print(f"largest difference: {np.abs(probabilities - head(five_vectors).detach().numpy()).max():.0e}")
 
 # %% [markdown]
-# A difference of 1e-07 and less is rounding. `export.export` does the same with the whole model. The sizes that may
-# change are then the number of texts and the number of tokens. It also writes everything else that a service needs into
-# the folder: the tokenizer, labels, settings, versions, and a *model card*, a short description for people:
+# A difference of about 1e-07 is the rounding of fp32. `export.export` does the same with the whole model. The sizes
+# that may change are then the numbers of inputs, of tokens and of turns (`starts` and `ends` tell where each turn is).
+# It also writes everything else that a service needs into the folder: the tokenizer, labels, settings, versions, and a
+# *model card*, a short description for people:
 
 # %%
 is_dialogue_model = settings.get("context", "none") != "none"
@@ -227,8 +230,8 @@ print(Path("onnx/README.md").read_text().partition("## How to use it")[0])
 # %% [markdown]
 # ## Eight bits
 #
-# A weight in fp32 takes four bytes. *Quantization* rounds it to one of 255 steps, which takes one byte (*int8*). Each
-# row of a weight matrix has its own *scale*, the size of a step:
+# A weight in fp32 takes four bytes. *Quantization* rounds it to one of 255 steps, from -127 to 127, which takes one
+# byte (*int8*). The size of a step is called the *scale*, and each row of a weight matrix has its own:
 
 # %%
 diagrams.rounding()
@@ -249,12 +252,14 @@ change = np.abs(round_to_8_bits(weights) - weights).mean() / np.abs(weights).mea
 print(f"rounding changes a weight by {change:.1%} on average")
 
 # %% [markdown]
-# Weights tolerate this well. *Activations*, the numbers between the layers, are rounded as well, while the model runs,
-# and they are difficult. In encoders, a few channels are many times larger than the rest. With one scale for all
-# channels, only few steps are left for the small ones. *SmoothQuant*
-# ([Xiao et al. 2022](https://arxiv.org/abs/2211.10438)) divides the large channels by a factor and multiplies the
-# weights by it. The result of the product stays the same, and the rounding becomes finer. `export.quantize` does this;
-# it runs some training texts through the model to see which channels are large.
+# Weights tolerate this well. *Activations*, the numbers between the layers, are also rounded, and this is more
+# difficult. A token has hundreds of them, one for each *channel*. In encoders, a few channels are many times larger
+# than the rest. With one scale for all channels, only few steps are left for the small ones.
+#
+# *SmoothQuant* ([Xiao et al. 2022](https://arxiv.org/abs/2211.10438)) divides a large channel by a factor and
+# multiplies the weights that read it by the same factor. The result of the product stays the same, and the rounding
+# becomes finer. `export.quantize` finds the large channels with some training texts. (If it reports "7 bits used",
+# 8-bit products can overflow on your CPU, so the weights use half of the steps.)
 
 # %%
 export.quantize(model, tokenizer, "int8", dataloaders["train"], **export_options)
@@ -264,14 +269,14 @@ print(f"weights: {int8_model.metadata['weights']}; {export.size_mib('int8') / ex
 # %% [markdown]
 # <details><summary>Why the answer of int8 depends a little on the other texts of its batch</summary>
 #
-# The tokens of a batch share the scale of their activations, unless they differ much in size; then each token has its
-# own. So the probabilities of a text move a little with its neighbors. On MELD's test set they moved by up to 0.13 (the
-# row "answers with other neighbours" in `data/results/service.jsonl`).
+# In most layers, all tokens of a batch share the scale of their activations. Where tokens differ much in size, each
+# token has its own. So the probabilities of a text change a little with the other texts of its batch: on MELD's test
+# set by up to 0.13 (the row "answers with other neighbours, int8" in `data/results/service.jsonl`).
 # </details>
 #
 # ## What each variant gains and loses
 #
-# There are more ways to make a model smaller, and you will meet three of them in blog posts:
+# Blog posts recommend other ways to make a model smaller or faster. Here are three of them:
 #
 # - *pruned weights*: the smallest 30 % of the numbers become zero,
 # - *pruned units*: a tenth of the hidden units of each feed-forward block is removed, so the matrices become smaller,
@@ -290,13 +295,13 @@ variants = {"torch": (torch_fn, folder), "onnx": (onnx_model, "onnx"), "int8": (
 variants |= {name: (export.make_logits_fn(each), name) for name, each in smaller.items()}
 
 # %% [markdown]
-# Now compare each variant with the original: its size, the time of one input alone, the turns per second in a batch,
-# the share of equal labels, the largest difference of a probability, and the score. The two speeds are measured with 16
-# inputs only, so small differences of them mean nothing.
+# Now compare each variant with the original. Items are turns here, *largest difference* is that of a probability, and
+# the score is in percent. The two speeds are measured with 16 inputs only, and other programs on your machine disturb
+# them.
 #
-# The order of the speeds depends on the CPU, and it may surprise you. Int8 is fast on a CPU with instructions for 8-bit
-# products (VNNI, AMX). A CPU with AMX has fast products of bf16 as well, and bf16 needs no rounding of activations, so
-# it can be ahead of int8 there. On a CPU with neither of them, bf16 may be the slowest of all.
+# The order of the speeds depends on the CPU. Int8 is fast on a CPU with instructions for 8-bit products (VNNI, AMX). A
+# CPU with AMX also has fast products of bf16, and there bf16 can be ahead of int8. On a CPU without such instructions,
+# bf16 may be the slowest of all.
 
 # %%
 rows = {}
@@ -318,10 +323,10 @@ table = pd.DataFrame(rows).T
 table.round(3)
 
 # %% [markdown]
-# Read the last three columns first. The predictions of ONNX are the same up to rounding. Int8 changes a few labels. Is
-# the change of its score larger than that of another seed? Zero weights make nothing smaller or faster, because a
-# product of matrices multiplies zeros as well. Without a tenth of the units the model is a little smaller, but look at
-# its labels: such a model must be trained for another epoch.
+# Read the last three columns first. The predictions of ONNX are the same up to rounding. Int8 changes a few labels, and
+# its score hardly moves; another seed would change it more. Zero weights make nothing smaller or faster, because a
+# product of matrices multiplies zeros as well. A tenth of these units is less than a tenth of the work, so do not
+# believe a large gain in speed there. Look at the labels: such a model must be trained for another epoch.
 #
 # **Exercise.** How many times smaller are the weights of int8 than those of *torch*? `table` is the table above.
 
@@ -337,9 +342,8 @@ check("07-smaller", times_smaller, table)
 # ```
 # </details>
 #
-# A rule prevents accidents: a variant is refused if it keeps less than 98 % of the labels. `export.compare` makes the
-# table above and applies this rule. So does the command that does everything up to here in one step,
-# `nbhelpers export my_model --to onnx --quantize int8`.
+# A rule prevents accidents: a variant is refused if it keeps less than 98 % of the labels. One command exports,
+# quantizes, makes such a table and applies this rule: `nbhelpers export my_model --to onnx --quantize int8`.
 
 # %%
 is_refused = table["same labels"] < export.MIN_AGREEMENT
@@ -348,10 +352,10 @@ chosen_model = variants[chosen][0]
 print(f"refused: {', '.join(table.index[is_refused]) or 'none'}; used from here on: {chosen}")
 
 # %% [markdown]
-# How much does int8 matter in a service? This was measured with the texts of MELD and a model of single turns
+# How much does int8 matter in a service? This was measured with MELD and a model of single turns
 # (`tests/benchmarks/service.py`). The last two rows are the time from a request to its answer: half of the requests
-# were faster than the median, and all but the slowest hundredth were faster than "99 %". Compare what is lost in the
-# first row with what is gained in the others.
+# were faster than the median, and 99 of 100 were faster than "99 %". Compare what is lost in the first row with what is
+# gained in the others.
 
 # %%
 measured = {row["row"]: row for row in results.read("service")}  # of each row the last measurement
@@ -410,9 +414,9 @@ address = re.search(r"http://\S+", lines[-1])[0]
 print(re.sub(r":\d{4,5}\b", ":8000", "".join(lines)))  # the real port differs from run to run
 
 # %% [markdown]
-# Send it Ann and Bo. For each turn it returns the most probable labels. Are they right? This model is small and was
-# trained for minutes, so expect wrong labels; its weighted F1 is in the model card above. But the service must return
-# the *same* probabilities as the exported model here in the notebook. Then the whole path is right.
+# Send it the dialogue of Ann and Bo. For each turn it returns the three most probable labels. This model is small and
+# was trained for minutes, so expect wrong labels. But the service must return the *same* probabilities as the exported
+# model here in the notebook. Then it makes its inputs in the right way.
 
 # %%
 turns = [{"speaker": speaker, "text": text} for speaker, text in zip(car_speakers, car_texts, strict=True)]
@@ -426,8 +430,8 @@ print(f"difference from the notebook: {abs(top['score'] - in_notebook):.0e}")
 # %% [markdown]
 # The service also has a page for people, at its address, where you can type a dialogue.
 #
-# A service receives requests that nobody planned for. Each of these gets an error message of one sentence, and the
-# service goes on:
+# A service receives requests that nobody planned for. Each of these is refused with the HTTP status 422 and one
+# sentence, and the service goes on:
 
 # %%
 bad_requests = {"nothing": {"texts": []}, "a number": {"texts": [7]}, "a typo": {"text": ["a"]}}
@@ -443,8 +447,8 @@ for name, request in bad_requests.items():
 # when requests come faster than the service can answer, they queue. How many requests per second can this service
 # answer?
 #
-# Requests that wait together are computed together, as one *batch*. So first measure how long the model takes for
-# batches of different sizes. The texts are of similar length, because the service groups them by length:
+# Requests that wait at the same time are computed together, as one *batch*. So first measure how long the model takes
+# for batches of different sizes. The texts are of similar length, because the service groups them by length:
 
 # %%
 texts = data["dev"]["text"].tolist()
@@ -466,8 +470,7 @@ def compute(size):
 model_seconds = {size: statistics.median(seconds_for(compute, size) for _ in range(7)) for size in (1, 2, 4, 8, 16, 32)}
 
 # %% [markdown]
-# Each request also costs what is not the model: HTTP, checks, JSON. Measure one request after the other, and subtract
-# the time of one text:
+# A request also needs time for HTTP, checks and JSON. Measure 50 requests, and subtract the time of one text:
 
 
 # %%
@@ -487,12 +490,13 @@ columns["requests per second"] = {size: size / seconds for size, seconds in batc
 pd.DataFrame(columns).rename_axis("texts in a batch").round(1)
 
 # %% [markdown]
-# The last column is the *capacity*: at a higher rate of requests, the queue becomes longer and longer. How much do
-# batches raise it? On a GPU, 32 texts take hardly longer than one. On a few CPU cores, one text keeps them busy
-# already, and what each request costs on its own cannot be shared, so the gain is smaller.
+# The last column is the *capacity* with batches of this size: at a higher rate of requests, the queue becomes longer
+# and longer. How much do batches raise it? On a GPU, 32 short texts often take hardly longer than one. On a few CPU
+# cores the gain is smaller, because one text already keeps them busy.
 #
-# **Exercise.** Suppose that the service computes at most 8 texts in a batch. How many requests per second can it
-# answer? Use `batch_seconds`, a dictionary from the number of texts in a batch to its time in seconds.
+# **Exercise.** Suppose that each request has one text, and that the service computes at most 8 texts in a batch. How
+# many requests per second can it answer? Use `batch_seconds`, a dictionary from the number of texts in a batch to the
+# seconds that the batch takes.
 
 # %%
 capacity_of_8 = None  # your answer
@@ -508,15 +512,16 @@ check("07-capacity", capacity_of_8, batch_seconds)
 #
 # ### What happens near the capacity
 #
-# Before you load the real service, load a **simulation** of it. Requests arrive at random moments. One worker computes
-# them in batches, which take the times of the table above. Nothing is sent and no model runs, so it answers at once.
-# Watch the 99 % line and not only the median: somebody who sends a hundred requests will meet it.
+# Before you put load on the real service, try a **simulation** of it. Requests arrive at random moments. One worker
+# computes them in batches, which take the times of the table above. Nothing is sent and no model runs, so you see the
+# result at once. Watch the 99 % line and not only the median: one of a hundred requests takes even longer.
 #
 # The picture starts with batches of one text, at a rate above their capacity. Predict first, then move the controls:
 #
 # 1. Raise `largest batch` to 2, 4, 32. Does the latency stop growing, and at which size?
 # 2. With batches of 32, lower the rate, and then raise it slowly. Which line rises first, the median or that of 99 %?
-# 3. Lower the rate to 1 and raise `wait ms`, for which an idle service waits for further requests. Does it help?
+# 3. Lower the rate to 1 and raise `wait ms`, the time for which an idle service waits for further requests. Does it
+# help?
 
 # %%
 capacity = {size: queueing.capacity(batch_seconds, size) for size in batch_seconds}
@@ -542,16 +547,16 @@ def queue(requests_per_second=first_rate, largest_batch=1, wait_ms=0):
 explore(queue, requests_per_second=(1, fastest), largest_batch=[1, 2, 4, 8, 16, 32], wait_ms=(0, 50, 5))
 
 # %% [markdown]
-# Below the capacity, the latency stays low. Above it, the latency grows for as long as the load lasts. Waiting makes
-# single requests slower, and a busy service fills its batches without it: while one batch is computed, the next one
-# gathers. So `nbhelpers serve` does not wait.
+# Far below the capacity, the latency stays low. Near it, the 99 % line rises first. Above it, both grow for as long as
+# the load lasts. Waiting makes single requests slower, and a busy service does not need it: while it computes one
+# batch, the next one gathers. So `nbhelpers serve` does not wait.
 #
 # ### The real service
 #
 # Now the same with real requests, at a quarter, a half and three quarters of the estimated capacity, and at twice the
-# capacity. A request is sent at its random moment, whether earlier ones are answered or not, and its clock starts when
-# it is *due*. (A loop that waits for each answer before it sends the next request slows down together with the service,
-# and so hides the waiting time.)
+# capacity. Each request is *due* at a random moment, whether earlier ones are answered or not. Its clock starts then,
+# even if it must first wait for one of the 64 connections. (A loop that waits for each answer before it sends the next
+# request slows down together with the service, and so hides the waiting time.)
 
 
 # %%
@@ -575,10 +580,8 @@ async def send_at_rate(rate, seconds=num_seconds):
 
 
 # %% [markdown]
-# Two things can surprise you in the result. First, the 99 % line can be *higher* at the lowest rate than at the next
-# one. The lowest rate has the fewest requests: of a hundred, this line is a single one, the slowest, and a program that
-# was idle may need a moment to wake up. So read this line where there are many requests. Second, the first requests to
-# a new service are slower; one second of load warms it up and is not counted.
+# The first requests to a new service are slower, so one second of load warms it up and is not counted. At the lowest
+# rate there are few requests, so the 99 % line is uncertain there.
 
 # %%
 await send_at_rate(20, seconds=1)
@@ -591,8 +594,8 @@ measured_ms = pd.DataFrame(
 plots.run_curves(measured_ms.rename_axis("requests per second"), "milliseconds to an answer", over="load")
 
 # %% [markdown]
-# As long as the service keeps up, the lines are near the bottom of the picture. At the last rate they leave it, unless
-# the estimate was too low. Now compare the simulation with the real service at each rate:
+# As long as the service keeps up, the lines are near the bottom of the picture. Where they rise, its real capacity is
+# reached. Is this earlier than estimated? Compare the simulation with the real service at each rate:
 
 # %%
 comparison = {}
@@ -607,11 +610,12 @@ comparison["not answered"] = {rate: np.isnan(ms).sum() for rate, ms in latencies
 pd.DataFrame(comparison).rename_axis("requests per second").round(1)
 
 # %% [markdown]
-# All times are in milliseconds. The simulation shows how the latency leaps, but not each number. The real service may
-# reach its limit earlier: the simulation knows nothing of long texts, nor of the client, which shares this machine with
-# the service. Use it to understand, and the real service to decide.
+# All times are in milliseconds. The simulation shows that the latency leaps, but its numbers may be far too low: some
+# texts are long, and the client that sends the requests uses the same cores. Use the simulation to understand, and the
+# real service to decide.
 #
-# The service counts what it does, in the format that the monitoring program Prometheus reads:
+# The service counts how often it gave each label and each HTTP status (200 is an answer), in the format that the
+# monitoring program Prometheus reads:
 
 # %%
 counts = httpx.get(f"{address}/metrics").text
@@ -619,7 +623,7 @@ print("\n".join(line for line in counts.splitlines() if re.match(r"(http_request
 
 # %% [markdown]
 # To stop a service, send it the signal SIGTERM, as Docker and Kubernetes do. It accepts no new requests, answers those
-# that it has, and ends:
+# that it has, and ends. Its log has a line for each request:
 
 # %%
 service.terminate()  # sends SIGTERM
@@ -635,15 +639,15 @@ print("ended; lines in its log:", len(Path("service.log").read_text().splitlines
 #
 # *More machines*: give the same folder to a platform that starts copies of the service, checks `/ready` and sends
 # SIGTERM. This can be a container with `nbhelpers serve /model --host 0.0.0.0`, or Ray Serve (`deploy/ray_serve.py`).
-# Encryption (TLS) and limits per client belong into the proxy in front of it. `NBHELPERS_API_KEY` sets a key that
-# clients must send.
+# Encryption (TLS) and limits per client belong in the proxy in front of it. `NBHELPERS_API_KEY` sets a key that clients
+# must send.
 # </details>
 #
 # ## Texts for a human
 #
 # A service need not answer everything. The *confidence* of an answer is the probability of its label. If it is low,
-# hand the text to a human. How many texts would that be, and how good are the other answers? Dev tells both. Look for a
-# threshold at which enough answers are right for your purpose, and enough texts are answered.
+# hand the text to a human. How many texts would that be, and how good are the other answers? Estimate both on dev. Look
+# for a threshold at which enough answers are right for your purpose, and enough texts are answered.
 
 # %%
 confidence = dev_logits[chosen].softmax(-1).amax(-1).numpy()
@@ -667,16 +671,17 @@ def hand_over(unsure_below=50):
 explore(hand_over, unsure_below=(0, thresholds[-1], 5))
 
 # %% [markdown]
-# This works only as far as the confidence can be trusted, so calibrate the model first (lesson 3).
+# This works only as far as the confidence can be trusted, so calibrate the model first (lesson 3); this one is
+# calibrated. On new texts expect a little less, because the epoch and the temperature were also chosen on dev.
 #
 # ## Monitoring
 #
 # A service that answers every request may still be wrong. Users change, a new client sends another language, or a bug
 # elsewhere empties half of the texts. Labels to compare with come late or never. But you can watch the predictions at
-# once: the share of each label, and the share of unsure answers.
+# once: the share of each label, and the share of *unsure* predictions, those with a confidence below 0.5.
 #
-# The reference is what the model predicts on dev. (Its gold labels would be a wrong reference, because predictions
-# never have quite the same shares.)
+# The reference is what the model predicts on dev. (The gold labels of dev would be a wrong reference, because their
+# shares differ from those of the predictions.)
 
 
 # %%
@@ -690,11 +695,12 @@ pd.Series(reference[0]).value_counts(normalize=True).round(3)
 
 # %% [markdown]
 # `monitoring.Monitor` looks at the most recent predictions, its *window*. It reports a share that leaves the interval
-# that chance explains. It checks every class again and again, so the intervals are wide: all checks together give a
-# false alarm in at most one of a hundred windows. The turns of a dialogue resemble each other, so a window of them
-# varies more than one of single texts. `groups` tells the monitor which turns belong together.
+# that chance explains. It checks every class again and again, so the intervals are wide: on average, at most one false
+# alarm comes in a hundred windows. The turns of a dialogue resemble each other, so their shares vary more than those of
+# single texts. `groups` tells the monitor which turns belong together.
 #
-# First product reviews, for which this model was never meant. Does the monitor notice?
+# First product reviews, for which this model was never meant. Does the monitor notice? (Here the window is as large as
+# the shortest stream, at most 200.)
 
 # %%
 reviews = single_texts(corpora.load("reviews")["dev"]["text"][:])
@@ -716,8 +722,7 @@ watch("product reviews")
 
 # %% [markdown]
 # Now new dialogues of the same kind, the texts of test. (Their labels are not used.) Nothing has changed, so any alarm
-# is a *false alarm*. A long stream has many windows, and one of them may give one by chance. The first line tells how
-# probable that is.
+# is a *false alarm*. In a long stream this is not rare: the first line says how probable it can be.
 
 # %%
 num_windows = len(streams["new dialogues"]) / window
@@ -726,14 +731,15 @@ watch("new dialogues")
 pd.DataFrame(summaries).T.round(4)
 
 # %% [markdown]
-# How do you tell a false alarm from a real one? Look at how far the share is outside of its interval, and compare the
-# two rows of the table: the *divergence* from the reference, its p-value, and the share of unsure predictions in the
-# last window.
+# How do you tell a false alarm from a real one? Look at how far the share is outside of its interval. Then look at the
+# table, which describes the last window only: after a false alarm, it mostly looks normal again. *Divergence* measures
+# how much the shares of labels differ from the reference (0: not at all), and the p-value tells whether chance explains
+# it. In few texts the labels may not show a change, so also compare *unsure*.
 #
-# An alarm says that something changed, but not what. Read twenty of the texts; it takes five minutes and usually shows
-# the reason. On the other hand, no alarm proves little: a model can become worse while the shares of its labels look
-# the same. So label a small random sample every month, and compute the score again. In production the counts come from
-# `/metrics`: `nbhelpers_predictions_total` and `nbhelpers_confidence`.
+# An alarm does not say what has changed. Read twenty of the texts; this often shows the reason. On the other hand, no
+# alarm proves little: a model can become worse while the shares of its labels look the same. So label a small random
+# sample every month, and compute the score again. In production the counts come from `/metrics`:
+# `nbhelpers_predictions_total` and `nbhelpers_confidence`.
 #
 # ## What goes wrong
 #
@@ -786,8 +792,8 @@ except export.ExportError as error:
 # %% [markdown]
 # ### Eight bits with the default options
 #
-# This is onnxruntime's quantization in one line, for the same graph, without any treatment of large channels. Compare
-# its agreement with that of int8 above:
+# This is onnxruntime's quantization in one line, for the same graph: without SmoothQuant, and with one scale for a
+# whole matrix of weights. Compare its agreement with that of int8 above:
 
 # %%
 from onnxruntime.quantization import quantize_dynamic
@@ -804,8 +810,8 @@ print(f"equal labels: {agreement['labels']:.1%} (int8 above: {table.loc['int8', 
 # Two exercises were above; here are two more. A wrong answer gets a hint, which grows with each try.
 #
 # **Round a row of weights to 8 bits.** The weight with the largest absolute value becomes 127 or -127, and all others
-# are rounded to the nearest step. Return the steps as whole numbers, for instance `[50, -127]`. A row of zeros stays
-# zeros.
+# are rounded to the nearest step. Return the steps as a list of whole numbers: for `[0.5, -1.27]` it is `[50, -127]`. A
+# row of zeros stays zeros.
 
 
 # %%
@@ -827,7 +833,8 @@ check("07-round", round_row)
 #
 # **Measure a change.** The *population stability index* (PSI) tells how much a distribution has changed. It sums
 # `(p - q) * ln(p / q)` over the classes, where `p` is the share of a class now and `q` its share before. Write it for
-# two lists of *counts*. Raise counts below 0.5 to 0.5 first, and then divide by the sum of the new counts.
+# two lists of *counts*. Raise counts below 0.5 to 0.5 first, and then divide by the sum of the new counts. For
+# `[50, 50]` now and `[90, 10]` before, it is 0.879.
 
 
 # %%
@@ -844,13 +851,13 @@ check("07-psi", psi)
 # import math
 #
 #
-# def shares(counts):
+# def floored_shares(counts):
 #     counts = [max(n, 0.5) for n in counts]
 #     return [n / sum(counts) for n in counts]
 #
 #
 # def psi(now, before):
-#     return sum((p - q) * math.log(p / q) for p, q in zip(shares(now), shares(before)))
+#     return sum((p - q) * math.log(p / q) for p, q in zip(floored_shares(now), floored_shares(before)))
 # ```
 # </details>
 #
@@ -867,13 +874,13 @@ quiz("07-monitor")
 # ## Recap
 #
 # - Save the labels, the tokenizer with the rules for texts, and the way inputs are made, together with the weights.
-# - Compare every smaller variant with the original: first the labels, then the score.
+# - Compare every variant with the original: first the labels, then the score.
 # - Export with dynamic sizes, merge adapters first, and treat large channels when you quantize to int8.
 # - Measure latency at a given rate of requests, and look at the slowest hundredth. Above the capacity it only grows.
 # - Watch the shares of the labels: they can show a change before any user complains.
 #
-# This was the last of the core lessons. Now use your own data: [`docs/own_data.md`](../docs/own_data.md) shows how to
-# train, export and serve a model for your own file.
+# This was the last lesson. Now use your own data: [`docs/own_data.md`](../docs/own_data.md) shows how to train, export
+# and serve a model for your own file.
 #
 # The last cell gives the number that `nbhelpers run` shows for this lesson in its table.
 

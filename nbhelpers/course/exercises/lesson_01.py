@@ -48,8 +48,8 @@ def batch_size_mistakes(free_gib: float, model_gib: float, gib_per_text: float) 
     left = (free_gib - model_gib) / gib_per_text
     return {
         "The model needs memory as well; subtract it first": math.floor(free_gib / gib_per_text),
-        "This batch does not fit any more; round down": math.ceil(left),
         "If not even the model fits, the answer is 0": math.floor(left),
+        "This batch does not fit any more; round down": math.ceil(left),
     }
 
 
@@ -66,7 +66,7 @@ EXERCISES = {
         mistakes=lambda: {
             "A step of 0.1 changes the weight, but a smaller one does as well.": -1,
             "A step of 1 changes the weight, but much smaller ones do as well.": 0,
-            "A step of 0.001 is less than half of the gap below 1, which is 1/256. It is lost.": -3,
+            "This is right for fp16. In bf16, 0.001 is less than half of the gap below 1, which is 1/256.": -3,
             "This is right for fp32, whose numbers are much closer together. Look at the line of bf16.": -7,
             "The sign is missing: 10 to the power of 2 is 100.": 2,
             "This is the step; the question is about its exponent.": 0.01,
@@ -80,7 +80,7 @@ EXERCISES = {
             "There are four: the weight, its gradient, and two moving averages. How many bytes does one take in fp32?",
             "Multiply 22.6 million by 4 numbers and by 4 bytes, and divide by a million.",
         ),
-        because="Activations come on top of it, and they grow with the batch.",
+        because="The batch comes on top of it.",
         mistakes=lambda: {
             "This counts the weights only.": 22.6 * 4,
             "Weights and gradients are there; AdamW also keeps two moving averages for each parameter.": 22.6 * 8,
@@ -98,7 +98,7 @@ EXERCISES = {
             "Find the power of two at or below x: 2 ** math.floor(math.log2(x)).",
             "The gap is this power of two, divided by 128.",
         ),
-        because="A step of the optimizer that is smaller than half the gap changes nothing. So weights stay in fp32.",
+        because="A training step that is smaller than half the gap changes nothing. So weights stay in fp32.",
         mistakes=gap_mistakes,
     ),
     "01-batch-size": Exercise(

@@ -118,7 +118,7 @@ def shared_mistakes(test: list[str], train: list[str]) -> dict[str, Any]:
     """What comes out when texts are compared in another way."""
     lower = [text.lower() for text in train]
     return {
-        "Texts that differ only in case or outer spaces are the same here. Compare text.strip().lower().": sum(
+        "Texts that differ only in case or in spaces around them are the same here. Compare text.strip().lower().": sum(
             text in train for text in test
         ),
         "Spaces before and after a text do not matter either. Use strip().": sum(
@@ -139,7 +139,7 @@ EXERCISES = {
         hints=(
             "The model is right for each text of the most frequent label, and wrong for all others.",
             "Count the labels. collections.Counter(labels) does it.",
-            "The largest count, divided by len(labels).",
+            "Divide the largest count by len(labels).",
         ),
         because="An accuracy means little until you know this number for your data.",
         mistakes=majority_mistakes,
@@ -149,9 +149,9 @@ EXERCISES = {
         padding,
         inputs=padding_inputs,
         hints=(
-            "How many tokens has the whole rectangle, and how many of them are real?",
+            "How many tokens does the whole rectangle have, and how many of them are real?",
             "The rectangle has len(lengths) rows of max(lengths) tokens.",
-            "One minus the real tokens divided by the tokens of the rectangle.",
+            "Divide the real tokens by all tokens of the rectangle, and subtract the result from 1.",
         ),
         because="Batches of similar length have almost no padding, without cutting any text.",
         mistakes=padding_mistakes,
@@ -172,7 +172,7 @@ EXERCISES = {
         num_shared,
         inputs=shared_inputs,
         hints=(
-            "Bring all texts into one form first: no outer spaces, no capital letters.",
+            "Bring all texts into one form first: no spaces around them, no capital letters.",
             "Make a set of the texts of train in that form. Then ask for each text of test whether it is in the set.",
             "known = {text.strip().lower() for text in train}; count the texts of test whose form is in known.",
         ),

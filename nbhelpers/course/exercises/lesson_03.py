@@ -106,7 +106,7 @@ def weakest_mistakes(confusion: Any) -> dict[str, list[str]]:
     errors = {name: counts[i].sum() - counts[i, i] for i, name in enumerate(names)}
     known = {
         "This class has the highest recall.": max(found, key=lambda name: found[name]),
-        "This class has the lowest precision, which is read along a column. Read along the rows.": min(
+        "This class has the lowest precision, which is read along a column. Read along the lines.": min(
             precision, key=lambda name: precision[name]
         ),
         "This class has the most errors in numbers, because it is large. Recall is a share.": max(
@@ -131,18 +131,18 @@ EXERCISES = {
             "The probability is 1 / num_classes. The loss is minus the natural logarithm of it.",
             "-math.log(1 / num_classes), which is math.log(num_classes)",
         ),
-        because="A first loss far above it means a head with large weights, or labels that do not fit the classes.",
+        because="A first loss far above it often means a loss that is summed, or too large first weights of the head.",
         mistakes=first_loss_mistakes,
     ),
     "03-weakest": Exercise(
         ONE_OF,
         weakest_classes,
         hints=(
-            "Recall is read along a row of the confusion matrix: the share of a gold class that was predicted right.",
+            "Recall is read along a line of the confusion matrix: the share of a gold class that was predicted right.",
             "The percentages on the diagonal are the recalls. Which one is the lowest?",
-            "Compare the names at the left of the rows with the lowest number on the diagonal.",
+            "Find the lowest percentage on the diagonal. The name at the left of its line is the answer.",
         ),
-        because="Now read the mistakes of this class below. Is it the model, the labels, or the missing context?",
+        because="Now read its mistakes in the cell above. Is it the model, the labels, or the missing context?",
         mistakes=weakest_mistakes,
     ),
     "03-f1": Exercise(
@@ -152,7 +152,7 @@ EXERCISES = {
         hints=(
             "Compute precision and recall first. Which numbers make a division by 0?",
             "Precision is hits / (hits + false alarms), recall is hits / (hits + misses). Without hits, F1 is 0.",
-            "The formula 2 * hits / (2 * hits + false_alarms + misses) is the same, with one case left to treat.",
+            "2 * hits / (2 * hits + false_alarms + misses) equals 2pr / (p + r); one case is left to treat.",
         ),
         because="The harmonic mean is near the smaller of the two, so a class must be both found and not overused.",
         mistakes=f1_mistakes,

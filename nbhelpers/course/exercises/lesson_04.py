@@ -124,7 +124,7 @@ EXERCISES = {
             f"A pair has {WIDTH} + {WIDTH} numbers, and the matrix has {WIDTH} x {WIDTH}.",
             f"{WIDTH} * {WIDTH} / ({WIDTH} + {WIDTH})",
         ),
-        because="LoRA's usual ranks, 4 to 16, are far below this, so that A and B are much smaller than W.",
+        because="LoRA's usual ranks, such as 8 or 16, are far below this, so that A and B are much smaller than W.",
         mistakes=break_even_mistakes,
     ),
     "04-lora": Exercise(
@@ -144,7 +144,7 @@ EXERCISES = {
         percent_trainable,
         hints=(
             "You need two numbers: how many weights are trained, and how many there are in all.",
-            "adapters.num_parameters(lora_model) gives both, as trainable and total.",
+            "adapters.num_parameters(models['LoRA']) gives both, as trainable and total.",
             "100 * trainable / total",
         ),
         because="With mean pooling the head is a very small part of it, but it must be trained with every method.",

@@ -41,7 +41,7 @@ def window_mistakes(i: int, dialogue_ids: list[int], past: int, future: int) -> 
     return {
         "There is a turn of another dialogue in it.": nearby,
         "The turn itself is missing.": [j for j in right if j != i],
-        "There is a future turn in it that nobody asked for.": window(i, dialogue_ids, past, future + 1),
+        "There is one later turn too many.": window(i, dialogue_ids, past, future + 1),
         "There is one earlier turn too many.": window(i, dialogue_ids, past + 1, future),
         "The rows are not in order.": right[::-1],
         "Before the first row and after the last one there are no rows.": list(range(i - past, i + future + 1)),
