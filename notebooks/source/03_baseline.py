@@ -218,7 +218,7 @@ print(f"{vectors.shape[0]} tokens, {vectors.shape[1]} numbers for each; {len(out
 queries = torch.tensor([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]])  # [tokens, numbers]
 keys = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
 values = torch.tensor([[10.0, 0.0], [0.0, 10.0], [5.0, 5.0]])
-weights = (queries @ keys.T / math.sqrt(2)).softmax(-1)  # [tokens, tokens]; divided by the root of the vector's length
+weights = (queries @ keys.T / math.sqrt(2)).softmax(-1)  # [tokens, tokens]; divided by the root of its number of entries
 new_vectors = weights @ values
 columns = ["weight 1", "weight 2", "weight 3", "new vector: first number", "second number"]
 pd.DataFrame(torch.cat([weights, new_vectors], 1), ["token 1", "token 2", "token 3"], columns).astype(float).round(2)

@@ -36,7 +36,7 @@
 # |---|---|
 # | A turn and its dialogue | 1 |
 # | Windows | 3 |
-# | One pass for the whole dialogue | 1 |
+# | One pass for the whole dialogue | 2 |
 # | Hide the turns that come later | 2 |
 # | Train without context, then with it | 3 |
 # | Your own dialogue | 1 |
