@@ -28,7 +28,7 @@
 # You should know scikit-learn, and what a token and padding are ([lesson 2](02_eda.ipynb)).
 #
 # <!-- facts -->
-# Measured: default profile 3.1 min, 2.4 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 3.4 min, 2.7 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -38,7 +38,7 @@
 # | Two baselines without a neural network | 2 |
 # | From a text to logits | 4 |
 # | Step 3: a frozen encoder | 3 |
-# | Step 4: fine-tuning | 4 |
+# | Step 4: fine-tuning | 5 |
 # | What the scores say, and how certain they are | 3 |
 # | Does the model know when it is uncertain? | 2 |
 # | Which tokens does a prediction rest on? | 2 |
@@ -69,7 +69,7 @@ except ImportError:  # on Colab, Kaggle or a server
 # The picture shows how a text becomes probabilities. This lesson explains the four blue steps.
 
 # %%
-from nbhelpers.course.lesson import check, diagrams, explore, headline, load_splits, quiz, results
+from nbhelpers.course.lesson import LiveTraining, check, diagrams, explore, headline, load_splits, quiz, results
 
 diagrams.path(["encoder", "pooling", "head", "softmax"])
 
@@ -218,7 +218,9 @@ print(f"{vectors.shape[0]} tokens, {vectors.shape[1]} numbers for each; {len(out
 queries = torch.tensor([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]])  # [tokens, numbers]
 keys = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
 values = torch.tensor([[10.0, 0.0], [0.0, 10.0], [5.0, 5.0]])
-weights = (queries @ keys.T / math.sqrt(2)).softmax(-1)  # [tokens, tokens]; divided by the root of its number of entries
+weights = (queries @ keys.T / math.sqrt(2)).softmax(
+    -1
+)  # [tokens, tokens]; divided by the root of its number of entries
 new_vectors = weights @ values
 columns = ["weight 1", "weight 2", "weight 3", "new vector: first number", "second number"]
 pd.DataFrame(torch.cat([weights, new_vectors], 1), ["token 1", "token 2", "token 3"], columns).astype(float).round(2)
@@ -467,8 +469,8 @@ Code(source[source.index("    for epoch in range") :], language="python")
 
 # %% [markdown]
 # It can also add up the gradients of several small batches before a step (*gradient accumulation*, if memory is short),
-# and compute in a shorter number format (`autocast`; the `scaler` acts only in fp16). It takes two functions of yours:
-# one scores the model after each epoch, and one prints.
+# and compute in a shorter number format (`autocast`; the `scaler` acts only in fp16). It takes two functions of yours.
+# One scores the model after each epoch. The other gets a row with the loss of each update; here it draws them.
 
 
 # %%
@@ -484,19 +486,14 @@ def dev_score(model):
     return metrics.scores(gold["dev"], predicted, len(names))["weighted_f1"]
 
 
-def print_epoch(row):
-    if "dev_score" in row:
-        print(f"epoch {row['epoch']:.0f} of {num_epochs}: weighted F1 on dev {100 * row['dev_score']:.1f} %")
-
-
 # %% [markdown]
-# This cell takes the most time:
+# This cell takes the most time. Watch the loss fall; the green dots are the weighted F1 on dev:
 
 # %%
 model = new_model()
 optimizer = training.make_optimizer(model, lr, head_lr=head_lr)
 scheduler = training.make_scheduler(optimizer, num_epochs * len(dataloaders["train"]))
-settings = {"num_epochs": num_epochs, "precision": precision, "evaluate": dev_score, "log": print_epoch}
+settings = {"num_epochs": num_epochs, "precision": precision, "evaluate": dev_score, "log": LiveTraining(num_epochs)}
 environment.set_seed(seed)  # the same dropout as in the run with the Trainer below
 history = training.fit(model, dataloaders["train"], objectives.cross_entropy, optimizer, scheduler, **settings)
 

@@ -27,7 +27,7 @@
 # You should know what an encoder, a head, a loss and a learning rate are; [lesson 3](03_baseline.ipynb) explains them.
 #
 # <!-- facts -->
-# Measured: default profile 1.3 min, 1.9 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 1.5 min, 2.1 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -38,7 +38,7 @@
 # | Rank: a large matrix from few numbers | 1 |
 # | LoRA by hand | 2 |
 # | How small is an adapter? | 1 |
-# | Three ways to train | 3 |
+# | Three ways to train | 2 |
 # | How high a rank? | 2 |
 # | Save, reload, merge | 1 |
 # | What goes wrong | 3 |

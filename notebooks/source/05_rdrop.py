@@ -29,7 +29,7 @@
 # You should know what logits, cross-entropy and an epoch are; [lesson 3](03_baseline.ipynb) explains them.
 #
 # <!-- facts -->
-# Measured: default profile 1.3 min, 2.4 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 2.1 min, 2.3 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -69,7 +69,7 @@ except ImportError:  # on Colab, Kaggle or a server
 # predictions for the same text.
 
 # %%
-from nbhelpers.course.lesson import check, diagrams, explore, headline, load_splits, quiz, results
+from nbhelpers.course.lesson import LiveTraining, check, diagrams, explore, headline, load_splits, quiz, results
 
 diagrams.path(["encoder", "softmax"])
 
@@ -229,7 +229,7 @@ def train(name, objective, num_epochs):
     num_updates = num_epochs * len(dataloaders["train"])
     scheduler = training.make_scheduler(optimizer, num_updates, schedule="cosine", warmup_ratio=0.1)
     settings = {"num_epochs": num_epochs, "precision": precision, "patience": 2, "threshold": 0.001}
-    settings["evaluate"] = partial(after_epoch, watch=watch, curve=curve)
+    settings |= {"evaluate": partial(after_epoch, watch=watch, curve=curve), "log": LiveTraining(num_epochs)}
     training.fit(model, dataloaders["train"], objective, optimizer, scheduler, **settings)
     seconds = watch.seconds()
     curves[name] = {epoch: row["KL of two passes"] for epoch, row in enumerate(curve, start=1)}

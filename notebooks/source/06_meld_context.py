@@ -27,7 +27,7 @@
 # You should know: how an encoder is fine-tuned and scored, from [lesson 3](03_baseline.ipynb).
 #
 # <!-- facts -->
-# Measured: default profile 1.5 min, 2.5 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 1.6 min, 2.3 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -68,7 +68,7 @@ except ImportError:  # on Colab, Kaggle or a server
 # neighbors.
 
 # %%
-from nbhelpers.course.lesson import check, diagrams, explore, headline, load_splits, quiz, results
+from nbhelpers.course.lesson import LiveTraining, check, diagrams, explore, headline, load_splits, quiz, results
 
 diagrams.path(["text", "encoder", "pooling"])
 
@@ -413,14 +413,13 @@ def weighted_f1(probabilities, split):
 # %%
 def fit(examples, num_epochs):
     def score_dev(_):
-        score = weighted_f1(predict(examples["dev"]), "dev")
-        print(f"weighted F1 on dev: {100 * score:.1f}")
-        return score
+        return weighted_f1(predict(examples["dev"]), "dev")
 
     dataloader = make_dataloader(examples["train"], shuffle=True)
     optimizer = training.make_optimizer(model, lr, head_lr=head_lr)
     scheduler = training.make_scheduler(optimizer, num_epochs * len(dataloader))
-    settings = {"num_epochs": num_epochs, "precision": precision, "evaluate": score_dev}
+    settings = {"num_epochs": num_epochs, "precision": precision}
+    settings |= {"evaluate": score_dev, "log": LiveTraining(num_epochs)}
     training.fit(model, dataloader, objectives.cross_entropy, optimizer, scheduler, **settings)
 
 

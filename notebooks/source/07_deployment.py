@@ -27,7 +27,7 @@
 # at once ([lesson 6](06_meld_context.ipynb)).
 #
 # <!-- facts -->
-# Measured: default profile 2.3 min, 2.8 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 2.4 min, 2.0 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->

@@ -67,6 +67,11 @@ class Drawing:
         """A straight line."""
         self.parts.append(f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{color}" stroke-width="1.6"/>')
 
+    def curve(self, points: Sequence[tuple[float, float]], color: str) -> None:
+        """A line through many points."""
+        places = " ".join(f"{x},{y}" for x, y in points)
+        self.parts.append(f'<polyline points="{places}" fill="none" stroke="{color}" stroke-width="1.4"/>')
+
     def dot(self, x: float, y: float, radius: float, color: str) -> None:
         """A filled circle."""
         self.parts.append(f'<circle cx="{x}" cy="{y}" r="{radius}" fill="{color}"/>')
