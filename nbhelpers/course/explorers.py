@@ -77,7 +77,8 @@ def as_html(value: Any) -> str:
     if isinstance(value, Drawing):
         return value.svg()
     if isinstance(value, pd.DataFrame):
-        return f'<div class="{NO_FORMULAS}" style="overflow-x: auto">{value.to_html(border=0)}</div>'
+        # With tabindex, a keyboard can scroll it
+        return f'<div class="{NO_FORMULAS}" style="overflow-x: auto" tabindex="0">{value.to_html(border=0)}</div>'
     if isinstance(value, list):
         return "".join(as_html(part) for part in value)
     return f'<p class="{NO_FORMULAS}" style="white-space: pre-wrap">{html.escape(str(value))}</p>'

@@ -47,7 +47,7 @@ def threshold_curve(
         axes.axvline(threshold, color=INK, linewidth=1)
         axes.set(xlim=(0, 1), ylim=(0, 103), xlabel="threshold", ylabel="%")
         axes.grid(color=PALE)
-        axes.legend(loc="lower left")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)  # above the lines
     chosen = scores >= threshold
     found = (chosen & (truth == 1)).sum()
     summary = f"From {threshold:.2f} on, {chosen.sum():,} of {len(scores):,} rows are called {name}: precision "
