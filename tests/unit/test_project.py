@@ -63,8 +63,9 @@ def test_every_requirement_is_pinned_within_its_range():
 
 def test_all_means_all():
     named = re.findall(r"[\w]+", EXTRAS["all"][0].partition("[")[2])
-    assert {*named, "all", "embedded", "deploy", "explain"} == set(EXTRAS)
-    assert EXTRAS["course"][0] == "nbhelpers[embedded,deploy,explain]"  # it brings them
+    assert {*named, "all", "lessons", "embedded", "deploy", "explain"} == set(EXTRAS)
+    assert EXTRAS["course"][0] == "nbhelpers[lessons]"  # it brings them
+    assert EXTRAS["lessons"][0] == "nbhelpers[embedded,deploy,explain]"
 
 
 def test_conda_takes_the_same_versions_as_make():
@@ -81,7 +82,7 @@ def test_the_pins_are_what_is_installed():
     import importlib.metadata
 
     pins = constraints()
-    for requirement in requirements("course", "deploy", "embedded", "test"):
+    for requirement in requirements("course", "lessons", "deploy", "embedded", "test"):
         installed = Version(importlib.metadata.version(requirement.name))
         assert Version(installed.public) == pins[canonicalize_name(requirement.name)], requirement.name
 
