@@ -2,12 +2,17 @@
 
 import ast
 import importlib
+import importlib.metadata
 import itertools
 import json
 import re
+import sys
+import tomllib
 
 import jupytext
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from nbhelpers.course import build, lessons
 
@@ -67,6 +72,21 @@ def test_parameters_cell_is_a_form_with_plain_literals(path):
 def test_all_lessons_have_the_same_setup_cell(path):
     setups = [source(c) for c in code_cells(path) if "colab.py" in source(c)]
     assert setups == [source(code_cells(NOTEBOOKS[0])[0])]
+
+
+@each_lesson
+def test_what_a_lesson_imports_is_installed_on_colab(path):
+    """The extra `lessons` brings each package that a lesson or the course's helpers for lessons import."""
+    project = tomllib.loads((lessons.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *(line for name in ("lessons", "deploy", "explain") for line in extras[name])]
+    wanted = {canonicalize_name(Requirement(line).name) for line in lines} | {"ipython"}  # which ipykernel brings
+    distributions = importlib.metadata.packages_distributions()
+    for node in ast.walk(ast.parse("\n".join(source(c) for c in code_cells(path)))):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) else []
+        for module in {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"nbhelpers"}:
+            assert {canonicalize_name(name) for name in distributions[module]} & wanted, module
 
 
 @each_lesson
