@@ -8,7 +8,7 @@ from nbhelpers.course import site
 
 # "owner/name" of the published repository. With it, each lesson gets a link that opens it in Colab.
 REPOSITORY = ""
-# The address of a JupyterLab in which the course is open, as `make course` leaves it
+# The address of a JupyterLab in which the course is open, as `make lab` opens it
 JUPYTERLAB = "http://localhost:8888/lab/tree/NAME"
 
 logging.getLogger("matplotlib").setLevel("ERROR")  # a note about a font for each social picture
@@ -16,9 +16,7 @@ logging.getLogger("matplotlib").setLevel("ERROR")  # a note about a font for eac
 project = "nbhelpers"
 author = "the authors of nbhelpers"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "sphinxext.opengraph"]
-exclude_patterns = ["README.md"]
 myst_heading_anchors = 4
-myst_enable_extensions = ["colon_fence", "attrs_block"]
 suppress_warnings = ["myst.header"]
 default_role = "code"  # docstrings write names between single backticks, as Markdown does
 autodoc_typehints = "description"

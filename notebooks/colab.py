@@ -1,4 +1,4 @@
-"""Installs the course on Colab or Kaggle. The first cell of each lesson runs it where nbhelpers cannot be imported."""
+"""Installs the course on Colab, Kaggle or a server. The first cell of a lesson runs it if nbhelpers is missing."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What some tests need and not every machine has, as fixtures: `real_data`, `chromium` and `base_encoder`.
+"""What some tests need and not every machine has, as fixtures: `real_data`, `chromium`, `browser` and `base_encoder`.
 
 Tests that ask for something missing are deselected, and pytest's last lines say so. Where CI is set they fail instead:
 a build server that lost its data or its browser must not turn green.
@@ -7,7 +7,9 @@ a build server that lost its data or its browser must not turn green.
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -50,6 +52,18 @@ def chromium() -> str:
     if CHROMIUM is None:
         pytest.fail(NEEDS["chromium"][1])
     return CHROMIUM
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    """Chromium, started by Playwright."""
+    from playwright.sync_api import sync_playwright  # here, because most tests need no browser
+
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=options)
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="session")

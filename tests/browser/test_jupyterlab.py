@@ -13,7 +13,7 @@ from pathlib import Path
 
 import papermill
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from nbhelpers.course import lessons
 
@@ -63,16 +63,13 @@ def answers(address):
 
 
 @pytest.fixture
-def page(chromium):
+def page(browser):
     """A page as tall as a lesson, because JupyterLab draws only what is in view; it must report no error."""
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=chromium, args=options)
-        page = browser.new_page(viewport={"width": 1200, "height": 20000})
-        errors = []
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 1200, "height": 20000})
+    errors = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    yield page
+    page.close()
     assert not errors
 
 

@@ -7,21 +7,13 @@ from pathlib import Path
 
 import pytest
 import standins
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from nbhelpers import serving
 
 SHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 DIALOGUE = ["Mara: They cancelled the last ferry.", "Jonas: What? No!", "", "Mara: Because of the wind,", "they said."]
 TURNS = (["They cancelled the last ferry.", "What? No!", "Because of the wind, they said."], ["Mara", "Jonas", "Mara"])
-
-
-@pytest.fixture(scope="module")
-def browser(chromium):
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
