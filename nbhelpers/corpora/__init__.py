@@ -4,6 +4,8 @@ The name says where the data comes from:
 
     load("dialogues")          dialogues written for this course, with the emotion of each turn
     load("reviews")            product reviews written for this course: negative, neutral, positive
+    load("intents")            messages to a shop written for this course: eight wishes, some of them rare
+    load("topics")             news of invented events written for this course: six topics, the test rows are later
     load("meld")               MELD, downloaded once and verified, or from a local copy
     load("reviews.csv")        your own file (.csv, .tsv, .txt, .jsonl, .json, .parquet, .xlsx, also with .gz), or a
                                folder with train, dev and test files, or with a folder for each class

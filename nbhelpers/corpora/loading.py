@@ -17,7 +17,7 @@ from .files import COMPRESSED, FORMATS, SPLIT_FILE
 from .hub import load_hub
 from .tables import load_table
 
-OWN = ("dialogues", "reviews")  # in DATA, written for this course
+OWN = ("dialogues", "reviews", "intents", "topics")  # in DATA, written for this course
 FILE_SUFFIXES = (*FORMATS, *COMPRESSED, ".xls")  # never those of a Hub name
 DIALOGUE_OPTIONS = {"dialogue", "turn", "speaker", "sentiment"}  # those that only `load_dialogues` has
 SPLIT_OPTIONS = {"dev_share", "test_share", "seed"}
@@ -33,7 +33,7 @@ DATA = data_folder(Path(__file__).resolve().parents[1])
 
 
 def load(name: str | Path | Mapping[str, str | Path], **options: Any) -> DatasetDict:
-    """Load a corpus by name: "dialogues", "reviews", "meld", a local file or folder, or a data set of the Hub.
+    """Load a corpus by name: one of `OWN`, "meld", a local file or folder, or a data set of the Hub.
 
     "dialogues", "meld", files in MELD's format, and all files for which you name the column of the `dialogue`, have the
     columns that `load_dialogues` describes. All other corpora have those that `load_table` describes. The options are

@@ -70,7 +70,7 @@ def fix_environment() -> None:
 
 
 # corpora and encoders that come with the course
-NAMES = ("", "dialogues", "reviews", "meld", "embedded", "embedded-base")
+NAMES = ("", "dialogues", "reviews", "intents", "topics", "meld", "embedded", "embedded-base")
 TABLES_OF_USERS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".parquet", ".xlsx", ".gz")
 PATH_VARIABLES = ("NBHELPERS_DATA", "NBHELPERS_CACHE", "HF_HOME", "HF_HUB_CACHE")
 

@@ -1,4 +1,4 @@
-"""The dialogues and reviews written for this course are what their card says, and as varied as they claim."""
+"""The corpora written for this course are what their card says, and as varied as they claim."""
 
 import csv
 import re
@@ -11,7 +11,7 @@ from nbhelpers import corpora
 from nbhelpers.course.lessons import ROOT
 
 SPLITS = ("train", "dev", "test")
-TEXT = {"dialogues": "Utterance", "reviews": "text"}
+TEXT = {"dialogues": "Utterance"}  # of the others: "text"
 POLARITY = {"joy": {"positive"}, "neutral": {"neutral"}, "surprise": {"positive", "negative"}}
 each_corpus = pytest.mark.parametrize("name", corpora.OWN)
 
@@ -27,7 +27,7 @@ def rows(name):
 
 
 def texts(name):
-    return [row[TEXT[name]] for part in rows(name).values() for row in part]
+    return [row[TEXT.get(name, "text")] for part in rows(name).values() for row in part]
 
 
 def words(text):
@@ -39,7 +39,7 @@ def turns():
     return rows("dialogues")
 
 
-# --- both -------------------------------------------------------------------------------------------------------------
+# --- all --------------------------------------------------------------------------------------------------------------
 
 
 @each_corpus
@@ -199,3 +199,60 @@ def test_reviews_size_categories_and_labels(card):
         counts = Counter(row["label"] for row in part)
         assert f"| {split} | {counts['negative']} | {counts['neutral']} | {counts['positive']} |" in card, counts
         assert min(counts.values()) >= 25
+
+
+# --- intents and topics -----------------------------------------------------------------------------------------------
+
+each_new = pytest.mark.parametrize("name", ["intents", "topics"])
+
+
+@each_new
+def test_the_card_states_the_counts_of_each_class(name, card):
+    counts = {split: Counter(row["label"] for row in part) for split, part in rows(name).items()}
+    for label in counts["train"]:
+        assert f"| {label} | " + " | ".join(f"{counts[split][label]:,}" for split in SPLITS) + " |" in card
+
+
+@each_new
+def test_the_card_states_the_lengths(name, card):
+    sizes = [len(text.split()) for text in texts(name)]
+    assert f"has {min(sizes)} to {max(sizes)} words, {sum(sizes) / len(sizes):.0f} on average" in card
+
+
+@each_new
+def test_two_readers_agree_with_the_labels(name, card):
+    readings = table(corpora.DATA / name / "second_reading.csv")
+    assert len(readings) == 200
+    for first, second in (("written", "reader 1"), ("written", "reader 2"), ("reader 1", "reader 2")):
+        one, other = ([row[column] for row in readings] for column in (first, second))
+        agreement = sum(a == b for a, b in zip(one, other, strict=True)) / 200
+        line = f"{first.replace('written', 'writer')} and {second} | {100 * agreement:.1f} %"
+        assert f"| {name}: {line} | {cohen_kappa_score(one, other):.2f} |" in card
+
+
+def test_intents_are_unequal_and_their_second_wish_is_another(card):
+    everything = [row for part in rows("intents").values() for row in part]
+    counts = Counter(row["label"] for row in everything)
+    assert 0.35 < counts["order status"] / counts.total() < 0.4
+    assert 0.015 < counts["privacy"] / counts.total() < 0.025
+    second = [row for row in everything if row["also"]]
+    assert all(row["also"] in counts and row["also"] != row["label"] for row in second)
+    assert f"({100 * len(second) / counts.total():.0f} % have)" in card
+    assert f"the largest has {max(counts.values()) / min(counts.values()):.0f} times as many" in " ".join(card.split())
+
+
+def test_messages_outside_the_intents_are_for_dev_and_test_only(card):
+    outside = table(corpora.DATA / "intents" / "outside.csv")
+    splits = Counter(row["split"] for row in outside)
+    assert set(splits) == {"dev", "test"}
+    assert f"contains {len(outside)} more messages" in card
+    assert f"{splits['dev']} are for dev and {splits['test']} for test" in card
+    inside = {text.lower() for text in texts("intents")}
+    assert not [row["text"] for row in outside if row["text"].lower() in inside]
+
+
+def test_topics_are_split_by_date():
+    months = {split: [row["date"][5:7] for row in part] for split, part in rows("topics").items()}
+    assert max(months["train"]) <= "08"
+    assert set(months["dev"]) == {"09"}
+    assert min(months["test"]) >= "10"
