@@ -67,6 +67,14 @@ def browser(chromium: str) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def screenshots() -> Path:
+    """The folder of pictures that tests leave, to be looked at."""
+    folder = Path(__file__).resolve().parents[1] / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def base_encoder() -> None:
     if not NEEDS["base_encoder"][0]:
         pytest.fail(NEEDS["base_encoder"][1])

@@ -47,9 +47,12 @@ def explore(draw: Callable[..., Any], **controls: Any) -> None:
 
     for box in boxes.values():
         box.observe(update, names="value")
-    shown = ipywidgets.VBox([*boxes.values(), result])._repr_mimebundle_()
-    # A front end takes the best of these that it can show
-    display({**shown, "text/html": as_html(first), "text/plain": as_text(first)}, raw=True)
+    show_widget(ipywidgets.VBox([*boxes.values(), result]), as_html(first), as_text(first))
+
+
+def show_widget(widget: ipywidgets.Widget, in_html: str, in_text: str) -> None:
+    """Show a widget, or its form in HTML or in text where widgets do not work: a front end takes the best it can."""
+    display({**widget._repr_mimebundle_(), "text/html": in_html, "text/plain": in_text}, raw=True)
 
 
 def control_of(draw: Callable[..., Any], name: str, control: Any) -> Any:

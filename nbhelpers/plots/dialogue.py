@@ -60,6 +60,7 @@ def timeline(
     labels: Iterable[str],
     texts: Iterable[str] | None = None,
     names: Iterable[str] | None = None,
+    title: str = "Label of each turn",
 ) -> Picture:
     """Draw one dialogue from left to right, with a lane per speaker and a mark with its label for each turn.
 
@@ -70,6 +71,7 @@ def timeline(
             most 16 turns.
         names: all labels of the corpus. With them, labels outside `EMOTIONS` get the same color and marker in every
             dialogue.
+        title: above the picture; say so if the labels are predictions.
 
     Raises:
         ValueError: there are no turns, the numbers of turns differ, or a label is missing in names.
@@ -88,7 +90,7 @@ def timeline(
     said = said if turns <= MAX_TEXTS else []
     with card_style():
         heights = [lane_height * len(lanes) + 0.6, 0.19 * len(said) + 0.01]  # inches
-        picture = new_picture(9, sum(heights) + 0.5, "Label of each turn")
+        picture = new_picture(9, sum(heights) + 0.5, title)
         axes, below = picture.subplots(2, 1, height_ratios=heights)
         for turn, (speaker, label) in enumerate(zip(who, felt, strict=True), start=1):
             draw_turn(axes, (turn, lanes.index(speaker)), label, looks[label], upright)

@@ -64,7 +64,8 @@ def class_probabilities(frame: pd.DataFrame) -> Picture:
     tops = [f"{c}: {names[row.argmax()]} {row.max():.0f} %" for c, row in zip(conditions, table, strict=True)]
     summary, spread = "; ".join(tops) + ".", np.ptp(table, axis=0)
     if len(conditions) > 1:
-        summary += f" {names[spread.argmax()]} moves most, by {spread.max():.0f} points."
+        moved = f"{names[spread.argmax()]} moves most, by {spread.max():.0f} points."
+        summary += f" {moved if spread.max() >= 0.5 else 'No class moves by half a point.'}"
     listed = [", ".join(f"{n} {v:.0f}" for n, v in zip(names, row, strict=True)) for row in table]
     alt = "; ".join(f"{condition}: {values}" for condition, values in zip(conditions, listed, strict=True))
     return finish(picture, f"Bars of class probabilities in percent. {alt}.", summary)

@@ -492,7 +492,8 @@ def predict_dialogue(dialogue):
         table[condition] = [f"{names[i]}, {100 * p:.0f} %" for p, i in zip(top.values, top.indices, strict=True)]
     table.index += 1  # turns are counted from 1
     labels = [names[i] for i in in_dialogue.argmax(-1)]
-    return [plots.timeline(frame["speaker"], labels, frame["text"], names=names), table]
+    picture = plots.timeline(frame["speaker"], labels, frame["text"], names, "Predicted label of each turn")
+    return [picture, table]
 
 
 # %%

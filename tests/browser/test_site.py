@@ -15,7 +15,6 @@ from playwright.sync_api import expect
 from nbhelpers.course import lessons
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-SHOTS = lessons.ROOT / "build" / "screenshots"
 # Links to servers that a reader starts, and to pages that others publish
 OUTSIDE = ("http://localhost:8888/", "https://", "mailto:")
 
@@ -111,15 +110,14 @@ def test_each_page_has_a_description(seen):
     assert not [name for name, page in seen.items() if not page["described"] and name != "search.html"]
 
 
-def test_a_lesson_can_be_printed(site, browser):
+def test_a_lesson_can_be_printed(site, browser, screenshots):
     _, address = site
     page = browser.new_page()
     page.goto(f"{address}lessons/03_baseline.html")
     page.emulate_media(media="print")
     expect(page.locator(".sidebar-drawer")).to_be_hidden()
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    page.pdf(path=SHOTS / "lesson_3.pdf")
-    assert (SHOTS / "lesson_3.pdf").stat().st_size > 50_000
+    page.pdf(path=screenshots / "lesson_3.pdf")
+    assert (screenshots / "lesson_3.pdf").stat().st_size > 50_000
 
 
 def test_search_finds_a_word_and_lessons_lead_to_the_next(site, browser):

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import re
-from pathlib import Path
 
 import pytest
 import standins
@@ -11,7 +10,6 @@ from playwright.sync_api import expect
 
 from nbhelpers import serving
 
-SHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 DIALOGUE = ["Mara: They cancelled the last ferry.", "Jonas: What? No!", "", "Mara: Because of the wind,", "they said."]
 TURNS = (["They cancelled the last ferry.", "What? No!", "Because of the wind, they said."], ["Mara", "Jonas", "Mara"])
 
@@ -164,7 +162,7 @@ def contrast(page, selector):
         ("phone_dark", {"width": 360, "height": 740, "color_scheme": "dark"}),
     ],
 )  # fmt: skip
-def test_it_is_legible_everywhere(open_page, service, name, options):
+def test_it_is_legible_everywhere(open_page, service, name, options, screenshots):
     page = open_page(service, **options)
     page.get_by_role("button", name="The ferry").click()
     page.get_by_role("button", name="Classify", exact=True).click()
@@ -173,8 +171,7 @@ def test_it_is_legible_everywhere(open_page, service, name, options):
     assert all(contrast(page, selector) >= 4.5 for selector in ("p", ".soft", "#error", "a", "summary", ".number"))
     for control in page.locator("button, textarea, input:visible").all():
         assert control.evaluate("e => (e.labels?.[0] ?? e).textContent.trim()")
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOTS / f"service_{name}.png", full_page=True)
+    page.screenshot(path=screenshots / f"service_{name}.png", full_page=True)
 
 
 def test_a_long_dialogue_and_long_words_stay_inside(open_page, service):
@@ -207,7 +204,9 @@ def test_the_docs_open(open_page, browser, service):
         ("pairs", ["Is it far? | An hour."], ["Is it far?|An hour."], "Classify pairs of texts", "1 pair: "),
     ],
 )
-def test_texts_and_pairs_have_a_page_of_their_own(open_page, run_service, reads, lines, sent, title, status):
+def test_texts_and_pairs_have_a_page_of_their_own(
+    open_page, run_service, reads, lines, sent, title, status, screenshots
+):
     def encode(texts):
         return standins.encode(["|".join(text) if isinstance(text, list) else text for text in texts])
 
@@ -228,4 +227,4 @@ def test_texts_and_pairs_have_a_page_of_their_own(open_page, run_service, reads,
                 label for label, p in sorted(zip(standins.LABELS, row, strict=True), key=lambda x: -x[1]) if p >= 0.2
             ]
             assert page.locator(f"#turn-{i}").locator(".chosen").all_inner_texts() == chosen
-        page.screenshot(path=SHOTS / f"page-{reads}.png", full_page=True)
+        page.screenshot(path=screenshots / f"page-{reads}.png", full_page=True)

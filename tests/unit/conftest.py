@@ -1,4 +1,4 @@
-"""Fixtures for the tests of export, quantization, comparison and pruning. Exporting takes seconds, so they share it."""
+"""Fixtures that many tests share: exported models, because exporting takes seconds, and a small real encoder."""
 
 import functools
 import os
@@ -20,6 +20,14 @@ def encoder_folders(shared_folder):
     import exported_models
 
     return make_once(shared_folder / "encoders", exported_models.save_encoders)
+
+
+@pytest.fixture(scope="session")
+def shallow_encoder(shared_folder):
+    """A folder with the first two layers of the embedded encoder: real weights, a third of the time."""
+    import exported_models
+
+    return str(make_once(shared_folder / "shallow", exported_models.save_shallow_encoder))
 
 
 @pytest.fixture(scope="session")

@@ -190,21 +190,23 @@ def assert_same_weights(folder, other):
     assert (folder / "scores.json").read_bytes() == (other / "scores.json").read_bytes()
 
 
-def test_a_run_that_was_killed_ends_with_the_same_weights(source, tmp_path, one_thread):
-    resumed = killed_and_resumed(source, tmp_path / "model", OPTIONS)
-    assert_same_weights(resumed, classifier.train(source, tmp_path / "other", **OPTIONS))
+def test_a_run_that_was_killed_ends_with_the_same_weights(source, tmp_path, shallow_encoder, one_thread):
+    options = {**OPTIONS, "encoder": shallow_encoder}
+    resumed = killed_and_resumed(source, tmp_path / "model", options)
+    assert_same_weights(resumed, classifier.train(source, tmp_path / "other", **options))
 
 
-def test_a_run_on_dialogues_that_was_killed_ends_with_the_same_weights(talks, tmp_path, one_thread):
+def test_a_run_on_dialogues_that_was_killed_ends_with_the_same_weights(talks, tmp_path, shallow_encoder, one_thread):
     """It is killed in the second phase, which reads whole dialogues."""
     options = {"dialogue": "scene", "speaker": "who", "text": "said", "label": "kind", "num_epochs": 2}
+    options["encoder"] = shallow_encoder
     resumed = killed_and_resumed(talks, tmp_path / "model", options)
     assert_same_weights(resumed, classifier.train(talks, tmp_path / "other", **options))
 
 
 @pytest.mark.parametrize("method", ["lora", "ia3", "frozen"])
-def test_the_methods_can_be_used_like_a_whole_model(source, tmp_path, method):
-    options = {"num_epochs": 1, "max_length": 32}
+def test_the_methods_can_be_used_like_a_whole_model(source, tmp_path, shallow_encoder, method):
+    options = {"encoder": shallow_encoder, "num_epochs": 1, "max_length": 32}
     folder = classifier.train(source, tmp_path / "model", method=method, **options)
     out = classifier.predict(folder, source, tmp_path / "out.csv", text="Review")
     with out.open() as file:
@@ -251,7 +253,7 @@ def test_parts_of_a_batch_have_every_example_once():
         assert torch.cat([part["labels"] for part in found]).tolist() == list(range(7))
 
 
-def test_too_little_memory_halves_the_batches(source, tmp_path, monkeypatch):
+def test_too_little_memory_halves_the_batches(source, tmp_path, shallow_encoder, monkeypatch):
     seen = []
     step = Trainer.training_step
 
@@ -262,7 +264,7 @@ def test_too_little_memory_halves_the_batches(source, tmp_path, monkeypatch):
         return step(self, model, inputs, num_items)
 
     monkeypatch.setattr(Trainer, "training_step", too_large)
-    options = {"num_epochs": 1, "max_length": 32}
+    options = {"encoder": shallow_encoder, "num_epochs": 1, "max_length": 32}
     folder = classifier.train(source, tmp_path / "model", **options)
     assert seen[:3] == [1, 2, 4]
     assert folder.is_dir()
@@ -299,8 +301,8 @@ def talks(tmp_path_factory):
 
 
 @pytest.mark.parametrize("options", [{}, {"past_only": True}, {"context": "none"}], ids=["whole", "past", "none"])
-def test_dialogues_of_ones_own(talks, tmp_path, options):
-    columns = {"dialogue": "scene", "speaker": "who", "text": "said", "label": "kind"}
+def test_dialogues_of_ones_own(talks, tmp_path, shallow_encoder, options):
+    columns = {"encoder": shallow_encoder, "dialogue": "scene", "speaker": "who", "text": "said", "label": "kind"}
     folder = classifier.train(talks, tmp_path / "model", **columns, num_epochs=1, **options)
     config = json.loads((folder / "config.json").read_text())
     assert config["settings"].get("context", "none") == (
@@ -314,8 +316,8 @@ def test_dialogues_of_ones_own(talks, tmp_path, options):
     assert (found["predicted"] == found["kind"]).mean() == pytest.approx(whole.scores["accuracy"].iloc[0])
 
 
-def test_dialogues_whose_rows_are_apart_are_not_predicted(talks, tmp_path):
-    columns = {"dialogue": "scene", "speaker": "who", "text": "said", "label": "kind"}
+def test_dialogues_whose_rows_are_apart_are_not_predicted(talks, tmp_path, shallow_encoder):
+    columns = {"encoder": shallow_encoder, "dialogue": "scene", "speaker": "who", "text": "said", "label": "kind"}
     folder = classifier.train(talks, tmp_path / "model", **columns, num_epochs=1, max_length=64)
     lines = talks.read_text().splitlines()
     (tmp_path / "apart.csv").write_text("\n".join([*lines, lines[1]]) + "\n")
@@ -323,11 +325,11 @@ def test_dialogues_whose_rows_are_apart_are_not_predicted(talks, tmp_path):
         classifier.predict(folder, tmp_path / "apart.csv", tmp_path / "out.csv")
 
 
-def test_chinese_texts_and_many_classes(tmp_path):
+def test_chinese_texts_and_many_classes(tmp_path, shallow_encoder):
     rows = [f"这家店的第{i}道菜很{'好' if i % 2 else '差'}吃,{'类'}{i % 30}" for i in range(240)]
     path = tmp_path / "餐.csv"
     path.write_text("review,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
-    folder = classifier.train(path, tmp_path / "model", num_epochs=1, max_length=32)
+    folder = classifier.train(path, tmp_path / "model", encoder=shallow_encoder, num_epochs=1, max_length=32)
     assert len(json.loads((folder / "scores.json").read_text())["per class"]) == 30
     assert "类7" in (folder / "README.md").read_text(encoding="utf-8")
 

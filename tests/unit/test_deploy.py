@@ -13,7 +13,7 @@ from nbhelpers import adapters, corpora, dialogue, encoders, export
 from nbhelpers.classifier import ClassifierError, served
 from nbhelpers.classifier.folders import new_folder
 from nbhelpers.classifier.loading import labels_of, load_torch
-from nbhelpers.course import cli, deploy, experiments, paths
+from nbhelpers.course import cli, deploy, experiments, paths, results
 from nbhelpers.course.errors import CourseError
 
 pytestmark = pytest.mark.slow
@@ -29,10 +29,11 @@ def first_dialogues(part, count):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, shallow_encoder):
     """The folder of a model that was trained on three dialogues (here the corpus has no more), and its progress."""
     runs, shares = tmp_path_factory.mktemp("runs"), []
-    load = corpora.load
+    load, rows = corpora.load, results.table_rows("dialogues")
+    shallow = {name: {**row, "encoder": shallow_encoder} for name, row in rows.items()}
 
     def load_few(name, **options):
         splits = load(name, **options)
@@ -42,6 +43,7 @@ def trained(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "RUNS", runs)
+        patch.setattr(results, "table_rows", lambda table: shallow)
         patch.setattr(corpora, "load", load_few)
         assert deploy.small_model(shares.append, num_dialogues=3) == runs / "small_model_3"
         deploy.small_model(lambda share: pytest.fail("trained again"), num_dialogues=3)
@@ -188,11 +190,11 @@ def test_without_a_corpus_there_is_nothing_to_compare_on(folder, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def reviewer(tmp_path_factory):
+def reviewer(tmp_path_factory, shallow_encoder):
     """The folder of a model with a new head for the classes of the written reviews, which names no corpus."""
     folder = tmp_path_factory.mktemp("reviewer") / "reviewer"
     torch.manual_seed(0)
-    tokenizer, model = encoders.load("embedded", ["negative", "neutral", "positive"])
+    tokenizer, model = encoders.load(shallow_encoder, ["negative", "neutral", "positive"])
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -220,11 +222,13 @@ def test_a_corpus_that_lacks_what_the_comparison_needs_is_refused_in_a_sentence(
     assert not (tmp_path / "new").exists()
 
 
-def test_serve_exports_first_if_asked_and_never_serves_the_export_of_another_model(tmp_path, monkeypatch, capsys):
+def test_serve_exports_first_if_asked_and_never_serves_the_export_of_another_model(
+    shallow_encoder, tmp_path, monkeypatch, capsys
+):
     write_reviews(tmp_path / "reviews.csv", ("positive", "negative", "neutral"))
     folder = tmp_path / "mine"
     torch.manual_seed(0)
-    tokenizer, model = encoders.load("embedded", ["negative", "neutral", "positive"])
+    tokenizer, model = encoders.load(shallow_encoder, ["negative", "neutral", "positive"])
     model.config.settings = {"corpus": str(tmp_path / "reviews.csv"), "corpus_options": {"dev_share": 0.4}}
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

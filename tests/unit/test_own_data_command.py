@@ -25,14 +25,15 @@ def nbhelpers(*arguments, folder):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory, shallow_encoder):
     """A folder with reviews.csv, whose columns are Review and stars, and a trained classifier in runs/reviews."""
     place = tmp_path_factory.mktemp("place")
     part = corpora.load("reviews")["train"]
     names = part.features["label"].names
     frame = pd.DataFrame({"Review": part["text"][:200], "stars": [names[i] for i in part["label"][:200]]})
     frame.to_csv(place / "reviews.csv", index=False)
-    code, out, err = nbhelpers("train", "reviews.csv", "--epochs", "1", "--max-length", "32", folder=place)
+    options = ["--encoder", shallow_encoder, "--epochs", "1", "--max-length", "32"]
+    code, out, err = nbhelpers("train", "reviews.csv", *options, folder=place)
     assert code == 0, err
     (place / "train.log").write_text(out)
     return place

@@ -28,9 +28,9 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def folder(source):
-    text = ["question", "answer"]
-    return classifier.train(source, source.parent / "model", text=text, num_epochs=2, max_length=32, lr=3e-4)
+def folder(source, shallow_encoder):
+    options = {"text": ["question", "answer"], "num_epochs": 2, "max_length": 32, "lr": 3e-4}
+    return classifier.train(source, source.parent / "model", encoder=shallow_encoder, **options)
 
 
 def test_both_texts_are_read(folder, source, tmp_path):

@@ -6,7 +6,7 @@ import re
 import jupytext
 import pytest
 
-from nbhelpers.course import build, quizzes
+from nbhelpers.course import build, explorers, quizzes
 from nbhelpers.course.errors import CourseError
 from nbhelpers.course.quizzes import asking
 
@@ -50,7 +50,7 @@ def test_choosing_shows_the_explanation():
 
 def test_without_widgets_the_explanations_are_folded(monkeypatch):
     shown = []
-    monkeypatch.setattr(asking, "display", lambda bundle, raw: shown.append(bundle))
+    monkeypatch.setattr(explorers, "display", lambda bundle, raw: shown.append(bundle))
     quizzes.quiz("03-interval")
     assert {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"} <= set(shown[0])
     assert shown[0]["text/html"].count("<details>") == 3

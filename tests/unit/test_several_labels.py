@@ -34,8 +34,9 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def folder(source):
-    return classifier.train(source, source.parent / "model", label_separator=";", num_epochs=6, max_length=32, lr=3e-4)
+def folder(source, shallow_encoder):
+    options = {"label_separator": ";", "num_epochs": 6, "max_length": 32, "lr": 3e-4}
+    return classifier.train(source, source.parent / "model", encoder=shallow_encoder, **options)
 
 
 @pytest.mark.slow
@@ -58,7 +59,7 @@ def test_the_classifier_gives_each_text_its_labels(folder, source, tmp_path):
 def test_the_service_returns_all_labels_over_their_threshold(folder):
     with TestClient(serving.create_app(load(folder, 1))) as client:
         results = client.post(
-            "/classify", json={"texts": ["It was cheap and the waiter was kind.", "As usual."]}
+            "/classify", json={"texts": ["We were here on day 7 and it was cheap and kind.", "As usual."]}
         ).json()["results"]
     assert set(results[0]["labels"]) == {"price", "service"}
     assert results[1]["labels"] == []

@@ -11,9 +11,9 @@ from typing import Any
 
 import ipywidgets
 import yaml
-from IPython.display import display
 
 from nbhelpers.course.errors import CourseError
+from nbhelpers.course.explorers import show_widget
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,7 @@ def quiz(name: str) -> None:
     if name not in questions:
         raise CourseError(f"there is no question {name!r}; there are {', '.join(questions)}")
     asked = questions[name]
-    shown = widget(asked)._repr_mimebundle_()
-    # A front end takes the best of these that it can show
-    display({**shown, "text/html": folded(asked), "text/plain": as_text(asked)}, raw=True)
+    show_widget(widget(asked), folded(asked), as_text(asked))
 
 
 def widget(asked: Question) -> Any:
