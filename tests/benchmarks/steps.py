@@ -16,11 +16,13 @@ from nbhelpers import batching, corpora, dialogue, encoders, environment, object
 from nbhelpers.course import results
 
 
-def time_epoch(examples, tokenizer, names, objective=objectives.cross_entropy, attention_dropout=None):
+def time_epoch(examples, tokenizer, names, objective=objectives.cross_entropy, attention_dropout=None, eager=False):
     """Train for one epoch, after one batch to warm up; returns its seconds."""
     environment.set_seed(0)
     device = environment.best_device()
     model = encoders.load("embedded", names, attention_dropout=attention_dropout)[1].to(device)
+    if eager:  # what `encoders.use_fast_attention` chooses on a CPU in bf16
+        model.set_attn_implementation("eager")
     dataloader = batching.make_dataloader(examples, tokenizer.pad_token_id, max_tokens=4096, batch_size=64)
     optimizer = training.make_optimizer(model, 1e-4)
     scheduler = training.make_scheduler(optimizer, len(dataloader))
@@ -69,7 +71,9 @@ def main():
     ways = {
         "epoch of past-5 windows": (windows, {"attention_dropout": 0.0}),
         "epoch of whole dialogues": (dialogues, {"attention_dropout": 0.0}),
+        "epoch of whole dialogues, eager attention": (dialogues, {"attention_dropout": 0.0, "eager": True}),
         "epoch of single turns": (single_turns, {}),
+        "epoch of single turns, eager attention": (single_turns, {"eager": True}),
         "epoch of single turns, R-Drop in one doubled pass": (single_turns, {"objective": objectives.r_drop}),
         "epoch of single turns, R-Drop in two passes": (single_turns, {"objective": two_passes}),
     }
