@@ -144,7 +144,9 @@ for split, part in data.items():
 # %%
 def new_model(seed=seed):
     environment.set_seed(seed)
-    return encoders.load(encoder, names)[1].to(device)
+    model = encoders.load(encoder, names)[1].to(device)
+    encoders.use_fast_attention(model, device, precision)
+    return model
 
 
 def predict(model, split):

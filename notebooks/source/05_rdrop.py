@@ -173,7 +173,9 @@ def make_batch(examples):
 
 def new_model(**options):
     environment.set_seed(seed)  # the same random head each time
-    return encoders.load(encoder, names, pooling=pooling, **options)[1].to(device)
+    model = encoders.load(encoder, names, pooling=pooling, **options)[1].to(device)
+    encoders.use_fast_attention(model, device, precision)
+    return model
 
 
 # %% [markdown]

@@ -103,7 +103,7 @@ model_folder = ""  # @param {type: "string"}
 # @markdown Train the small model on this many dialogues of each split; 0 uses all.
 num_dialogues = 0  # @param {type: "integer"}
 # @markdown Seconds of load at each rate of requests.
-num_seconds = 4  # @param {type: "integer"}
+num_seconds = 3  # @param {type: "integer"}
 
 # %% [markdown]
 # ## A folder that describes itself
