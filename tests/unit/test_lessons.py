@@ -1,6 +1,11 @@
 """Reading lessons and profiles: their faults, and that each file is read once."""
 
+import importlib.metadata
 import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -91,3 +96,32 @@ def test_doctor_reads_each_lesson_once(monkeypatch, course):
     monkeypatch.setattr(paths, "NOTEBOOKS", course)
     assert [row[0] for row in machine.profile_rows()] == ["default", "other"]
     assert len(reads) == 3
+
+
+@pytest.mark.parametrize(
+    ("installed", "pins"),
+    [
+        ({"torch": "2.9", "numpy": "2.1"}, "torch==2.9\nnumpy==2.1\n"),  # Colab, had it no pandas
+        ({"numpy": "2.1"}, (paths.ROOT / "constraints.txt").read_text()),  # a server with JupyterLab alone
+    ],
+)
+def test_the_first_cell_keeps_the_torch_that_is_there_or_takes_the_tested_one(
+    installed, pins, tmp_path, monkeypatch, capsys
+):
+    def version(name):
+        if name not in installed:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    calls = []
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(subprocess, "check_call", lambda pip: calls.append((pip, Path(pip[6]).read_text())))
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(paths.NOTEBOOKS / "colab.py"))
+    ((pip, kept),) = calls
+    assert kept == pins
+    assert pip[1:6] + pip[7:] == ["-m", "pip", "install", "-q", "-c", "-e", f"{paths.ROOT}[lessons]"]
+    assert capsys.readouterr().out.startswith("Installing the course")
+    assert not list(tmp_path.iterdir())
