@@ -1,7 +1,7 @@
 """The experiments behind the results tables: from a configuration and a seed to measured scores.
 
 The files: `data` reads corpora and makes inputs, `baselines` has the methods without an encoder, `fine_tuning` trains
-one, `running` measures a run.
+one with the loss that `objective` makes, `running` measures a run.
 
     outcome = experiments.run(results.table_rows("dialogues")["tf-idf"], seed=0)
     row = experiments.score_run(config, [outcome])
@@ -9,7 +9,8 @@ one, `running` measures a run.
 
 from .baselines import majority, tf_idf
 from .data import INPUT_SETTINGS, Split, first_dialogues, inputs, read, read_for
-from .fine_tuning import Trained, adapt, fine_tuning, make_objective, train
+from .fine_tuning import Trained, adapt, fine_tuning, train
+from .objective import make_objective
 from .running import METHODS, Outcome, peak_bytes, run, score_run
 
 __all__ = [

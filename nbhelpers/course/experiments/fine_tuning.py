@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch.utils.data import DataLoader
 
-from nbhelpers import adapters, batching, corpora, dialogue, encoders, environment, metrics, objectives, training
+from nbhelpers import adapters, batching, corpora, dialogue, encoders, environment, imbalance, metrics, training
 from nbhelpers.course.errors import CourseError
 from nbhelpers.course.new_tokens import new_tokens_fault
 
 from .baselines import Measured, Splits
 from .data import INPUT_SETTINGS, Split, inputs
+from .objective import make_objective
 
 Config = Mapping[str, Any]
 
@@ -165,8 +166,18 @@ def adapt(model: Any, method: str, **options: Any) -> Any:
 def make_dataloader(split: Split, tokenizer: Any, config: Config, train_seed: int | None = None) -> Any:
     """A DataLoader for training when it gets a seed, else for evaluation: in order, and without sentiments."""
     train = train_seed is not None
+    examples = inputs(split, tokenizer, config, sentiments=train and "sentiment" in config)
+    if train and "balanced_sampler" in config:
+        sampler = imbalance.BalancedSampler(
+            split.labels,
+            config["batch_size"],
+            power=config["balanced_sampler"],
+            lengths=[len(example["input_ids"]) for example in examples],
+            seed=train_seed or 0,
+        )
+        return DataLoader(examples, batch_sampler=sampler, collate_fn=batching.Collator(tokenizer.pad_token_id))
     return batching.make_dataloader(
-        inputs(split, tokenizer, config, sentiments=train and "sentiment" in config),
+        examples,
         tokenizer.pad_token_id,
         max_tokens=config["max_tokens"],
         batch_size=config["batch_size"] if train else 128,
@@ -197,27 +208,6 @@ def fit(model: Any, dataloader: Any, objective: Any, config: Config, **options: 
         optimizer, num_steps, schedule=config["schedule"], warmup_ratio=config["warmup_ratio"]
     )
     training.fit(model, dataloader, objective, optimizer, scheduler, num_epochs=config["num_epochs"], **options)
-
-
-def make_objective(config: Config, labels: Sequence[int], num_classes: int) -> training.Objective:
-    """Cross-entropy, or what a configuration adds to it with "r_drop", "shift" or "sentiment".
-
-    Args:
-        config: a row of a results table.
-        labels: those of the train split, which "class_weight_power" counts.
-        num_classes: how many there are.
-    """
-    options: dict[str, Any] = {"label_smoothing": config["label_smoothing"]}
-    if "class_weight_power" in config:
-        power = config["class_weight_power"]
-        options["class_weights"] = objectives.class_weights(labels, num_classes, power=power)
-    if "r_drop" in config:
-        return partial(objectives.r_drop, alpha=config["r_drop"], **options)
-    if config.get("shift"):
-        return partial(objectives.emotion_shift, weight=config["shift"], **options)
-    if "sentiment" in config:
-        return partial(objectives.multi_task, weight=config["sentiment"], **options)
-    return partial(objectives.cross_entropy, **options)
 
 
 def tokens_read(dataloader: Any, config: Config) -> int:

@@ -12,10 +12,10 @@ import pandas as pd
 import psutil
 import torch
 
-from nbhelpers import metrics
+from nbhelpers import imbalance, metrics
 from nbhelpers.course.provenance import commit
 
-from .baselines import majority, tf_idf
+from .baselines import Splits, majority, tf_idf
 from .data import read_for
 from .fine_tuning import fine_tuning
 
@@ -61,13 +61,14 @@ def score_run(config: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[st
         trainable parameters, and bytes on disk.
     """
     data, names = read_for(config)
-    predictions = {}
-    for split in ("dev", "test"):
-        mean = np.mean([outcome.probabilities[split] for outcome in outcomes], axis=0)  # [items, classes]
-        predictions[split] = mean.argmax(-1)
+    means = {x: np.mean([outcome.probabilities[x] for outcome in outcomes], axis=0) for x in ("dev", "test")}
+    predictions = {split: mean.argmax(-1) for split, mean in means.items()}
+    if config["method"] == "decision":
+        predictions = moved(config["by"], means, data, len(names))
     costs = pd.DataFrame([outcome.costs for outcome in outcomes])
     row = {
         **{split: metrics.scores(data[split].labels, predictions[split], len(names)) for split in predictions},
+        "calibration": calibration(means, data),
         "per_class": metrics.per_class(data["test"].labels, predictions["test"], names)["f1"].round(4).to_dict(),
         "predictions": predictions["test"].tolist(),
         "seconds": round(costs["seconds"].sum(), 1),
@@ -81,6 +82,35 @@ def score_run(config: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[st
         counted = ("trainable_parameters", "trainable_without_head", "saved_bytes")
         row |= {name: int(costs[name].sum()) for name in counted}
     return row
+
+
+def moved(by: str, probabilities: Mapping[str, np.ndarray], data: Splits, num_classes: int) -> dict[str, np.ndarray]:
+    """Predictions after a decision rule that was chosen on dev.
+
+    Args:
+        by: "tau" (the prior, times a number chosen on dev) or "offsets" (an offset for each class).
+        probabilities: split -> [items, classes].
+        data: the splits.
+        num_classes: how many there are.
+    """
+    logits = {split: torch.from_numpy(values).clamp(min=1e-12).log() for split, values in probabilities.items()}
+    dev_labels = torch.tensor(data["dev"].labels)
+    if by == "tau":
+        counts = imbalance.count_labels(data["train"].labels, num_classes)
+        tau = imbalance.choose_tau(logits["dev"], dev_labels, counts)
+        offsets = -tau * imbalance.log_prior(counts)
+    else:
+        offsets = imbalance.tune_offsets(logits["dev"], dev_labels)
+    return {split: (values + offsets).argmax(-1).numpy() for split, values in logits.items()}
+
+
+def calibration(probabilities: Mapping[str, np.ndarray], data: Splits) -> dict[str, float]:
+    """The expected calibration error on test, before and after a temperature that was fitted on dev."""
+    logits = {split: np.log(np.clip(values, 1e-12, None)) for split, values in probabilities.items()}
+    temperature = metrics.fit_temperature(logits["dev"], data["dev"].labels)
+    scaled = torch.from_numpy(logits["test"] / temperature).softmax(-1).numpy()
+    errors = (metrics.expected_calibration_error(data["test"].labels, x) for x in (probabilities["test"], scaled))
+    return dict(zip(("error", "error after temperature scaling"), (round(error, 4) for error in errors), strict=True))
 
 
 def peak_bytes() -> int:

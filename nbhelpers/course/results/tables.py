@@ -11,7 +11,7 @@ from nbhelpers.course import paths
 from nbhelpers.course.errors import CourseError
 from nbhelpers.course.new_tokens import new_tokens_fault
 
-SEEDED = ("fine-tuning", "average")  # the methods whose result depends on the seed
+SEEDED = ("fine-tuning", "average", "decision")  # the methods whose result depends on the seed
 INPUT = {"corpus", "test", "method"}  # what every configuration may say
 REQUIRED = {  # method -> what its configuration must say
     "majority": set(),
@@ -29,16 +29,21 @@ REQUIRED = {  # method -> what its configuration must say
         "warmup_ratio",
     },
     "average": {"members"},
+    "decision": {"by", "training"},  # one training, whose logits are moved before the largest is taken
 }
 OPTIONAL = {  # method -> what its configuration may say beside that
     "tf-idf": {"class_weight"},
     "fine-tuning": {
         "add_to_seed",
         "attention_dropout",
+        "balanced_sampler",
         "causal_turns",
         "class_weight_power",
         "context",
+        "effective_number_beta",
+        "focal_gamma",
         "future",
+        "logit_adjustment",
         "max_length",
         "past",
         "r_drop",
@@ -89,7 +94,7 @@ def check_rows(table: str) -> None:
     A misspelled name would otherwise be ignored, and the row would measure something else than its name says.
     """
     for name, config in table_rows(table).items():
-        for part in (config, *config.get("members", ())):
+        for part in (config, *config.get("members", ()), *filter(None, [config.get("training")])):
             if faults := list(configuration_faults(part)):
                 raise CourseError(f"{table}, {name}: {', '.join(faults)}; correct nbhelpers/course/tables/{table}.yml")
 
@@ -118,11 +123,12 @@ def trainings(config: Mapping[str, Any], seed: int) -> list[tuple[dict[str, Any]
         seed: the seed of the run.
 
     Returns:
-        (configuration, seed) of each training: that of the row itself, or those of the members of an average. A member
-        with "add_to_seed" is trained with another seed than the run's.
+        (configuration, seed) of each training: that of the row itself, those of the members of an average, or the one
+        whose decision is moved. A member with "add_to_seed" is trained with another seed than the run's.
     """
-    if config["method"] != "average":
+    parts = {"average": config.get("members"), "decision": [config.get("training")]}.get(config["method"])
+    if parts is None:
         return [(dict(config), seed)]
     shared = {name: config[name] for name in ("corpus", "test") if name in config}
-    members = [shared | member for member in config["members"]]
+    members = [shared | part for part in parts]
     return [(member, seed + member.pop("add_to_seed", 0)) for member in members]
