@@ -61,7 +61,7 @@ from .model import (
     torch_logits_fn,
 )
 from .pages import page
-from .run import serve
+from .run import require_free, serve
 from .schemas import Answer, Result, Score
 from .workers import load_app
 
@@ -85,6 +85,7 @@ __all__ = [
     "page",
     "probabilities",
     "probe",
+    "require_free",
     "serve",
     "torch_logits_fn",
 ]

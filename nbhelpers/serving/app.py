@@ -36,14 +36,7 @@ def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None =
     >>> create_app(Model(("no", "yes"), list, list, list)).title
     'nbhelpers: model'
     """
-    if api_key is not None and not api_key.strip(" \t\r\n,"):
-        raise ValueError(f"the API key is blank; give {API_KEY} a value, or remove it")
-    if api_key is not None and not api_key.isascii():
-        raise ValueError(
-            "the API key has characters beyond ASCII, which browsers cannot send in a header; choose another"
-        )
-    # Several keys let a client change its key without a gap. A key that comes from a file ends with a line break.
-    api_keys = [key.strip() for key in (api_key or "").split(",") if key.strip()]
+    api_keys = parse_keys(api_key)
     engine = Engine(model, limits)
 
     @asynccontextmanager
@@ -58,12 +51,31 @@ def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None =
     title = f"nbhelpers: {model.name}"
     # FastAPI's own /docs would load scripts from another host; `add_pages` has one that does not.
     app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.state.limits = limits  # read by `Connection`
+    app.state.limits, app.state.reads = limits, model.reads  # read by `Connection` and by `serve`
     app.include_router(make_router(engine, with_key=api_key is not None))
-    add_pages(app)
+    add_pages(app, model.reads, with_key=api_key is not None)
     handle_problems(app)
     # The last one added is the outermost: each request has its id first, then it is counted, then it is checked.
     app.add_middleware(Guard, limits=limits, api_keys=api_keys)
     engine.metrics.watch_requests(app)
     app.add_middleware(CorrelationIdMiddleware)
     return app
+
+
+def parse_keys(api_key: str | None) -> list[str]:
+    """The keys of a service, from texts such as "KEY" or "OLD,NEW"; None gives none. What cannot be a key: ValueError.
+
+    Several keys let a client change its key without a gap.
+
+    >>> parse_keys("old,new\\n"), parse_keys(None)
+    (['old', 'new'], [])
+    """
+    # a key that comes from a file ends with a line break
+    keys = [key.strip() for key in (api_key or "").split(",") if key.strip()]
+    if api_key is not None and not keys:
+        raise ValueError(f"the API key is blank; give {API_KEY} a value, or remove it")
+    if not "".join(keys).isascii():
+        raise ValueError(
+            "the API key has characters beyond ASCII, which browsers cannot send in a header; choose another"
+        )
+    return keys

@@ -8,8 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+
+from .schemas import EXAMPLES
 
 PAGE = Path(__file__).with_name("page.html")
 HEAD = (
@@ -17,19 +19,41 @@ HEAD = (
     '<meta name="viewport" content="width=device-width"><style>:root{{color-scheme:light dark}}body{{max-width:50rem;'
     "margin:auto;padding:1rem;font:1rem/1.5 system-ui}}pre{{overflow:auto;border:1px solid;padding:.5rem}}</style>"
     '<h1>{title}</h1><p>For tools: <a href="openapi.json">openapi.json</a>. <a href=".">The page.</a></p>'
+    "<p>An example:</p><pre tabindex=0>{example}</pre>"
 )
 
 
-def add_pages(app: FastAPI) -> None:
-    """Add "/" and "/docs". Without page.html beside this file, "/" leads to "/docs"."""
+def add_pages(app: FastAPI, reads: str, with_key: bool) -> None:
+    """Add "/" and "/docs". Without page.html beside this file, "/" leads to "/docs".
+
+    Args:
+        app: the application.
+        reads, with_key: as in `curl`.
+    """
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return page(reference(app.openapi()))
+    async def docs(request: Request) -> HTMLResponse:
+        return page(reference(app.openapi(), curl(str(request.base_url).rstrip("/"), reads, with_key)))
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def index() -> Response:
         return page(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else RedirectResponse("/docs")
+
+
+def curl(address: str, reads: str, with_key: bool) -> str:
+    """A command that classifies an example.
+
+    Args:
+        address: of the service.
+        reads: "texts", "pairs" or "dialogues", as in `Model`.
+        with_key: whether clients must send a key.
+
+    >>> print(curl("http://[::1]", "texts", with_key=False))
+    curl http://[::1]/classify -H 'Content-Type: application/json' -d '{"texts": ["What a day!", "Leave me alone."]}'
+    """
+    path, body = EXAMPLES[reads]
+    key = "-H 'Authorization: Bearer KEY' " if with_key else ""
+    return f"curl {address}{path} -H 'Content-Type: application/json' {key}-d '{json.dumps(body)}'"
 
 
 def page(text: str) -> HTMLResponse:
@@ -43,9 +67,9 @@ def page(text: str) -> HTMLResponse:
     return HTMLResponse(text, headers={"Content-Security-Policy": f"default-src 'none'; {policy}; {rest}"})
 
 
-def reference(schema: dict[str, Any]) -> str:
-    """The page /docs, made from the OpenAPI schema."""
-    parts = [HEAD.format(title=html.escape(schema["info"]["title"]))]
+def reference(schema: dict[str, Any], example: str) -> str:
+    """The page /docs, made from the OpenAPI schema and an example of a command."""
+    parts = [HEAD.format(title=html.escape(schema["info"]["title"]), example=html.escape(example))]
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             parts.append(f"<h2><code>{method.upper()} {path}</code></h2><p>{html.escape(operation['description'])}</p>")

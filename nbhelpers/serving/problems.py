@@ -30,6 +30,8 @@ DESCRIPTIONS = {
     504: "the answer took too long",
 }
 
+UNKNOWN = {404: "there is no such path; /docs lists all", 405: "this path takes another method; /docs tells which"}
+
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What the OpenAPI schema says about these statuses."""
@@ -53,6 +55,7 @@ def handle_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> JSONResponse:
+        error.detail = UNKNOWN.get(error.status_code, error.detail)  # Starlette only says "Not Found"
         return problem(error)
 
     @app.exception_handler(RequestValidationError)

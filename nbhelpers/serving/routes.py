@@ -19,7 +19,7 @@ from .limits import Limits
 from .metrics import Metrics
 from .model import Example, Model, greeting
 from .problems import overloaded, problem_responses
-from .schemas import Answer, Query, Result, Score, check_text, text_field, whole_number
+from .schemas import EXAMPLES, Answer, Query, Result, Score, check_text, text_field, whole_number
 
 log = logging.getLogger(__name__)
 
@@ -177,15 +177,15 @@ def add_classify(router: APIRouter, engine: Engine, **options: Any) -> None:
     pairs = engine.model.reads == "pairs"
     Pair = Annotated[list[Text], Field(min_length=2, max_length=2)]
     Item: Any = Pair if pairs else Text
-    examples: Any = [[["Is it far?", "It is an hour by train."]]] if pairs else [["What a day!", "Leave me alone."]]
+    example, turn = EXAMPLES["pairs" if pairs else "texts"][1], EXAMPLES["dialogues"][1]["turns"][0]
 
     class Texts(Query):
-        texts: list[Item] = Field(min_length=1, max_length=limits.max_texts, examples=examples)
+        texts: list[Item] = Field(min_length=1, max_length=limits.max_texts, examples=[example["texts"]])
         top_k: TopK = num_labels
 
     class Turn(Query):
-        speaker: Speaker = Field(examples=["Ann"])
-        text: Text = Field(examples=["The bus left without me."])
+        speaker: Speaker = Field(examples=[turn["speaker"]])
+        text: Text = Field(examples=[turn["text"]])
 
     class Dialogue(Query):
         turns: list[Turn] = Field(min_length=1, max_length=limits.max_texts)

@@ -10,6 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 VISIBLE = r"[^\s\x00\u00ad\u0300-\u036f\u200b-\u200f\u2060\ufeff]"
 NOT_BLANK = rf"^[^\x00]*{VISIBLE}[^\x00]*$"
 
+# What a model reads -> where it is sent, and an example of it.
+EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
+    "texts": ("/classify", {"texts": ["What a day!", "Leave me alone."]}),
+    "pairs": ("/classify", {"texts": [["Is it far?", "It is an hour by train."]]}),
+    "dialogues": ("/classify/dialogue", {"turns": [{"speaker": "Ann", "text": "The bus left without me."}]}),
+}
+
 
 def check_text(text: Any) -> Any:
     """Refuse a text that is empty or broken, before its length is checked.

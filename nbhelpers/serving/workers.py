@@ -57,13 +57,14 @@ def check_same_model(model: Model, folder: Path) -> None:
     try:
         with file.open("x") as new:
             new.write(model.digest)
+        (folder / "reads").write_text(model.reads)  # for the supervisor, which has no model
     except FileExistsError:
         if file.read_text() != model.digest:
             raise ValueError("the model's files were changed since the service started; restart the service") from None
 
 
 def serve_with_workers(
-    pickled_load: bytes, limits: Limits, workers: int, listener: socket.socket, announce: Callable[[], None]
+    pickled_load: bytes, limits: Limits, workers: int, listener: socket.socket, announce: Callable[[str], None]
 ) -> None:
     """Serve with several processes until SIGTERM or Ctrl+C. A worker that dies is replaced.
 
@@ -72,7 +73,7 @@ def serve_with_workers(
         limits: of each worker.
         workers: how many processes.
         listener: the socket that they share.
-        announce: called when the first worker serves.
+        announce: called with what the model reads, when the first worker serves.
     """
     factory = partial(worker_app, pickled_load, limits)
     config = uvicorn.Config(
@@ -81,7 +82,7 @@ def serve_with_workers(
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers count together
         try:
-            supervisor = Workers(config, [listener], announce)
+            supervisor = Workers(config, [listener], lambda: announce(Path(folder, "reads").read_text()))
             supervisor.run()
         finally:
             del os.environ["PROMETHEUS_MULTIPROC_DIR"]

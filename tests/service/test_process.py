@@ -1,9 +1,12 @@
 """The service as a process: its start, its address, and its end."""
 
 import asyncio
+import dataclasses
+import html
 import http.client
 import json
 import re
+import shlex
 import signal
 import socket
 import threading
@@ -12,6 +15,7 @@ import time
 import httpx
 import pytest
 import standins
+from starlette.testclient import TestClient
 
 from nbhelpers import serving
 
@@ -143,7 +147,7 @@ def test_the_key_is_read_from_the_environment_and_ctrl_c_ends_quietly():
         assert httpx.post(f"{address}/classify", json={"texts": ["a"]}, headers=headers).status_code == 200
         running.send_signal(signal.SIGINT)
         assert running.wait(timeout=10) == 0
-        assert running.stdout.read() == "Stopped.\n"
+        assert running.stdout.read().splitlines()[1:] == ["Stopped."]  # after the example of a request
         logged = log()
         assert "Traceback" not in logged
         assert "sesame" not in logged
@@ -179,10 +183,43 @@ def test_a_failed_start_is_reported_in_one_sentence(load, sentence):
     assert "\n" not in ended.value.code
 
 
-def test_a_port_in_use_and_a_blank_key_prevent_the_start(service, monkeypatch):
-    port = int(service.rpartition(":")[2])
-    with pytest.raises(SystemExit, match=r"did not start: .*in use"):
-        serving.serve(broken(), port=port)
+def test_a_bad_address_or_a_blank_key_prevents_the_start_before_the_model_is_loaded(service, monkeypatch):
+    port, never = int(service.rpartition(":")[2]), lambda: pytest.fail("the model was loaded")
+    advice = rf"did not start: port {port} is in use; choose another port, such as {port + 1}, or 0 for a free one$"
+    with pytest.raises(SystemExit, match=advice):
+        serving.serve(never, port=port)
+    with pytest.raises(SystemExit, match=r"did not start: 'no host', port 0: .*; choose another host or port$"):
+        serving.serve(never, host="no host", port=0)
     monkeypatch.setenv("NBHELPERS_API_KEY", "")
     with pytest.raises(SystemExit, match="the API key is blank"):
-        serving.serve(broken(), port=0)
+        serving.serve(never, port=0)
+
+
+def send(curl, client, **words):
+    """Do what a line that calls curl would do; `words` are replaced in it."""
+    for word, value in words.items():
+        curl = curl.replace(word, value)
+    command, address, *options = shlex.split(curl)
+    assert command == "curl"
+    headers = dict(value.split(": ") for name, value in zip(options[::2], options[1::2], strict=True) if name == "-H")
+    assert options[-2] == "-d"
+    return client.post(address, headers=headers, content=options[-1])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_request_that_is_printed_is_answered(workers):
+    with standins.process(0, workers, NBHELPERS_API_KEY="sesame") as (running, address, _):
+        line = running.stdout.readline()
+        assert f"curl {address}/classify/dialogue " in line
+        assert send(line, httpx, KEY="sesame").json()["results"]
+        running.terminate()
+        running.wait(timeout=10)
+
+
+@pytest.mark.parametrize("reads", ["texts", "pairs", "dialogues"])
+def test_the_docs_have_a_request_for_what_the_model_reads(reads):
+    model = dataclasses.replace(standins.model(reads=reads), encode=lambda texts: standins.encode(map("".join, texts)))
+    with TestClient(serving.create_app(model)) as client:
+        line = html.unescape(re.search("curl .*(?=</pre>)", client.get("/docs").text)[0])
+        assert send(line, client).json()["results"]
+        assert "/docs" in client.post("/predict").json()["error"]
