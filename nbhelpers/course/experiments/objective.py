@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from nbhelpers import imbalance, objectives, training
+from torch import Tensor
+
+from nbhelpers import augmentation, encoders, imbalance, objectives, training
 
 Config = Mapping[str, Any]
 
@@ -31,6 +33,8 @@ def make_objective(config: Config, labels: Sequence[int], num_classes: int) -> t
     if "logit_adjustment" in config:
         counts = imbalance.count_labels(labels, num_classes)
         return partial(imbalance.logit_adjusted_loss, counts=counts, tau=config["logit_adjustment"])
+    if "mixup" in config:
+        return partial(augmentation.mixup, get_vectors=pooled, head=head, alpha=config["mixup"])
     if "r_drop" in config:
         return partial(objectives.r_drop, alpha=config["r_drop"], **options)
     if config.get("shift"):
@@ -38,3 +42,13 @@ def make_objective(config: Config, labels: Sequence[int], num_classes: int) -> t
     if "sentiment" in config:
         return partial(objectives.multi_task, weight=config["sentiment"], **options)
     return partial(objectives.cross_entropy, **options)
+
+
+def pooled(model: Any, inputs: dict[str, Tensor]) -> Tensor:
+    """The vectors before the head, [batch, size], of a model that averages over the tokens."""
+    return encoders.mean_over_text(model.encoder(**inputs).last_hidden_state, inputs["attention_mask"])
+
+
+def head(model: Any, vectors: Tensor) -> Tensor:
+    """The logits [items, classes] of vectors [items, size]."""
+    return model.classifier(model.dropout(vectors))

@@ -15,6 +15,7 @@ import torch
 from nbhelpers import imbalance, metrics
 from nbhelpers.course.provenance import commit
 
+from .augmenting import training_rows
 from .baselines import Splits, majority, tf_idf
 from .data import read_for
 from .fine_tuning import fine_tuning
@@ -42,6 +43,7 @@ def run(config: Mapping[str, Any], seed: int, threads: int = 0) -> Outcome:
     if threads:
         torch.set_num_threads(threads)
     data, names = read_for(config)
+    data = {**data, "train": training_rows(data["train"], config, seed)}
     start = time.perf_counter()
     probabilities, costs = METHODS[config["method"]](data, names, config, seed)
     costs |= {"seconds": time.perf_counter() - start, "peak_gib": peak_bytes() / 2**30}

@@ -36,6 +36,7 @@ OPTIONAL = {  # method -> what its configuration may say beside that
     "fine-tuning": {
         "add_to_seed",
         "attention_dropout",
+        "augmentation",
         "balanced_sampler",
         "causal_turns",
         "class_weight_power",
@@ -45,8 +46,10 @@ OPTIONAL = {  # method -> what its configuration may say beside that
         "future",
         "logit_adjustment",
         "max_length",
+        "mixup",
         "past",
         "r_drop",
+        "rows_per_class",
         "sentiment",
         "shift",
         "single_turns_first",
