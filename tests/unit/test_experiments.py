@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from nbhelpers import augmentation, corpora, dialogue, encoders, imbalance, objectives
+from nbhelpers import adversarial, augmentation, corpora, dialogue, encoders, imbalance, objectives
 from nbhelpers.course import experiments, results
 from nbhelpers.course.errors import CourseError
 from nbhelpers.course.experiments.augmenting import training_rows
@@ -198,10 +198,11 @@ def test_training_rows_are_taken_by_class_and_copied_with_their_labels():
         ({"focal_gamma": 2.0}, imbalance.focal_loss),
         ({"logit_adjustment": 1.0}, imbalance.logit_adjusted_loss),
         ({"mixup": 0.2}, augmentation.mixup),
+        ({"adversarial": {"method": "fgm", "epsilon": 0.5}}, adversarial.fgm),
         ({"effective_number_beta": 0.99}, objectives.cross_entropy),
     ],
 )
-def test_the_methods_for_rare_classes_train(splits, extra, function):
+def test_the_methods_of_the_electives_train(splits, extra, function):
     objective = experiments.make_objective({**PLAIN, **extra}, [0, 0, 0, 0, 1], 2)
     assert objective.func is function
     tokenizer, model = encoders.load("embedded", ["a", "b"])
@@ -210,3 +211,13 @@ def test_the_methods_for_rare_classes_train(splits, extra, function):
     }
     loss = objective(model.train(), {name: batch[name] for name in ("input_ids", "attention_mask", "labels")})
     assert 0 < loss.item() < 10
+
+
+def test_a_run_is_scored_on_perturbed_texts_as_well(splits):
+    config = {**PLAIN, "perturbations": ["typos", "words searched"]}
+    outcome = experiments.run(config, seed=0)
+    row = experiments.score_run(config, [outcome])
+    assert set(row["perturbed"]) == {"typos", "words searched"}
+    # The search only keeps a change that lowers the probability of the label, so no text becomes right by it.
+    assert row["perturbed"]["words searched"]["accuracy"] <= row["test"]["accuracy"]
+    assert not np.allclose(outcome.probabilities["test"], outcome.probabilities["test, typos"])

@@ -1,7 +1,8 @@
 """The experiments behind the results tables: from a configuration and a seed to measured scores.
 
-The files: `data` reads corpora and makes inputs, `augmenting` takes fewer training rows or makes more, `baselines` has
-the methods without an encoder, `fine_tuning` trains one with the loss that `objective` makes, `running` measures a run.
+The files: `data` reads corpora and makes inputs, `augmenting` takes fewer training rows or makes more, `perturbing`
+changes the test texts, `baselines` has the methods without an encoder, `fine_tuning` trains one with the loss that
+`objective` makes, `running` measures a run.
 
     outcome = experiments.run(results.table_rows("dialogues")["tf-idf"], seed=0)
     row = experiments.score_run(config, [outcome])

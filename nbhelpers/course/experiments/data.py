@@ -28,7 +28,7 @@ def read(name: str, labels: Sequence[str] | None = None) -> tuple[dict[str, Spli
 
     Args:
         name: what `corpora.load` knows, or one of these: "reviews, binary" (the reviews without the neutral ones);
-            "ag news" (5,000 news items, from the folder in $NBHELPERS_DATA);
+            "ag news" and "sst-2" (news items and sentences about films, from the folder in $NBHELPERS_DATA);
             "imdb" and "amazon and yelp" (real reviews, only a test split, from there as well).
         labels: the names of the classes, for a file or folder of texts. Default: those that occur in it.
 
@@ -42,7 +42,8 @@ def read(name: str, labels: Sequence[str] | None = None) -> tuple[dict[str, Spli
     if name in special:
         return special[name](), ["negative", "positive"]
     options = {"labels": labels} if labels else {}
-    data = ag_news() if name == "ag news" else corpora.load(name, **options)
+    real = {"ag news": ag_news, "sst-2": sst_2}
+    data = real[name]() if name in real else corpora.load(name, **options)
     features = data["train"].features
     target = "emotion" if "emotion" in features else "label"
     columns = ("text", target, "speaker", "dialogue_id", "sentiment")
@@ -65,6 +66,11 @@ def ag_news() -> Any:
     """News of four topics: about 3,500 items in train, 500 in dev, 1,000 in test."""
     names = corpora.read_names(real_file("ag_news", "train_5k_classes.txt"))
     return corpora.load(real_file("ag_news", "train_5k.csv"), labels=names, dev_share=0.1, test_share=0.2)
+
+
+def sst_2() -> Any:
+    """Sentences from reviews of films: 6,920 in train, 872 in dev, 1,821 in test."""
+    return corpora.load(real_file("sst2", "train.tsv").parent, quotes=False)
 
 
 def imdb() -> dict[str, Split]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -19,6 +21,7 @@ from nbhelpers.course.new_tokens import new_tokens_fault
 from .baselines import Measured, Splits
 from .data import INPUT_SETTINGS, Split, inputs
 from .objective import make_objective
+from .perturbing import PREFIX, SEARCH, perturbed_splits, searched_split
 
 Config = Mapping[str, Any]
 
@@ -62,8 +65,10 @@ def fine_tuning(data: Splits, names: list[str], config: Config, seed: int) -> Me
     """Train an encoder with `train`.
 
     Returns:
-        Split -> probabilities [items, classes] for dev and test, and the costs: tokens, seconds, parameters and bytes.
+        Split -> probabilities [items, classes] for dev, test and perturbed versions of test, and the costs: tokens,
+        seconds, parameters and bytes.
     """
+    data = {**data, **perturbed_splits(data["test"], config)}
     trained = train(data, names, config, seed)
     with tempfile.TemporaryDirectory() as folder, encoders.quiet():
         trained.model.save_pretrained(folder)
@@ -76,7 +81,19 @@ def fine_tuning(data: Splits, names: list[str], config: Config, seed: int) -> Me
         "trainable_without_head": parameters["without head"],
         "saved_bytes": saved_bytes,
     }
-    return {split: trained.logits(split).softmax(-1).numpy() for split in ("dev", "test")}, costs
+    probabilities = {split: trained.logits(split).softmax(-1).numpy() for split in data if split != "train"}
+    if SEARCH in config.get("perturbations", ()):
+        predict = partial(predict_texts, trained, config=config)
+        probabilities[PREFIX + SEARCH] = predict(searched_split(data["test"], predict).texts)
+    return probabilities, costs
+
+
+def predict_texts(trained: Trained, texts: Sequence[str], config: Config) -> np.ndarray:
+    """The probabilities [texts, classes] of new texts."""
+    part = Split(list(texts), [0] * len(texts), [], [], [])
+    precision, _ = environment.best_precision(environment.best_device())
+    dataloader = make_dataloader(part, trained.tokenizer, config)
+    return training.predict(trained.model, dataloader, precision=precision).softmax(-1).numpy()
 
 
 def train(

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nbhelpers import augmentation, encoders, imbalance, objectives, training
+from nbhelpers import adversarial, augmentation, encoders, imbalance, objectives, training
 
 Config = Mapping[str, Any]
 
@@ -21,6 +21,11 @@ def make_objective(config: Config, labels: Sequence[int], num_classes: int) -> t
         labels: those of the train split, which "class_weights" and "loss" count.
         num_classes: how many there are.
     """
+    if "adversarial" in config:
+        settings = dict(config["adversarial"])
+        wrap = getattr(adversarial, settings.pop("method"))
+        rest = {name: value for name, value in config.items() if name != "adversarial"}
+        return partial(wrap, objective=make_objective(rest, labels, num_classes), **settings)
     options: dict[str, Any] = {"label_smoothing": config["label_smoothing"]}
     if "class_weight_power" in config:
         power = config["class_weight_power"]

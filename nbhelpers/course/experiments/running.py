@@ -19,12 +19,16 @@ from .augmenting import training_rows
 from .baselines import Splits, majority, tf_idf
 from .data import read_for
 from .fine_tuning import fine_tuning
+from .perturbing import PREFIX
 
 METHODS = {"majority": majority, "tf-idf": tf_idf, "fine-tuning": fine_tuning}
 
 
 class Outcome(NamedTuple):
-    """What one training gives: probabilities [items, classes] of dev and test, costs, and the commit of the code."""
+    """What one training gives: probabilities [items, classes] of dev and test, costs, and the commit of the code.
+
+    There can be perturbed versions of test as well, such as "test, typos".
+    """
 
     probabilities: dict[str, np.ndarray]
     costs: dict[str, float]
@@ -58,18 +62,19 @@ def score_run(config: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[st
         outcomes: one, or that of each member of an average.
 
     Returns:
-        Scores on dev and test, F1 per class, the test predictions (a list of class ids), seconds, peak
-        memory (of the GPU where there is one, else of the process) and threads. After training also tokens per second,
-        trainable parameters, and bytes on disk.
+        Scores on dev, test and perturbed versions of test; F1 per class, the test predictions (a list of class ids),
+        calibration, seconds, peak memory (of the GPU where there is one, else of the process) and threads. After
+        training also its seconds alone, tokens per second, trainable parameters, and bytes on disk.
     """
     data, names = read_for(config)
-    means = {x: np.mean([outcome.probabilities[x] for outcome in outcomes], axis=0) for x in ("dev", "test")}
+    splits = outcomes[0].probabilities
+    means = {x: np.mean([outcome.probabilities[x] for outcome in outcomes], axis=0) for x in splits}
     predictions = {split: mean.argmax(-1) for split, mean in means.items()}
     if config["method"] == "decision":
         predictions = moved(config["by"], means, data, len(names))
     costs = pd.DataFrame([outcome.costs for outcome in outcomes])
     row = {
-        **{split: metrics.scores(data[split].labels, predictions[split], len(names)) for split in predictions},
+        **{x: metrics.scores(data[x].labels, predictions[x], len(names)) for x in ("dev", "test")},
         "calibration": calibration(means, data),
         "per_class": metrics.per_class(data["test"].labels, predictions["test"], names)["f1"].round(4).to_dict(),
         "predictions": predictions["test"].tolist(),
@@ -79,7 +84,12 @@ def score_run(config: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[st
         # Members of an average can have been trained at different commits.
         "commit": ", ".join(dict.fromkeys(outcome.commit for outcome in outcomes)),
     }
+    perturbed = {split.removeprefix(PREFIX): x for split, x in predictions.items() if split.startswith(PREFIX)}
+    if perturbed:
+        gold = data["test"].labels
+        row["perturbed"] = {name: metrics.scores(gold, x, len(names)) for name, x in perturbed.items()}
     if "tokens" in costs:
+        row["training_seconds"] = round(costs["training_seconds"].sum(), 1)
         row["tokens_per_second"] = round(costs["tokens"].sum() / costs["training_seconds"].sum())
         counted = ("trainable_parameters", "trainable_without_head", "saved_bytes")
         row |= {name: int(costs[name].sum()) for name in counted}

@@ -35,6 +35,7 @@ OPTIONAL = {  # method -> what its configuration may say beside that
     "tf-idf": {"class_weight"},
     "fine-tuning": {
         "add_to_seed",
+        "adversarial",
         "attention_dropout",
         "augmentation",
         "balanced_sampler",
@@ -48,6 +49,7 @@ OPTIONAL = {  # method -> what its configuration may say beside that
         "max_length",
         "mixup",
         "past",
+        "perturbations",
         "r_drop",
         "rows_per_class",
         "sentiment",
