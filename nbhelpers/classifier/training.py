@@ -99,7 +99,7 @@ def require_new(folder: Path, checkpoints: Path, resume: bool) -> None:
     if resume and not checkpoints.is_dir():
         raise ClassifierError(f"there is no {checkpoints}, so nothing can be resumed; train without resume")
     if checkpoints.is_dir() and not resume:
-        raise ClassifierError(f"{checkpoints} is a run that was stopped; go on with resume, or remove it")
+        raise ClassifierError(f"{checkpoints} is a run that was stopped; go on with resume=True, or remove it")
 
 
 def start_or_resume(checkpoints: Path, run: Mapping[str, Any]) -> None:

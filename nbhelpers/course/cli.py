@@ -17,9 +17,9 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nbhelpers.course import lessons as course
-from nbhelpers.course import own_data
+from nbhelpers.course import own_data, paths
 from nbhelpers.course.command.screen import make_screen, replace_what_cannot_be_shown
-from nbhelpers.course.errors import CourseError
+from nbhelpers.course.errors import CourseError, Interrupted, on_interrupt
 
 app = typer.Typer(
     add_completion=False,
@@ -62,14 +62,20 @@ def run(
         raise CourseError("--record measures a profile as it is; leave out -p")
     chosen = course.select(lessons or [], course.all_lessons())
     overrides = course.overrides(parameter or [], chosen)
+    paths.require(*(values.get(name) for values in overrides.values() for name in paths.PARAMETERS))
     parameters = {
         lesson.number: course.profile_parameters(profile, lesson) | overrides[lesson.number] for lesson in chosen
     }
-    from nbhelpers.course.command.run import run_lessons  # only now, so that a wrong request is answered at once
+    # only now, so that a wrong request is answered at once
+    from nbhelpers.course.command.run import rest_command, run_lessons
     from nbhelpers.course.command.tables import print_lesson_results
 
     done = run_lessons(chosen, parameters, profile, output, screen, record=record)
-    print_lesson_results(done, screen)
+    if done:
+        print_lesson_results(done, screen)
+    if rest := chosen[len(done) :]:
+        command = rest_command(rest, profile, parameter or [], output)
+        raise Interrupted(f"stopped after {len(done)} of {len(chosen)} lessons; run the rest with: {command}")
     if any(result.failure for result in done):
         raise typer.Exit(1)
 
@@ -105,7 +111,8 @@ def show_results(
     from nbhelpers.course.command.tables import print_summary
 
     if not show and not tests:
-        results.measure(table, seeds, only, screen.print, jobs)
+        with on_interrupt(lambda: "stopped; the same command goes on"):
+            results.measure(table, seeds, only, screen.print, jobs)
     if tests:
         results.write_tests(table)
     print_summary(results.summary(table), screen)
@@ -125,10 +132,11 @@ def export_model(
     force: Annotated[bool, typer.Option(help="Keep what agrees with the original on too few labels.")] = False,
 ) -> None:
     """Export a model for production, and show on the dev split what each step costs and gains."""
+    paths.require(model, dev, encoder)
+    paths.require_new(output := output or beside(model, str(to)))
     from nbhelpers.course import deploy
     from nbhelpers.course.command.tables import print_export
 
-    output = output or beside(model, str(to))
     with screen.status("exporting and comparing ..."):
         table = deploy.export_folder(model, output, int8=quantize is not None, corpus=dev, encoder=encoder, force=force)
     print_export(table, screen)
@@ -146,12 +154,14 @@ def serve(
     limit: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, such as max_texts=128; once for each.")] = None,
 ) -> None:
     """Serve a model with a page, an API and its documentation, until Ctrl+C. NBHELPERS_API_KEY sets a key."""
+    paths.require(model)
     from nbhelpers import serving
     from nbhelpers.classifier import served
 
+    limits = served.parse_limits(limit or [])
+    serving.require_free(host, port)
     model = exported(model, quantize is not None) if model and (onnx or quantize) else model or exported_small_model()
     threads = max(1, served.num_cores() // workers)
-    limits = served.parse_limits(limit or [])
     serving.serve(partial(served.load_alone, model, threads), host=host, port=port, limits=limits, workers=workers)
 
 
@@ -200,8 +210,11 @@ def main() -> None:
         app()
     except SystemExit as stop:
         if stop.code == 130:  # what typer makes of a KeyboardInterrupt
-            make_screen(stderr=True).print("stopped; no process was left behind")
+            make_screen(stderr=True).print("stopped")
         raise
+    except Interrupted as interrupted:
+        make_screen(stderr=True).print(str(interrupted), highlight=False, soft_wrap=True)
+        raise SystemExit(130) from None
     except ValueError as error:
         # Our own errors tell the user what to do. Any other one is a fault whose traceback is needed.
         if not type(error).__module__.startswith("nbhelpers."):

@@ -14,7 +14,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from nbhelpers.classifier.settings import Settings  # without torch
+from nbhelpers.course import paths
 from nbhelpers.course.command.screen import make_screen
+from nbhelpers.course.errors import CourseError, on_interrupt
 
 screen = make_screen()
 
@@ -93,14 +95,21 @@ def train(
 ) -> None:
     """Train a classifier on texts of your own, and show how good it is."""
     options = training_options(dict(locals()))
+    paths.require(corpus, dev, test, label_file, encoder)
+    folder = output or Path("runs", Path(corpus).name.partition(".")[0] or "classifier")
+    checkpoints = folder.with_name(f"{folder.name}.checkpoints")
+    paths.require_new(folder)
+    if checkpoints.is_dir() and not resume:
+        raise CourseError(f"{checkpoints} is a run that was stopped; go on with --resume, or remove it")
     source: Any = corpus
     if dev or test:
         source = {"train": corpus} | ({"dev": dev} if dev else {}) | ({"test": test} if test else {})
     from nbhelpers import classifier
     from nbhelpers.course.command.own_data import print_next_commands, print_saved_report
 
-    with TrainingProgress() as progress:
-        folder = classifier.train(source, output, resume=resume, progress=progress, log=show, **options)
+    kept = "stopped; the same command with --resume goes on"
+    with on_interrupt(lambda: kept if checkpoints.is_dir() else "stopped"), TrainingProgress() as progress:
+        classifier.train(source, folder, resume=resume, progress=progress, log=show, **options)
     print_saved_report(folder, screen)
     print_next_commands(folder, screen)
 
@@ -123,6 +132,7 @@ def evaluate(
 ) -> None:
     """Score a classifier on rows with labels that it has not seen."""
     options = corpus_options(dict(locals()))
+    paths.require(folder, corpus, label_file)
     from nbhelpers import classifier
     from nbhelpers.course.command.own_data import print_report
 
@@ -144,10 +154,12 @@ def predict(
     encoding: Encoding = None,
 ) -> None:
     """Classify the texts of a file, and write them with their labels. A run that was stopped goes on."""
+    paths.require(folder, source)
     from nbhelpers import classifier
 
     columns = (TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
-    with Progress(*columns, console=screen, transient=True) as bar:
+    going_on = on_interrupt(lambda: "stopped; the same command goes on")
+    with going_on, Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task("", total=None)
         classifier.predict(
             folder,
@@ -186,7 +198,8 @@ def as_options(sentence: str) -> str:
     "read with --text 'Review', --label 'stars'; pass --dev-share 0.1"
     """
     names = "|".join(inspect.signature(train).parameters)
-    with_value = re.sub(rf"\b({names})=(?=[^\s.,;])", r"--\1 ", sentence)
+    switches = re.sub(rf"\b({names})=True", r"--\1", sentence.replace("quotes=False", "--no-quotes"))
+    with_value = re.sub(rf"\b({names})=(?=[^\s.,;])", r"--\1 ", switches)
     options = re.sub(rf"\b({names})=(\.\.\.)?", r"--\1", with_value)
     return re.sub(r"--\w+", lambda option: option[0].replace("_", "-"), options)
 

@@ -6,6 +6,7 @@ it. Nothing is written into an installed package: it may be read-only, and an up
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 
@@ -58,8 +59,33 @@ def from_here(value: str) -> str:
     """
     path = Path(value).expanduser()
     # a misspelled path as well, so that the error names the folder that the user meant
-    meant_as_path = value.startswith((".", "~")) or path.suffix.lower() in TABLES_OF_USERS
-    return os.path.abspath(path) if value not in NAMES and (meant_as_path or path.exists()) else value
+    return os.path.abspath(path) if value not in NAMES and (meant_as_path(value) or path.exists()) else value
+
+
+def meant_as_path(value: str) -> bool:
+    """Whether what a user wrote for a corpus or a model can only be a path, and no name of the Hub."""
+    path = Path(value)
+    return value.startswith((".", "~")) or path.is_absolute() or path.suffix.lower() in TABLES_OF_USERS
+
+
+def require(*given: str | Path | None) -> None:
+    """Raise CourseError for a path that does not exist, before the imports of what would read it, which take seconds.
+
+    Args:
+        given: what a user wrote. A string can also be the name of a corpus or of a model, and None was left out.
+    """
+    for value in given:
+        path = Path(value or ".").expanduser()
+        if value and not os.path.exists(path) and (isinstance(value, Path) or meant_as_path(value)):
+            near = difflib.get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [])
+            advice = f"did you mean {' or '.join(near)}?" if near else "check the path"
+            raise CourseError(f"{value} does not exist; {advice}")
+
+
+def require_new(folder: Path) -> None:
+    """Raise CourseError if a folder exists that is to be written, before the time is spent that its content takes."""
+    if folder.exists():
+        raise CourseError(f"{folder} exists already; remove it, or choose another folder with --output")
 
 
 def fix_environment() -> None:
@@ -69,6 +95,7 @@ def fix_environment() -> None:
             os.environ[name] = os.path.abspath(Path(os.environ[name]).expanduser())
 
 
+PARAMETERS = ("corpus", "encoder", "model_folder")  # those of lessons that can be paths
 # corpora and encoders that come with the course
 NAMES = ("", "dialogues", "reviews", "intents", "topics", "meld", "embedded", "embedded-base")
 TABLES_OF_USERS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".parquet", ".xlsx", ".gz")

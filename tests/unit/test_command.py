@@ -16,7 +16,7 @@ from nbhelpers import encoders
 from nbhelpers.course import cli, lessons, machine, new_tokens, paths, runner
 from nbhelpers.course.command import screen as screens
 from nbhelpers.course.command import tables
-from nbhelpers.course.command.run import LessonProgress
+from nbhelpers.course.command.run import LessonProgress, rest_command
 from nbhelpers.course.command.screen import make_screen
 
 TOOL = Path(sys.executable).with_name("nbhelpers")
@@ -50,10 +50,7 @@ def command(tmp_path, monkeypatch, capsys):
         (["run", "-p", "rate=nan"], "the value must be a number"),
         (["run", "-p", "seed=1", "--record"], "--record measures a profile as it is"),
         (["run", "-p", "fast=perhaps"], "the value must be true or false"),
-        (
-            ["results", "nothing"],
-            "there is no table 'nothing'; there are base, context, dialogues, meld, reviews, transfer",
-        ),
+        (["results", "nothing"], "there is no table 'nothing'; there are "),
         (["results", "meld", "--only", "magic"], "no row 'magic'"),
         (["run", "--output", "notebooks/profiles.yml"], "it cannot hold a new folder (Not a directory)"),
         (["walk"], "No such command 'walk'"),
@@ -145,6 +142,47 @@ def test_the_command_prints_only_to_screens_that_show_texts_as_they_are():
         if path.name != "screen.py":
             assert "Console(" not in path.read_text(encoding="utf-8"), path.name
     assert cli.app.rich_markup_mode is None
+
+
+def test_the_course_says_how_long_it_still_takes_once_a_lesson_is_done():
+    passed = runner.Result("01_good", 1.0, 1.0, {}, None)
+    with LessonProgress(make_screen(), 3, [1.0, 2.0, 3.0]) as progress:
+        progress.start("01_good")
+        assert progress.course_note() == "0 of 3"
+        progress.finish(passed)
+        assert progress.course_note() == "1 of 3, about 5 min left"
+        progress.finish(runner.Result("02_bad", 9.0, 1.0, {}, None))  # this machine is slower: 10 minutes instead of 3
+        assert progress.course_note() == "2 of 3, about 8 min left"
+        progress.finish(passed)
+        assert progress.course_note() == "3 of 3"
+    with LessonProgress(make_screen(), 3) as progress:
+        progress.finish(passed)
+        assert progress.course_note() == "1 of 3"
+
+
+def test_a_full_bar_is_seen_where_a_terminal_has_16_colors():
+    assert make_screen().get_style("bar.finished").color.name == "green"
+
+
+def test_the_rest_of_a_stopped_run_keeps_the_options_that_it_needs(tmp_path):
+    rest = [lessons.Lesson("05", tmp_path, "title", {"seed": 0})]
+    command = rest_command(rest, "meld", ["seed=1", "text=review"], Path("my runs"))
+    assert command == "nbhelpers run 05 --profile meld -p seed=1 --output 'my runs'"
+    assert rest_command(rest, "default", [], Path("runs")) == "nbhelpers run 05"
+
+
+def test_ctrl_c_while_the_command_is_imported_ends_it_without_a_traceback():
+    code = (
+        "import sys\n"
+        "from nbhelpers import course\n"
+        "class Interrupt:\n"
+        "    def find_spec(name, path, target=None):\n"
+        "        raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt)\n"
+        "course.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "stopped\n")
 
 
 @pytest.mark.slow

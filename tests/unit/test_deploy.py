@@ -156,12 +156,12 @@ def test_an_adapter_is_merged_with_the_encoder_that_it_names(adapter):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("export", "no/such/model"), "no/such/model is not a folder"),
+        (("export", "no/such/model"), "no/such/model does not exist; check the path"),
         (("export", "{model}", "--dev", "reviews", "--output", "{new}"), "the labels of reviews (negative, neutral,"),
         (("export", "{model}", "--dev", "no/such.csv", "--output", "{new}"), "no/such.csv"),
         (("export", "{model}", "--output", "{model}"), "exists already"),
         (("export", "{model}", "--output", "{model}/config.json/new"), "config.json is a file"),
-        (("serve", "no/such/model", "--port", "0"), "no/such/model is not a folder"),
+        (("serve", "no/such/model", "--port", "0"), "no/such/model does not exist; check the path"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

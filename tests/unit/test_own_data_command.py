@@ -1,13 +1,15 @@
 """`nbhelpers train`, `evaluate` and `predict`, as a user types them."""
 
 import io
+import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from nbhelpers import corpora
+from nbhelpers import classifier, corpora
 from nbhelpers.course import cli, own_data
 
 pytestmark = pytest.mark.slow
@@ -77,13 +79,19 @@ def test_export_knows_the_data(place):
     ("arguments", "message"),
     [
         (["train", "review.csv"], "review.csv does not exist; did you mean reviews.csv?"),
-        (["train", "reviews.csv"], "runs/reviews exists already; remove it, or choose another folder as output"),
+        (["train", "reviews.csv", "--test", "./zz"], "./zz does not exist; check the path"),
+        (["train", "reviews.csv"], "runs/reviews exists already; remove it, or choose another folder with --output"),
         (
             ["train", "reviews.csv", "--text", "text", "-o", "x"],
             "no column 'text'; the columns are Review, stars; pass --text ",
         ),
         (["train", "reviews.csv", "--resume", "-o", "x"], "so nothing can be resumed"),
         (["predict", "runs/reviews", "no.csv", "-o", "x.csv"], "no.csv does not exist; check the path"),
+        (["predict", "run", "reviews.csv", "-o", "x.csv"], "run does not exist; did you mean runs?"),
+        (["evaluate", "runs/review", "reviews.csv"], "runs/review does not exist; did you mean reviews"),
+        (["export", "runs/review"], "runs/review does not exist; did you mean reviews"),
+        (["export", "runs/reviews", "--output", "runs"], "runs exists already; remove it, or choose another folder"),
+        (["serve", "runs/review"], "runs/review does not exist; did you mean reviews"),
         (
             ["evaluate", "runs/reviews", "reviews.csv", "--label", "Review"],
             "is named twice; pass different columns as --text ",
@@ -98,7 +106,31 @@ def test_a_wrong_request_ends_with_one_sentence(place, arguments, message):
     assert len(err.strip().splitlines()) == 1
 
 
+def test_a_wrong_path_is_reported_before_torch_is_imported(place):
+    code = "import sys; from nbhelpers import course; sys.modules.update(torch=None, pandas=None); course.main()"
+    for arguments in (["train", "no.csv"], ["evaluate", "no", "x.csv"], ["export", "no"], ["serve", "no"]):
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=60, check=False)
+        assert done.stderr == f"nbhelpers: {arguments[1]} does not exist; check the path\n"
+
+
+def test_ctrl_c_says_how_a_training_goes_on(place, monkeypatch):
+    def interrupted(source, folder, **options):
+        Path("new.checkpoints").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(classifier.training, "train", interrupted)
+    arguments = ("train", "reviews.csv", "-o", "new")
+    assert nbhelpers(*arguments, folder=place)[::2] == (130, "stopped; the same command with --resume goes on\n")
+    code, _out, err = nbhelpers(*arguments, folder=place)
+    assert code == 2
+    assert "new.checkpoints is a run that was stopped; go on with --resume, or remove it" in err
+
+
 def test_arguments_become_options():
+    assert own_data.as_options("go on with resume=True, or pass quotes=False") == (
+        "go on with --resume, or pass --no-quotes"
+    )
     assert own_data.as_options("pass text= and label=, or columns= if there is no header") == (
         "pass --text and --label, or --columns if there is no header"
     )

@@ -6,6 +6,7 @@ import io
 import sys
 
 from rich.console import Console
+from rich.theme import Theme
 
 
 def make_screen(*, stderr: bool = False) -> Console:
@@ -21,7 +22,8 @@ def make_screen(*, stderr: bool = False) -> Console:
     >>> make_screen().print('pip install ".[course]"')
     pip install ".[course]"
     """
-    return Console(stderr=stderr, markup=False, emoji=False)
+    # rich's own green for a bar that is full looks empty where a terminal has only 16 colors
+    return Console(stderr=stderr, markup=False, emoji=False, theme=Theme({"bar.finished": "green"}))
 
 
 def replace_what_cannot_be_shown() -> None:
