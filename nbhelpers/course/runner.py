@@ -17,6 +17,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import ERROR_MARKER_TAG
 
+from nbhelpers.course import paths
 from nbhelpers.course.headline import headlines
 from nbhelpers.course.kernel import Client, end_processes
 from nbhelpers.course.lessons import Lesson
@@ -99,10 +100,21 @@ def describe(error: Exception, executed: Path) -> Failure:
     """
     number, source = last_started(executed)
     if isinstance(error, PapermillExecutionError):
+        if is_own(error.ename):
+            return Failure(number, error.source, error.evalue)
         text = ANSI.sub("", "\n".join(error.traceback)).strip() or f"{error.ename}: {error.evalue}"
         return Failure(number, error.source, "\n".join(text.splitlines()[-6:]))
     reason = "often the machine ran out of memory" if isinstance(error, DeadKernelError) else type(error).__name__
     return Failure(number, source, f"{error} ({reason})")
+
+
+def is_own(name: str) -> bool:
+    """Whether a class of errors is of this package, so that its message is a sentence for the user.
+
+    >>> is_own("CorpusError"), is_own("ValueError")
+    (True, False)
+    """
+    return any(f"class {name}(" in path.read_text(encoding="utf-8") for path in paths.PACKAGE.rglob("*.py"))
 
 
 def last_started(executed: Path) -> tuple[int, str]:

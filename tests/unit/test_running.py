@@ -60,7 +60,8 @@ def is_sleeping(runs):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_the_kernel_and_leaves_no_process(course, number):
-    process = start_command(course, "run", "03", "-p", "name=sleep", start_new_session=True)
+    arguments = ("run", "01", "03", "--profile", "other", "-p", "name=sleep")
+    process = start_command(course, *arguments, start_new_session=True)
     deadline = time.monotonic() + 60
     while not is_sleeping(course.parent / "runs"):
         assert time.monotonic() < deadline
@@ -69,9 +70,12 @@ def test_an_interrupt_ends_the_kernel_and_leaves_no_process(course, number):
     kernels = psutil.Process(process.pid).children(recursive=True)
     assert kernels
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "Traceback" not in err
+    assert "01_good" in out.partition("headline")[2]  # the table has what was done
+    assert str(next((course.parent / "runs").iterdir())) in out
+    rest = "nbhelpers run 03 --profile other -p name=sleep"
+    assert err == f"stopped after 1 of 2 lessons; run the rest with: {rest}\n"
     assert not psutil.wait_procs(kernels, timeout=5)[1]
 
 
@@ -90,6 +94,12 @@ def run_alone(folder, *cells, on_cell=lambda index, total: None):
     write_lesson(folder, "05_alone", *cells)
     (folder / "out").mkdir()
     return runner.run_lesson(lessons.read_lesson(folder / "05_alone.ipynb"), {"seed": 1}, folder / "out", on_cell)
+
+
+def test_an_error_that_tells_the_user_what_to_do_is_shown_without_its_traceback(tmp_path):
+    failure = run_alone(tmp_path, "from nbhelpers import corpora\ncorpora.load('tickets.csv')").failure
+    assert failure.cell == 3
+    assert failure.error == "tickets.csv does not exist; check the path"
 
 
 def test_processes_that_the_caller_starts_meanwhile_live_on(tmp_path):
@@ -146,8 +156,9 @@ def test_a_lesson_runs_in_the_python_of_the_command_whatever_kernel_is_installed
     assert result.failure is None
 
 
-def test_the_example_of_the_transport_is_right():
-    outcome = doctest.testmod(kernel)
+@pytest.mark.parametrize("module", [kernel, runner])
+def test_the_examples_in_the_docstrings_are_right(module):
+    outcome = doctest.testmod(module)
     assert outcome.attempted
     assert not outcome.failed
 
