@@ -2,9 +2,11 @@
 PYTHON ?= python3
 JOBS ?= auto
 BIN = .venv/bin
+# Options of JupyterLab, which does not start for root, as in a container, without this one
+LAB = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lab: .venv/course-ready
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab notebooks/01_environment.ipynb $(LAB)
 
 course: .venv/course-ready
 	$(BIN)/nbhelpers run

@@ -1,8 +1,11 @@
 """The workflow for hosted CI: its syntax, and that its commands exist here."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,3 +32,12 @@ def test_the_commands_of_the_workflow_exist():
         assert f"def {name}(" in (ROOT / path).read_text()
     marks = set(re.findall(r"not (\w+)", SCRIPTS))
     assert marks == {"slow", "alone"}  # those of pyproject.toml
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the Makefile is for Linux and macOS")
+def test_make_lab_opens_the_first_lesson_also_for_root():
+    """JupyterLab does not start for root, as in a container, unless it is told to."""
+    done = subprocess.run(["make", "--dry-run", "lab"], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = done.stdout.splitlines()[-1].split()
+    assert command[1:3] == ["lab", "notebooks/01_environment.ipynb"]
+    assert ("--allow-root" in command) == (os.getuid() == 0)
