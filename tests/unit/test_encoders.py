@@ -62,6 +62,14 @@ def test_the_embedded_encoder_has_the_published_weights_and_a_new_head(pooling):
     assert torch.equal(encoders.load("embedded", LABELS, pooling=pooling)[1].classifier.weight, model.classifier.weight)
 
 
+def test_the_readme_and_the_docstring_count_the_parameters_that_the_course_uses():
+    _, model = encoders.load("embedded", LABELS)
+    millions = sum(parameter.numel() for parameter in model.base_model.parameters()) / 1e6
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    for text in (readme, encoders.__doc__):
+        assert f"{millions:.1f} million parameters" in text
+
+
 @pytest.mark.parametrize("pooling", encoders.POOLINGS)
 def test_a_saved_and_reloaded_model_gives_the_same_logits(tmp_path, bert_folder, pooling):
     tokenizer, model = encoders.load(bert_folder, LABELS, pooling=pooling)
