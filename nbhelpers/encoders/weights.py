@@ -11,6 +11,8 @@ from transformers import PreTrainedModel
 
 from .sources import EncoderError, from_source, quiet
 
+IN_ENCODER = re.compile(r"embeddings|layers?\.\d")  # names of the weights that an encoder cannot do without
+
 
 def load_weights(
     model_class: Any, source: str, revision: str | None, config: Any, *, head: bool = False, **options: Any
@@ -36,8 +38,14 @@ def load_weights(
     options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True, **options}
     with quiet():  # transformers only reports missing weights; here they are an error
         model, info = from_source(model_class, source, revision, config=config, **options)
+    # only a head may have another size; from a folder whose heads were pruned, attention would be random
+    if wrong := sorted(name for name, *_ in info["mismatched_keys"] if IN_ENCODER.search(name)):
+        raise EncoderError(
+            f"{source} has weights of another size than its config.json says, such as {wrong[0]}; "
+            "copy both from the same model (config.json cannot say that attention heads were pruned)"
+        )
     # a pooler may be missing, since many encoders are saved without one
-    required = sorted(name for name in info["missing_keys"] if head or re.search(r"embeddings|layers?\.\d", name))
+    required = sorted(name for name in info["missing_keys"] if head or IN_ENCODER.search(name))
     if required:
         raise EncoderError(
             f"{source} lacks {len(required)} weights of a {type(model).__name__}, such as {required[0]}; "

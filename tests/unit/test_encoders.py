@@ -317,6 +317,16 @@ def test_the_error_for_an_unknown_hub_name_is_readable(hub, tmp_path):
     assert f"asked {hub[0]}: check the spelling" in done.stderr
 
 
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_weights_of_another_size_than_the_configuration_says_are_refused(tmp_path, bert_folder, pooling):
+    folder = shutil.copytree(bert_folder, tmp_path / "own")
+    weights = load_file(folder / "model.safetensors")
+    [name, *_] = (name for name in weights if name.endswith("attention.self.query.weight"))
+    save_file({**weights, name: weights[name][:-1].contiguous()}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(encoders.EncoderError):
+        encoders.load(folder, LABELS, pooling=pooling)
+
+
 def test_remote_code_is_refused(tmp_path, bert_folder):
     folder = shutil.copytree(bert_folder, tmp_path / "own")
     (folder / "evil.py").write_text("raise SystemExit('executed')")
