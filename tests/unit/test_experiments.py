@@ -9,7 +9,7 @@ import torch
 from transformers import AutoTokenizer
 
 from nbhelpers import adversarial, augmentation, corpora, dialogue, encoders, imbalance, objectives
-from nbhelpers.course import experiments, results
+from nbhelpers.course import experiments, paths, results
 from nbhelpers.course.errors import CourseError
 from nbhelpers.course.experiments.augmenting import training_rows
 from nbhelpers.course.results.tables import configuration_faults
@@ -221,3 +221,17 @@ def test_a_run_is_scored_on_perturbed_texts_as_well(splits):
     # The search only keeps a change that lowers the probability of the label, so no text becomes right by it.
     assert row["perturbed"]["words searched"]["accuracy"] <= row["test"]["accuracy"]
     assert not np.allclose(outcome.probabilities["test"], outcome.probabilities["test, typos"])
+
+
+def test_students_learn_from_teachers_that_are_trained_once(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    config = {**PLAIN, "layers": [0, 3], "teachers": [{}, {"add_to_seed": 7}]}
+    config["distillation"] = {"temperature": 2.0, "alpha": 0.9}
+    outcome = experiments.run(config, seed=0)
+    kept = sorted((tmp_path / "teachers").iterdir())
+    assert len(kept) == 2
+    whole = experiments.run(PLAIN, seed=0)
+    assert outcome.costs["trainable_parameters"] < 0.75 * whole.costs["trainable_parameters"]
+    again = experiments.run(config, seed=0)
+    assert sorted((tmp_path / "teachers").iterdir()) == kept
+    assert np.allclose(again.probabilities["test"], outcome.probabilities["test"], atol=1e-5)

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from nbhelpers import adapters, batching, corpora, dialogue, encoders, environment, imbalance, metrics, training
-from nbhelpers.course.errors import CourseError
-from nbhelpers.course.new_tokens import new_tokens_fault
+from nbhelpers import adapters, batching, distillation, encoders, environment, imbalance, metrics, training
 
 from .baselines import Measured, Splits
-from .data import INPUT_SETTINGS, Split, inputs
+from .data import Split, inputs
+from .distilling import teacher_logits
+from .models import load_model
 from .objective import make_objective
 from .perturbing import PREFIX, SEARCH, perturbed_splits, searched_split
 
@@ -112,6 +112,9 @@ def train(
         seed: of everything that is random: the head, dropout, and the order of the batches.
         log: called with each row of `training.fit`'s history.
     """
+    from_teachers = None
+    if "teachers" in config:
+        from_teachers = teacher_logits(data, config, seed, lambda data, config, seed: train(data, names, config, seed))
     environment.set_seed(seed)
     device = environment.best_device()
     precision, _ = environment.best_precision(device)
@@ -130,7 +133,7 @@ def train(
             return metrics.scores(data["dev"].labels, predicted, len(names))["weighted_f1"]
 
     for phase in phases(config):
-        dataloader = make_dataloader(data["train"], tokenizer, phase, train_seed=seed)
+        dataloader = make_dataloader(data["train"], tokenizer, phase, train_seed=seed, teacher_logits=from_teachers)
         objective = make_objective(phase, data["train"].labels, len(names))
         # An epoch of single turns is not scored, because the model has yet to learn what dialogues look like.
         evaluate = dev_score if phase is config else None
@@ -140,50 +143,21 @@ def train(
     return Trained(tokenizer, model, logits, stopwatch.seconds, tokens)
 
 
-def load_model(names: list[str], config: Config) -> tuple[Any, Any]:
-    """The tokenizer and the model of a configuration, ready to be trained."""
-    # The classes of sentiment share the head with the others; `objectives.multi_task` tells them apart.
-    sentiments = [f"sentiment {i}" for i in range(3)] if "sentiment" in config else []
-    tokenizer, model = encoders.load(
-        config["encoder"],
-        [*names, *sentiments],
-        pooling=config["pooling"],
-        attention_dropout=config.get("attention_dropout"),
-    )
-    device = environment.best_device()
-    encoders.use_fast_attention(model, device, environment.best_precision(device)[0])
-    tokenizer = corpora.normalizing_tokenizer(tokenizer)
-    model.config.causal_turns = config.get("causal_turns", False)
-    model.config.settings = {name: config[name] for name in INPUT_SETTINGS if name in config}
-    tuning = dict(config.get("tuning", {"method": "full"}))
-    if config.get("speaker_format") == "id":
-        if fault := new_tokens_fault(config):
-            raise CourseError(fault)
-        dialogue.add_speaker_tokens(tokenizer, model)
-        if tuning["method"] == "lora":  # it freezes the embedding
-            tuning["trainable_token_indices"] = tokenizer.convert_tokens_to_ids(dialogue.speaker_tokens())
-    return tokenizer, adapt(model, **tuning)
+def make_dataloader(
+    split: Split,
+    tokenizer: Any,
+    config: Config,
+    train_seed: int | None = None,
+    teacher_logits: torch.Tensor | None = None,
+) -> Any:
+    """A DataLoader for training when it gets a seed, else for evaluation: in order, and without sentiments.
 
-
-def adapt(model: Any, method: str, **options: Any) -> Any:
-    """The model with what is to be trained: "full", only its "head", or a new adapter ("lora", "ia3", "prefix").
-
-    Args:
-        model: a classifier.
-        method: one of these five.
-        options: further arguments of the function of the unit adapters.
+    With a teacher's logits [items, classes], the examples carry them.
     """
-    if method == "head":
-        training.freeze_encoder(model)
-    if method in ("full", "head"):
-        return model
-    return getattr(adapters, method)(model, **options)
-
-
-def make_dataloader(split: Split, tokenizer: Any, config: Config, train_seed: int | None = None) -> Any:
-    """A DataLoader for training when it gets a seed, else for evaluation: in order, and without sentiments."""
     train = train_seed is not None
     examples = inputs(split, tokenizer, config, sentiments=train and "sentiment" in config)
+    if teacher_logits is not None:
+        examples = distillation.add_teacher_logits(examples, teacher_logits)
     if train and "balanced_sampler" in config:
         sampler = imbalance.BalancedSampler(
             split.labels,

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nbhelpers import adversarial, augmentation, encoders, imbalance, objectives, training
+from nbhelpers import adversarial, augmentation, distillation, encoders, imbalance, objectives, training
 
 Config = Mapping[str, Any]
 
@@ -26,6 +26,8 @@ def make_objective(config: Config, labels: Sequence[int], num_classes: int) -> t
         wrap = getattr(adversarial, settings.pop("method"))
         rest = {name: value for name, value in config.items() if name != "adversarial"}
         return partial(wrap, objective=make_objective(rest, labels, num_classes), **settings)
+    if "distillation" in config:
+        return partial(distillation.distill, **config["distillation"])
     options: dict[str, Any] = {"label_smoothing": config["label_smoothing"]}
     if "class_weight_power" in config:
         power = config["class_weight_power"]
