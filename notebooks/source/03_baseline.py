@@ -976,7 +976,7 @@ results.summary("meld", rows=["majority", "tf-idf", "utterance only", *published
 
 # %% [markdown]
 # On both corpora, the gain over TF-IDF is far larger than the spread between seeds. The encoder is all-MiniLM-L6-v2
-# with 22.7 million weights. `nbhelpers results dialogues` and `nbhelpers results meld` reproduce the tables.
+# with 22.6 million weights. `nbhelpers results dialogues` and `nbhelpers results meld` reproduce the tables.
 #
 # ## Exercises
 #

@@ -166,7 +166,8 @@ def make_dataloader(
             lengths=[len(example["input_ids"]) for example in examples],
             seed=train_seed or 0,
         )
-        return DataLoader(examples, batch_sampler=sampler, collate_fn=batching.Collator(tokenizer.pad_token_id))
+        collator = batching.Collator(tokenizer.pad_token_id)
+        return DataLoader(examples, batch_sampler=sampler, collate_fn=collator)  # type: ignore[arg-type]
     return batching.make_dataloader(
         examples,
         tokenizer.pad_token_id,

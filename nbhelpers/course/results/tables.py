@@ -134,9 +134,9 @@ def trainings(config: Mapping[str, Any], seed: int) -> list[tuple[dict[str, Any]
         (configuration, seed) of each training: that of the row itself, those of the members of an average, or the one
         whose decision is moved. A member with "add_to_seed" is trained with another seed than the run's.
     """
-    parts = {"average": config.get("members"), "decision": [config.get("training")]}.get(config["method"])
-    if parts is None:
+    if config["method"] not in ("average", "decision"):
         return [(dict(config), seed)]
+    parts = config["members"] if config["method"] == "average" else [config["training"]]
     shared = {name: config[name] for name in ("corpus", "test") if name in config}
     members = [shared | part for part in parts]
     return [(member, seed + member.pop("add_to_seed", 0)) for member in members]
