@@ -23,7 +23,8 @@ The files: `loading` turns a name into data. `tables`, `dialogues` and `hub` eac
 the files, and `readers` reads one, with the help of `encodings`, `parsing` and `spreadsheets`; `folders` and `nested`
 read what is spread over files or nested in records. `columns` and `dialogue_columns` find the columns, `validation`
 checks the cells, `labels` finds the classes, `splitting` makes missing splits, `normalizing` contains the rules for
-texts, `tokenizing` adds them to a tokenizer, and `building` creates the data sets. `arguments` checks what was passed,
+texts, `tokenizing` adds them to a tokenizer, and `building` creates the data sets. `streaming` reads what a trained
+model is to classify, row by row. `arguments` checks what was passed,
 `meld` downloads MELD, and `describing` shows what was loaded.
 
 Load a file of your own and look at what was changed:
@@ -52,6 +53,7 @@ from .loading import DATA, OWN, load
 from .meld import MELD_SHA256, MELD_SOURCES, PAUSE_LIMIT, meld_folder
 from .normalizing import RULES, normalize
 from .parsing import DELIMITERS
+from .streaming import Stream, stream
 from .tables import load_table
 from .tokenizing import normalizing_tokenizer
 from .validation import MAX_CHARS
@@ -70,6 +72,7 @@ __all__ = [
     "SENTIMENTS",
     "SPLITS",
     "CorpusError",
+    "Stream",
     "describe",
     "load",
     "load_dialogues",
@@ -81,4 +84,5 @@ __all__ = [
     "normalize",
     "normalizing_tokenizer",
     "read_names",
+    "stream",
 ]

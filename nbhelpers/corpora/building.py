@@ -18,13 +18,15 @@ from .splitting import Splitting, make_splits
 from .validation import (
     class_id,
     convert_cells,
-    drop_faults,
     label_of_cell,
     labels_of_cell,
     normalized_texts,
     require_columns,
     text_of_cell,
+    without_faults,
 )
+
+MARKS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
 def classification_data(
@@ -46,21 +48,22 @@ def classification_data(
     for table in tables.values():
         require_columns(table, required, "pass text= and label=, or columns= if there is no header")
     if not isinstance(label, str):
-        tables, label = {split: join_labels(table, label) for split, table in tables.items()}, "label"
+        marks = dict.fromkeys(label, mark_of_cell)
+        tables = {split: join_labels(without_faults(table, marks, on_fault), label) for split, table in tables.items()}
+        label = "label"
     several = label_separator is not None or any(isinstance(x, list | tuple) for x in tables["train"].columns[label])
     read_cell = partial(labels_of_cell, separator=label_separator) if several else one_label
     check_text = partial(text_of_cell, max_chars=max_chars)
-    if on_fault == "drop":
-        checks: dict[str, Callable[[Any], Any]] = {**dict.fromkeys(texts, check_text), label: read_cell}
-        tables = {split: drop_faults(table, checks) for split, table in tables.items()}
+    checks: dict[str, Callable[[Any], Any]] = {**dict.fromkeys(texts, check_text), label: read_cell}
+    tables = {split: without_faults(table, checks, on_fault) for split, table in tables.items()}
     names, ids = classes_of(tables["train"], label, labels, read_cell, several)
 
     def ids_of_cell(cell: Any) -> Any:
         found = [class_id(name, ids, "correct the row or pass labels=...") for name in read_cell(cell)]
         return found if several else found[0]
 
-    if on_fault == "drop":  # a second time, now that the classes are known
-        tables = {split: drop_faults(table, {label: ids_of_cell}) for split, table in tables.items()}
+    # a second time, now that the classes are known
+    tables = {split: without_faults(table, {label: ids_of_cell}, on_fault) for split, table in tables.items()}
     if splitting.is_wanted:
         train = tables["train"]
         # Without a group column, rows with the same text are a group, so that no text gets into two splits
@@ -85,20 +88,17 @@ def text_key(cell: Any) -> str:
     return normalize(str(cell))
 
 
+def mark_of_cell(cell: Any) -> bool:
+    """Return whether a cell contains a 1, and not a 0."""
+    mark = str(cell).strip().casefold()
+    if mark not in MARKS:
+        raise CellFault("no mark", f"{cell!r:.60} is neither 0 nor 1; pass one label= column, or correct the row")
+    return MARKS[mark]
+
+
 def join_labels(table: Table, columns: Sequence[str]) -> Table:
-    """Return the table with the column "label": a list of the names of the columns that contain a 1, and not a 0.
-
-    Raises:
-        CorpusError: a cell is neither 0 nor 1.
-    """
-    marks = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
-
-    def mark(cell: Any) -> bool:
-        if str(cell).strip().casefold() not in marks:
-            raise CellFault("no mark", f"{cell!r:.60} is neither 0 nor 1; pass one label= column, or correct the row")
-        return marks[str(cell).strip().casefold()]
-
-    flags = zip(*(convert_cells(table, column, mark) for column in columns), strict=True)
+    """Return the table with the column "label": a list of the names of the columns that contain a 1, and not a 0."""
+    flags = zip(*(map(mark_of_cell, table.columns[column]) for column in columns), strict=True)
     found = [[column for column, flag in zip(columns, row, strict=True) if flag] for row in flags]
     table.columns["label"] = found
     return table

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .arguments import names_of
-from .errors import CorpusError
+from .errors import CorpusError, listing
 from .labels import FRACTION, NUMBER
 from .readers import Table
 
@@ -57,10 +57,9 @@ def the_only(
         table.guessed[argument] = candidates[0]
         return candidates[0]
     found = f"{', '.join(map(repr, candidates))} could all be it" if candidates else "no other column looks like it"
-    listing = ", ".join(" ".join(name.split())[:40] for name in table.columns)
     raise CorpusError(
-        f"{table.file}: no column {argument!r}, and {found}; the columns are {listing:.300}; pass {argument}= with the "
-        "name of one, and columns= if there is no header"
+        f"{table.file}: no column {argument!r}, and {found}; the columns are {listing(table.columns)}; pass "
+        f"{argument}= with the name of one, and columns= if there is no header"
     )
 
 

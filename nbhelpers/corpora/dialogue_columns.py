@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from .columns import LABEL_NAMES, TEXT_NAMES, is_label_column, is_text_column, the_only
-from .errors import CorpusError, place
+from .errors import CorpusError, listing, place
 from .readers import Table
 from .validation import convert_cells, label_of_cell, text_of_cell, whole_number
 
@@ -43,9 +43,9 @@ def choose_columns(table: Table, given: Mapping[str, str | None]) -> dict[str, s
         if role not in layout and len(named) == 1:
             layout[role] = named[0]
     if "dialogue" not in layout:
-        listing = ", ".join(table.columns)
         raise CorpusError(
-            f"{table.file}: no column tells the dialogues apart; the columns are {listing}; pass dialogue="
+            f"{table.file}: no column tells the dialogues apart; the columns are {listing(table.columns)}; pass "
+            "dialogue="
         )
     for role, usual, fits in (("text", TEXT_NAMES, is_text_column), ("label", LABEL_NAMES, is_label_column)):
         if role not in layout:
@@ -57,8 +57,8 @@ def choose_columns(table: Table, given: Mapping[str, str | None]) -> dict[str, s
 def checks_of(layout: Mapping[str, str], max_chars: int) -> dict[str, Any]:
     """Return column -> the function that raises CellFault for a faulty cell."""
     text = partial(text_of_cell, max_chars=max_chars)
-    by_role = {"text": text, "speaker": text, "label": label_of_cell, "sentiment": label_of_cell}
-    by_role |= {"dialogue": label_of_cell, "turn": whole_number}
+    by_role: dict[str, Callable[[Any], Any]] = {"text": text, "speaker": lambda cell: text(plain_name(cell))}
+    by_role |= {"label": label_of_cell, "sentiment": label_of_cell, "dialogue": label_of_cell, "turn": whole_number}
     return {column: by_role[role] for role, column in layout.items()}
 
 

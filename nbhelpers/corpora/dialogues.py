@@ -33,10 +33,10 @@ from .validation import (
     MAX_CHARS,
     class_id,
     convert_cells,
-    drop_faults,
     normalized_texts,
     require_columns,
     whole_number,
+    without_faults,
 )
 
 EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")  # the order of MELD's own label map
@@ -120,12 +120,11 @@ def load_dialogues(
         require_columns(
             table, list(layout.values()), "name your columns, or use load_table for texts without dialogues"
         )
-    if on_fault == "drop":
-        tables = {split: drop_faults(table, checks_of(layout, max_chars)) for split, table in tables.items()}
+    checks = checks_of(layout, max_chars)
+    tables = {split: without_faults(table, checks, on_fault) for split, table in tables.items()}
     classes = classes_of_roles(tables["train"], layout, EMOTIONS if is_meld else labels, is_meld)
-    if on_fault == "drop":
-        unknown = {layout[role]: partial(class_id, ids=ids, advice=ADVICE) for role, (_, ids) in classes.items()}
-        tables = {split: drop_faults(table, unknown) for split, table in tables.items()}
+    ids_of_roles = {layout[role]: partial(class_id, ids=ids, advice=ADVICE) for role, (_, ids) in classes.items()}
+    tables = {split: without_faults(table, ids_of_roles, on_fault) for split, table in tables.items()}
     splitting = Splitting(dev_share, test_share, None, seed)
     if splitting.is_wanted:
         train = tables["train"].columns

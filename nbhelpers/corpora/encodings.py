@@ -6,6 +6,8 @@ It is never read with a guessed encoding: wrong letters in the texts would go un
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import re
 from collections.abc import Mapping
 
@@ -29,6 +31,7 @@ def decode(file: str, content: bytes, encoding: str, quotes: bool) -> str:
         text = content.decode(encoding)
         before, fault = text.partition("\0")[0], "contains a NUL byte"
         if before == text:
+            require_no_utf8(file, content, encoding)
             return text
     except LookupError as error:
         raise CorpusError(f"{file}: Python has no encoding {encoding!r}; {advice(content, encoding)}") from error
@@ -41,6 +44,21 @@ def decode(file: str, content: bytes, encoding: str, quotes: bool) -> str:
         # Not strict, because the text before the fault may end inside quotation marks
         row = len(csv_records(file, before + "x", quotes, strict=False))
     raise CorpusError(f"{place(file, row)}: {fault}; {advice(content, encoding)}")
+
+
+def require_no_utf8(file: str, content: bytes, encoding: str) -> None:
+    """Raise CorpusError if letters beyond ASCII are in UTF-8, but are to be read in another encoding, as other letters.
+
+    Args:
+        file: for the message.
+        content: the bytes of the file, or the first of them.
+        encoding: what the user named.
+    """
+    if content.isascii() or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
+        return
+    with contextlib.suppress(UnicodeDecodeError):
+        codecs.getincrementaldecoder("utf-8")().decode(content)  # not `decode`, because the last letter may be cut
+        raise CorpusError(f"{file} is in utf-8, not in {encoding}; pass encoding='utf-8'")
 
 
 def advice(content: bytes, encoding: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 TWO_CLASSES = "a classifier needs at least two classes; check the column and the file"
+MAX_DROPPED = 0.05  # of the rows of a file; if more are faulty, something is wrong with the file or its reading
 UNITS = {".jsonl": "line", ".json": "record", ".txt": "line"}  # what a row of a file is called, if not "row"
 
 
@@ -47,12 +48,35 @@ def place(file: str, row: int | str) -> str:
     return f"{file}/{row}" if isinstance(row, str) else f"{file}, {UNITS.get(suffix_of(file), 'row')} {row}"
 
 
+def more_faults(count: int, num_rows: int) -> str:
+    """Return the end of a message about one faulty row of `num_rows`, if there are others.
+
+    >>> more_faults(4, 600), more_faults(0, 600), more_faults(99, 600)
+    ("; 4 more rows are faulty, and on_fault='drop' leaves all of them out", '', '; 99 more rows are faulty')
+    """
+    if not count:
+        return ""
+    # A file with more of them is refused with on_fault="drop" as well
+    advice = ", and on_fault='drop' leaves all of them out" if count + 1 <= MAX_DROPPED * num_rows else ""
+    return f"; {count:,} more {'row is' if count == 1 else 'rows are'} faulty{advice}"
+
+
 def missing(path: Path) -> CorpusError:
     """Return the error for a path that does not exist, with the names of similar files beside it."""
-    # Most missing files are misspelled or have another suffix
-    near = difflib.get_close_matches(path.name, os.listdir(path.parent) if os.path.isdir(path.parent) else [])
+    # Most missing files are misspelled or have another suffix; a lower cutoff finds names that only share the suffix
+    names = os.listdir(path.parent) if os.path.isdir(path.parent) else []
+    near = difflib.get_close_matches(path.name, names, cutoff=0.75)
     advice = f"did you mean {' or '.join(near)}?" if near else "check the path"
     return CorpusError(f"{shortened(path)} does not exist; {advice}")
+
+
+def listing(columns: Iterable[str]) -> str:
+    """Return the names of the columns of a table as messages list them.
+
+    >>> listing(["id", "", "text"])
+    "id, '', text"
+    """
+    return ", ".join(" ".join(name.split())[:40] or "''" for name in columns)[:300]
 
 
 def shortened(path: Path) -> str:

@@ -6,7 +6,8 @@ import gzip
 import os
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -88,6 +89,28 @@ def content_of(path: Path) -> bytes:
 
     A folder, a file of another kind, and what cannot be read or unpacked raise CorpusError.
     """
+    require_file(path)
+    with readable(path):
+        content = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            content = gzip.decompress(content)
+    require_kind(path.name, content)
+    return content
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn the errors of reading and unpacking a file, in a `with` block, into a CorpusError."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:  # BadGzipFile is an OSError, so it comes first
+        raise CorpusError(f"{path.name} cannot be unpacked ({error}); copy it again") from error
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+
+
+def require_file(path: Path) -> None:
+    """Raise CorpusError unless a path is a file with a suffix of `FORMATS`, perhaps followed by ".gz"."""
     file, suffix = path.name, path.suffix.lower()
     if os.path.isdir(path):
         raise CorpusError(f"{path} is a folder, but a file is needed; pass a {READ} file in it")
@@ -97,16 +120,6 @@ def content_of(path: Path) -> bytes:
         raise CorpusError(f"{file} is compressed in a way that is not read; unpack it, or compress it with gzip")
     if suffix_of(file) not in FORMATS:
         raise CorpusError(f"{file}: suffix {suffix_of(file)!r} is not supported; save the table as {READ}")
-    try:
-        content = path.read_bytes()
-        if suffix == ".gz":
-            content = gzip.decompress(content)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:  # BadGzipFile is an OSError, so it comes first
-        raise CorpusError(f"{file} cannot be unpacked ({error}); copy it again") from error
-    except OSError as error:
-        raise CorpusError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
-    require_kind(file, content)
-    return content
 
 
 def require_kind(file: str, content: bytes) -> None:

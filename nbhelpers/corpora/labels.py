@@ -6,6 +6,7 @@ Who passes `labels` has looked at the classes, so neither is done then.
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections import Counter
@@ -24,6 +25,7 @@ MISSING = {"nan", "na", "n/a", "#n/a", "null", "none", "nil", "missing"}  # how 
 MARKS = re.compile(r"""[\s_"'`!?:;()\[\]{}*/\\|~]|(?<![0-9])[.,]|[.,](?![0-9])|(?<=[^\W\d_])-(?=[^\W\d_])""")
 FEW_ROWS = 5  # with fewer, a file is an example, in which each row may have a class of its own
 MAX_EXAMPLES = 3  # a note about every odd label would make the table of `describe` unreadable
+MAX_TYPOS = 3  # rows; of a label with more, somebody meant it
 MAX_CLASSES = 12  # more need not be a mistake, if there are enough rows for them
 
 Labels = Sequence[str | int] | Mapping[Any, str]
@@ -61,8 +63,11 @@ def label_notes(column: str, found: Sequence[str]) -> list[str]:
     ["label: 'Pos', 'pos' differ only in case or punctuation", "label: 'nan' may stand for a missing value"]
     """
     counts = Counter(found)
-    distinct = sorted(counts)
-    notes = [f"{examples(group)} differ only in case or punctuation" for group in alike(distinct)[:MAX_EXAMPLES]]
+    distinct, same = sorted(counts), alike(counts)
+    notes = [f"{examples(sorted(group))} differ only in case or punctuation" for group in same[:MAX_EXAMPLES]]
+    rare = [label for label in distinct if counts[label] <= MAX_TYPOS and not any(label in group for group in same)]
+    typos = {label: meant for label in rare if (meant := probable_label(label, counts))}
+    notes += [f"{label!r:.40} may be a typo of {meant!r:.40}" for label, meant in list(typos.items())[:MAX_EXAMPLES]]
     if missing := [label for label in distinct if label.casefold() in MISSING]:
         notes.append(f"{examples(missing)} may stand for a missing value")
     if several := lists_of_labels(distinct):
@@ -72,9 +77,23 @@ def label_notes(column: str, found: Sequence[str]) -> list[str]:
     many = len(counts) > MAX_CLASSES and len(found) < 10 * len(counts)
     if many or len(counts) == len(found) > 2:
         notes.append(f"{len(counts)} classes in {len(found)} rows")
-    elif len(found) >= 10 and (single := [label for label in distinct if counts[label] == 1]):
+    elif len(found) >= 10 and (single := [label for label in rare if counts[label] == 1 and label not in typos]):
         notes.append(f"only one row for {examples(single)}")
     return [f"{column}: {note}" for note in notes]
+
+
+def probable_label(label: str, counts: Mapping[str, int]) -> str | None:
+    """Return the frequent label of which a rare one is probably a typo; None if there is none.
+
+    >>> counts = {"Billing": 90, "biling": 1, "level 1": 60, "level 2": 3}
+    >>> probable_label("biling", counts), probable_label("level 2", counts)
+    ('Billing', None)
+    """
+    usual = {other.casefold(): other for other, count in counts.items() if count >= 10 * counts[label]}
+    digits = re.sub("[^0-9]", "", label)
+    near = difflib.get_close_matches(label.casefold(), usual, n=1, cutoff=0.85)
+    # Names of classes that differ in their numbers are no typos
+    return usual[near[0]] if near and digits == re.sub("[^0-9]", "", near[0]) else None
 
 
 def examples(labels: Sequence[str]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import threading
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .errors import CorpusError, place, require_distinct, suffix_of
@@ -23,24 +25,32 @@ def csv_records(
     >>> csv_records("a.csv", 'text,label\\n\\n"one, two",x\\n', quotes=True)
     [['text', 'label'], [], ['one, two', 'x']]
     """
-    records: list[list[str]] = []
+    return list(stream_csv(file, io.StringIO(text, newline=""), quotes, strict, delimiter))
+
+
+def stream_csv(
+    file: str, lines: Iterable[str], quotes: bool, strict: bool = True, delimiter: str | None = None
+) -> Iterator[list[str]]:
+    """Yield the records of a CSV or TSV file one by one, as `csv_records`."""
     style: dict[str, Any] = {"delimiter": delimiter or DELIMITERS[suffix_of(file)], "strict": strict}
-    style["quoting"] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
-    with CSV_LOCK:
-        # The default limit would end with an error of the csv module; `max_chars` refuses long texts with a better one
-        limit = csv.field_size_limit(2**31 - 1)
-        try:
-            # One by one: when the reader raises, the number of records so far tells the row
-            for record in csv.reader(io.StringIO(text, newline=""), **style):
-                records.append(record)
-        except csv.Error as error:
-            unclosed = "end of data" in str(error)
-            fault = "has no closing quotation mark" if unclosed else "continues after its closing quotation mark"
-            advice = "double each quotation mark inside a quoted text, or pass quotes=False if texts are not quoted"
-            raise CorpusError(f"{place(file, len(records) + 1)}: a quoted text {fault}; {advice}") from error
-        finally:
-            csv.field_size_limit(limit)
-    return records
+    reader = csv.reader(lines, quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE, **style)
+    for row in itertools.count(1):
+        with CSV_LOCK:
+            # The default limit would end with an error of the csv module; `max_chars` refuses long texts with a better
+            # one. It holds only while a record is read, because other code may rely on the default.
+            limit = csv.field_size_limit(2**31 - 1)
+            try:
+                record = next(reader, None)
+            except csv.Error as error:
+                unclosed = "end of data" in str(error)
+                fault = "has no closing quotation mark" if unclosed else "continues after its closing quotation mark"
+                advice = "double each quotation mark inside a quoted text, or pass quotes=False if texts are not quoted"
+                raise CorpusError(f"{place(file, row)}: a quoted text {fault}; {advice}") from error
+            finally:
+                csv.field_size_limit(limit)
+        if record is None:
+            return
+        yield record
 
 
 def probable_delimiter(file: str, text: str, quotes: bool, used: str, num_columns: int | None = None) -> str | None:

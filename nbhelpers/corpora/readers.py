@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from .encodings import decode
-from .errors import CorpusError, place, require_distinct, suffix_of
+from .errors import CorpusError, more_faults, place, require_distinct, suffix_of
 from .files import content_of
 from .meld import compare_with_official
 from .parsing import DELIMITERS, SEPARATORS, csv_records, json_lines, json_tables, probable_delimiter
 from .spreadsheets import parquet_columns, xlsx_records
 
-ON_FAULT = ("raise", "drop")
+COPY = "check that it was saved and copied completely"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def read_tables(path: Path, form: Format) -> dict[str, Table]:
         text = text[1:]
         notes.append("byte order mark removed")
     if not text.strip():
-        raise CorpusError(f"{file} is empty; check that it was saved and copied completely")
+        raise CorpusError(f"{file} is empty; {COPY}")
     if suffix == ".jsonl":
         return {"": Table(file, *json_lines(file, text), notes)}
     if suffix == ".json":
@@ -95,62 +95,85 @@ def read_csv(file: str, text: str, form: Format, notes: list[str]) -> Table:
     """Read the text of a CSV or TSV file. Another separator than the suffix promises is found, and noted."""
     used = form.delimiter or DELIMITERS[suffix_of(file)]
     try:
-        records = csv_records(file, text, form.quotes, delimiter=used)
-        return table_from_records(file, records, form, notes)
+        return table_from_records(file, csv_records(file, text, form.quotes, delimiter=used), form, notes)
     except CorpusError:
         # With another separator, the error is about fields or quotation marks, and its advice would not help
-        num_columns = len(form.columns) if form.columns else None
-        fitting = probable_delimiter(file, text, form.quotes, used, num_columns)
+        fitting = another_separator(file, text, form, used, notes)
         if fitting is None:
             raise
+        return table_from_records(file, csv_records(file, text, form.quotes, delimiter=fitting), form, notes)
+
+
+def another_separator(file: str, text: str, form: Format, used: str, notes: list[str]) -> str | None:
+    """Return the separator that fits a file better than the one used, and note it; None if no other one fits.
+
+    Raises:
+        CorpusError: the user has named a separator, and another one fits better.
+    """
+    fitting = probable_delimiter(file, text, form.quotes, used, len(form.columns) if form.columns else None)
+    if fitting is not None:
         fault = f"{SEPARATORS[fitting]} separates the columns, not {SEPARATORS.get(used, repr(used))}"
         if form.delimiter:
             raise CorpusError(f"{file}: {fault}; pass delimiter={fitting!r}") from None
         notes.append(fault)
-        return table_from_records(file, csv_records(file, text, form.quotes, delimiter=fitting), form, notes)
+    return fitting
 
 
 def table_from_records(file: str, records: list[list[str]], form: Format, notes: list[str]) -> Table:
     """Turn records into columns; each must have as many fields as the header."""
-    numbered = [(row, record) for row, record in enumerate(records, start=1) if record]
-    num_columns = len(numbered[0][1])
-    if form.columns:
-        header = list(form.columns)
-    elif has_no_header([record for _, record in numbered]):
-        header = [f"column {i}" for i in range(1, 1 + num_columns)]
-        notes.append("no header")
-    else:
-        header = [name.strip() for name in numbered.pop(0)[1]]
+    # Blank rows are skipped, but they keep their row numbers, so that a message points to the right row. Spreadsheets
+    # write them with separators between their empty cells.
+    numbered = [(row, record) for row, record in enumerate(records, start=1) if any(map(str.strip, record))]
+    blank = len(records) - len(numbered)
+    header = take_header(file, numbered, form, notes)
     if len(header) < 2:
         advice = "a table needs texts and labels, so check what separates its columns"
         raise CorpusError(f"{file} has only the column {header[0]!r:.60}; {advice}")
+    kept, dropped = rows_of_width(file, numbered, len(header), form.on_fault)
+    rows, cells = zip(*kept, strict=True)
+    if blank:
+        notes.append(f"{blank:,} blank {'row' if blank == 1 else 'rows'} skipped")
+    columns = dict(zip(header, map(list, zip(*cells, strict=True)), strict=True))
+    return Table(file, rows, columns, notes, dropped, num_rows=len(numbered))
+
+
+def take_header(file: str, numbered: list[tuple[int, list[str]]], form: Format, notes: list[str]) -> list[str]:
+    """Return the names of the columns, and remove the header from the numbered records, if there is one.
+
+    Raises:
+        CorpusError: there are no rows, a name occurs twice, or a row repeats the header.
+    """
+    if not numbered:
+        raise CorpusError(f"{file} is empty; {COPY}")
+    if form.columns:
+        header = list(form.columns)
+    elif has_no_header([record for _, record in numbered]):
+        header = [f"column {i}" for i in range(1, 1 + len(numbered[0][1]))]
+        notes.append("no header")
+    else:
+        header = [name.strip() for name in numbered.pop(0)[1]]
     require_distinct(header, f"{file}, header")
     require_no_header(file, numbered, header, bool(form.columns))
     if not numbered:
-        raise CorpusError(f"{file} has a header but no rows; check that it was saved and copied completely")
-    kept, dropped = rows_of_width(file, numbered, len(header), form.on_fault)
-    rows, cells = zip(*kept, strict=True)
-    # Blank rows are skipped, but they keep their row numbers, so that a message points to the right row
-    if blank := numbered[-1][0] - len(numbered) - (numbered[0][0] == 2):
-        notes.append(f"{blank} blank rows skipped")
-    columns = dict(zip(header, map(list, zip(*cells, strict=True)), strict=True))
-    return Table(file, rows, columns, notes, dropped, num_rows=len(numbered))
+        raise CorpusError(f"{file} has a header but no rows; {COPY}")
+    return header
 
 
 def rows_of_width(
     file: str, numbered: list[tuple[int, list[str]]], width: int, on_fault: str
 ) -> tuple[list[tuple[int, list[str]]], dict[str, list[str]]]:
     """Return the rows with the right number of fields, and the faults of the others, if they may be dropped."""
-    kept, faults = [], []
-    for row, record in numbered:
-        if len(record) == width:
-            kept.append((row, record))
-            continue
-        fault = f"{place(file, row)}: the number of fields is {len(record)} instead of {width}"
-        if on_fault == "raise" or not kept:
-            raise CorpusError(f"{fault}; put quotation marks around a text that contains the separator")
-        faults.append(fault)
-    return kept, {"wrong number of fields": faults} if faults else {}
+    kept = [(row, record) for row, record in numbered if len(record) == width]
+    faults = [wrong_width(file, row, record, width) for row, record in numbered if len(record) != width]
+    if faults and (on_fault == "raise" or len(numbered[0][1]) != width):
+        raise CorpusError(f"{faults[0]}{more_faults(len(faults) - 1, len(numbered))}")
+    return kept, {"wrong number of fields": [fault.partition("; ")[0] for fault in faults]} if faults else {}
+
+
+def wrong_width(file: str, row: int, record: Sequence[str], width: int) -> str:
+    """Return the message about a row that has not as many fields as the header."""
+    fault = f"the number of fields is {len(record)} instead of {width}"
+    return f"{place(file, row)}: {fault}; put quotation marks around a text that contains the separator"
 
 
 def has_no_header(records: Sequence[Sequence[str]]) -> bool:

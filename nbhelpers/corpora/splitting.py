@@ -50,8 +50,10 @@ def make_splits(
         }
         left = [row for row in left if row not in chosen]
         if not chosen or not left:
-            fault = f"{split}_share={share:g} of {len(train.rows)} rows leaves no row for {split if left else 'train'}"
-            raise CorpusError(f"{fault}; pass another share, or check the groups")
+            grouped = f" in {len(set(groups))} groups" if len(set(groups)) < len(groups) else ""
+            fault = f"{len(train.rows)} rows{grouped} are too few for a {split} split of {share:.0%}"
+            advice = f"add rows, pass a file with the {split} split, or another {split}_share="
+            raise CorpusError(f"{train.file}: {fault}; {advice}")
         made[split] = train.take(sorted(chosen))
     made["train"] = train.take(left)
     return {split: made[split] for split in dict.fromkeys(("train", "dev", "test", *made)) if split in made}

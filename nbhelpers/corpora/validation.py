@@ -7,20 +7,18 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .errors import CellFault, CorpusError, place
+from .errors import MAX_DROPPED, CellFault, CorpusError, listing, more_faults, place
 from .normalizing import RULES, normalize
 from .readers import Table
 
 MAX_CHARS = 100_000  # a longer "text" nearly always comes from a missing quotation mark
-MAX_DROPPED = 0.05  # of the rows of a file; if more are faulty, something is wrong with the file or its reading
 
 
 def require_columns(table: Table, columns: Sequence[str], advice: str) -> None:
     """Raise CorpusError if a table lacks one of the columns."""
     for column in columns:
         if column not in table.columns:
-            listing = ", ".join(" ".join(name.split())[:40] for name in table.columns)
-            raise CorpusError(f"{table.file}: no column {column!r}; the columns are {listing:.300}; {advice}")
+            raise CorpusError(f"{table.file}: no column {column!r}; the columns are {listing(table.columns)}; {advice}")
 
 
 def convert_cells(table: Table, column: str, convert: Callable[..., Any], *arguments: Any) -> list[Any]:
@@ -35,24 +33,33 @@ def convert_cells(table: Table, column: str, convert: Callable[..., Any], *argum
     return values
 
 
-def drop_faults(table: Table, checks: Mapping[str, Callable[[Any], Any]]) -> Table:
-    """Return the table without its faulty rows, which are noted in `dropped`; too many raise CorpusError.
+def without_faults(table: Table, checks: Mapping[str, Callable[[Any], Any]], on_fault: str) -> Table:
+    """Return the table without its faulty rows, which are noted in `dropped`.
 
     Args:
         table: any table.
         checks: column -> a function that raises CellFault for a faulty cell.
+        on_fault: "raise" or "drop".
+
+    Raises:
+        CorpusError: a row is faulty, and on_fault is "raise"; or too many are.
     """
-    kept = []
+    kept, faults = [], []
     for position, row in enumerate(table.rows):
         for column, check in checks.items():
             try:
                 check(table.columns[column][position])
             except CellFault as fault:
-                message = f"{place(table.file, row)}: {column} {fault}".partition("; ")[0]
-                table.dropped.setdefault(f"{column} {fault.kind}", []).append(message)
+                faults.append((f"{column} {fault.kind}", f"{place(table.file, row)}: {column} {fault}"))
                 break
         else:
             kept.append(position)
+    if not faults:
+        return table
+    if on_fault == "raise":
+        raise CorpusError(f"{faults[0][1]}{more_faults(len(faults) - 1, table.num_rows)}")
+    for kind, message in faults:
+        table.dropped.setdefault(kind, []).append(message.partition("; ")[0])
     require_few_faults(table)
     return table.take(kept)
 

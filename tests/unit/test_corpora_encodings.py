@@ -78,6 +78,13 @@ def test_json_lines_in_another_encoding(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("language", "encoding"), [("German", "cp1252"), ("German", "latin-1"), ("Chinese", "latin-1")])
+def test_utf8_is_not_read_as_other_letters(tmp_path, language, encoding):
+    path = write(tmp_path / "r.csv", table_of(language).encode())
+    told = f"r.csv is in utf-8, not in {encoding}; pass encoding='utf-8'"
+    assert error_message(load_table, path, encoding=encoding) == told
+
+
 @pytest.mark.parametrize("language", ["Chinese", "German"])
 def test_broken_bytes_in_a_utf8_file_are_named_as_such(tmp_path, language):
     content = table_of(language).encode() + b"broken \xe4 here,pos\n"

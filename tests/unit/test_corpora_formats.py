@@ -103,6 +103,22 @@ def test_dialogues_with_another_separator(tmp_path):
     assert load(tmp_path, delimiter=";")["train"]["text"][:] == ["Hi!", "Oh."]
 
 
+# --- names of columns and files in messages ---------------------------------------------------------------------------
+
+
+def test_a_column_without_a_name_is_shown(tmp_path):
+    path = write(tmp_path / "r.csv", "review,stars,\nso good,pos,\nso bad,neg,\n")
+    assert "the columns are review, stars, ''; pass text=" in error_message(load, path, text="text")
+
+
+def test_only_similar_names_are_suggested(tmp_path):
+    for name in ("labels.csv", "reviews.csv"):
+        write(tmp_path / name, GOOD)
+    assert error_message(load, tmp_path / "nofile.csv").endswith("does not exist; check the path")
+    for name in ("review.csv", "reviews.tsv", "reveiws.csv"):
+        assert error_message(load, tmp_path / name).endswith("does not exist; did you mean reviews.csv?")
+
+
 # --- compressed files -------------------------------------------------------------------------------------------------
 
 

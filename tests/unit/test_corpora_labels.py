@@ -88,6 +88,8 @@ def test_one_column_for_texts_and_labels_is_refused(tmp_path, monkeypatch):
         (["1.0", "0.0", "1.0"], "'0.0', '1.0' are written as decimal numbers"),
         ([f"c{i:02}" for i in range(20)] * 2, "20 classes in 40 rows"),
         (["pos", "neg"] * 5 + ["postive"], "only one row for 'postive'"),
+        (["Billing", "IT"] * 20 + ["billling"] * 2, "'billling' may be a typo of 'Billing'"),
+        (["level 1", "level 3"] * 20 + ["level 2"], "only one row for 'level 2'"),
     ],
 )  # fmt: skip
 def test_odd_labels_are_loaded_with_a_note_that_describe_shows(tmp_path, labels, note):

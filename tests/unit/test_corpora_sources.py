@@ -254,6 +254,43 @@ def test_unknown_labels_of_dev_are_dropped_too(tmp_path):
     assert describe(data).loc["dropped: label unknown"].tolist() == [0, 1]
 
 
+def test_the_first_fault_is_told_with_the_number_of_the_others(tmp_path):
+    rows = [(f"text {i}", "ab"[i % 2]) for i in range(100)]
+    rows[50], rows[60], rows[70] = ("no label", ""), ("", "b"), ("no label", "")
+    told = "r.csv, row 52: label is missing; fill it in or delete the row"
+    path = save(rows, tmp_path / "r.csv")
+    assert error_message(load, path) == f"{told}; 2 more rows are faulty, and on_fault='drop' leaves all of them out"
+    assert len(load(path, on_fault="drop")["train"]) == 97
+    for i in range(80, 90):  # so many would be refused with on_fault="drop" as well
+        rows[i] = ("", "b")
+    assert error_message(load, save(rows, path)) == f"{told}; 12 more rows are faulty"
+    path.write_text("text,label\n" + "a,x\nb,y\n" * 50 + "a,b,c\nd,e,f\n")
+    assert error_message(load, path).endswith("; 1 more row is faulty, and on_fault='drop' leaves all of them out")
+
+
+def test_rows_without_a_cell_are_blank(tmp_path):
+    lines = ["text;label;by", *(f"Text {i}, so;{'ab'[i % 2]};Ann" for i in range(20))]
+    lines.insert(5, ";;")
+    path = write(tmp_path / "r.csv", "\n".join([*lines, " ; ;", ";;;;;"]) + "\n")
+    data = load(path, text="text", label="label")
+    assert len(data["train"]) == 20
+    assert describe(data).loc["notes", "train"].endswith("; 3 blank rows skipped")
+    frame = pd.DataFrame({"text": ["a b", " ", "c d"], "label": ["x", "", "y"]})
+    frame.to_excel(tmp_path / "r.xlsx", index=False)
+    assert len(load(tmp_path / "r.xlsx")["train"]) == 2
+    assert error_message(load, write(tmp_path / "e.csv", ";;\n;;\n")).startswith("e.csv")
+
+
+def test_marks_of_several_labels_that_are_neither_0_nor_1_are_dropped_on_request(tmp_path):
+    rows = [(f"text {i}", i % 2, (i + 1) % 2) for i in range(60)]
+    rows[7] = ("text 7", "?", 0)
+    path = save(rows, tmp_path / "r.csv", ("text", "x", "y"))
+    assert error_message(load, path, label=["x", "y"]).startswith("r.csv, row 9: x '?' is neither 0 nor 1")
+    data = load(path, label=["x", "y"], on_fault="drop")
+    assert len(data["train"]) == 59
+    assert describe(data)["train"]["dropped: x no mark"] == 1
+
+
 def test_too_many_faulty_rows_are_refused(tmp_path):
     path = save([("" if i % 10 == 0 else f"text {i}", "ab"[i % 2]) for i in range(100)], tmp_path / "r.csv")
     assert error_message(load, path, on_fault="drop") == (
@@ -299,7 +336,10 @@ def test_a_split_that_is_there_stays_as_it_is(tmp_path):
 
 def test_splits_that_cannot_be_made(tmp_path):
     path = save(ROWS, tmp_path / "train.csv")
-    assert "leaves no row for dev" in error_message(load, path, dev_share=0.1)
+    assert error_message(load, path, dev_share=0.1) == (
+        f"train.csv: {len(ROWS)} rows are too few for a dev split of 10%; add rows, pass a file with the dev split, or "
+        "another dev_share="
+    )
     assert "pass for example dev_share=0.1" in error_message(load, path, dev_share=1.0)
     assert "no column 'author'" in error_message(load, path, dev_share=0.2, group="author")
 
