@@ -80,8 +80,13 @@ def test_a_temperature_calibrates_overconfident_logits_and_changes_no_prediction
     assert metrics.fit_temperature(dev.astype(np.float32).tolist(), dev_labels) == pytest.approx(temperature, rel=1e-4)
 
 
-def test_a_temperature_that_the_rows_do_not_determine_is_close_to_an_end_of_its_range():
-    assert 0.05 <= metrics.fit_temperature([[2.0, 0.0], [0.0, 2.0]], [0, 1]) < 0.1
+def test_a_small_split_without_a_mistake_does_not_make_the_model_certain():
+    temperature = metrics.fit_temperature([[5.0, 0.0, 0.0]] * 61, [0] * 61)
+    assert np.exp(5 / temperature) / (2 + np.exp(5 / temperature)) == pytest.approx(61.5 / 62, abs=1e-5)
+
+
+def test_a_temperature_of_logits_that_tell_nothing_is_close_to_the_end_of_its_range():
+    assert metrics.fit_temperature([[2.0, 0.0], [0.0, 2.0]], [0, 1]) == pytest.approx(2 / np.log(5), rel=1e-3)
     assert 19 < metrics.fit_temperature([[2.0, 0.0], [0.0, 2.0]], [1, 0]) <= 20
 
 
