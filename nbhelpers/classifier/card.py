@@ -31,12 +31,17 @@ Each class:
 
 {classes}
 
+What the words mean:
+
+{words}
+
+{calibration}
+
 The intervals cover the choice of the {unit}: with others from the same source, the scores would most likely be in
 there. They do not cover the seed of the training, and say nothing about texts from another source.
 
-![confusion matrix](confusion.png)
-
-`mistakes.csv` has the wrong answers of which the classifier was surest. Read them before you use it.
+{picture}`mistakes.csv` has the wrong answers of which the classifier was surest. Read them before you use it. A search
+for the text finds its row in your file.
 
 ## How it was trained
 
@@ -53,6 +58,26 @@ where FOLDER is the one with this file.
 
 {versions}, on {date}
 """
+
+PICTURE = """![confusion matrix](confusion.png)
+
+In the picture, a line is the label in the data (gold), and a column is what the classifier predicted.
+
+"""
+# term in the tables -> what it means
+WORDS = {
+    "F1": "precision and recall of a class in one number, their harmonic mean. Precision is the share of the "
+    "predictions of this class that are right; recall is the share of its {unit} that are found",
+    "support": "how many of the {unit} have this label",
+    "weighted F1": "the mean of F1 over the classes, in which a class counts by its support",
+    "macro F1": "the mean of F1 over the classes, in which each class counts the same",
+    "micro F1": "F1 of all labels counted together",
+    "accuracy": "the share of right predictions",
+    "all labels right": "the share of {unit} of which every label is right",
+    "mean average precision": "the mean precision over all thresholds, averaged over the classes",
+    "TF-IDF": "a simple classifier for comparison: logistic regression on the words, in which rare words count more",
+    "most frequent class": "what is reached without reading: every prediction is the most frequent class",
+}
 
 
 def write_card(folder: Path, report: Report, task: Task, settings: Settings) -> None:
@@ -71,6 +96,9 @@ def write_card(folder: Path, report: Report, task: Task, settings: Settings) -> 
         unit="turns" if task.is_dialogue else "texts",
         scores=table(readable(report.scores)),
         verdict=report.verdict,
+        words=words(report, "turns" if task.is_dialogue else "texts"),
+        calibration=report.calibration,
+        picture="" if report.confusion is None else PICTURE,
         classes=table(readable_classes(report.per_class)),
         settings="\n".join(f"- {name}: {x}" for name, x in used.items()),
         versions=", ".join(f"{package} {version}" for package, version in environment.versions().items()),
@@ -78,6 +106,12 @@ def write_card(folder: Path, report: Report, task: Task, settings: Settings) -> 
     )
     data = ModelCardData(library_name="transformers", pipeline_tag="text-classification")
     ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}").save(folder / "README.md")
+
+
+def words(report: Report, unit: str) -> str:
+    """The terms of a report's tables, as a list in Markdown."""
+    terms = {"F1", *report.scores.columns, *report.scores.index, *report.per_class.columns}
+    return "\n".join(f"- {term}: {meaning.format(unit=unit)}" for term, meaning in WORDS.items() if term in terms)
 
 
 def table(frame: pd.DataFrame) -> str:

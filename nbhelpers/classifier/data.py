@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from datasets import Dataset, DatasetDict, List
 from numpy.typing import NDArray
 
-from nbhelpers import batching, dialogue
+from nbhelpers import batching, corpora, dialogue
 
 from .errors import ClassifierError
 from .rows import Rows
@@ -39,6 +39,31 @@ def make_task(data: DatasetDict) -> Task:
     names, several = classes_of(data["train"])
     splits = {split: rows_of(part) for split, part in data.items() if split in ("train", "dev", "test")}
     return Task(splits, names, several)
+
+
+def notes_of(data: DatasetDict) -> Iterator[str]:
+    """Yield sentences about how each file of a corpus was read, and which rows were left out."""
+    described: dict[Any, dict[Any, Any]] = corpora.describe(data).to_dict()
+    for about in described.values():
+        if about["notes"] != "-":
+            yield f"{about['file']}: {about['notes']}"
+        dropped = [
+            f"{name.removeprefix('dropped: ')} ({x})" for name, x in about.items() if name.startswith("dropped: ") and x
+        ]
+        if dropped:
+            yield f"{about['file']}: rows left out: {', '.join(dropped)}"
+
+
+def doubts_of_labels(data: DatasetDict, label: Any) -> str:
+    """A sentence about labels that are perhaps a mistake, such as typos that became classes; "" if there are none.
+
+    Args:
+        data: from `corpora.load`.
+        label: the column with the labels.
+    """
+    notes = corpora.loading_report(data["train"]).get("notes", [])
+    about_labels = [note for note in notes if note.startswith(f"{label}: ")]
+    return f"Look at the labels before you trust it: {'; '.join(about_labels)}." if about_labels else ""
 
 
 def label_column(part: Dataset) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,32 @@ from datasets import DatasetDict
 
 from nbhelpers import corpora
 
-from .data import classes_of, one_hot, rows_of
+from .data import classes_of, notes_of, one_hot, rows_of
 from .errors import ClassifierError
 from .report import Report, joined, single_label_report
 from .rows import logits_of
+from .seen import seen_in_training
 from .served import load, num_cores, remembered_options
 from .several_labels import several_labels_report
 
 
-def evaluate(folder: str | Path, corpus: str | Path | Mapping[str, Any] | DatasetDict, **options: Any) -> Report:
-    """Score a classifier on a corpus with labels: on its test split, or on all rows of a single file.
+def evaluate(
+    folder: str | Path,
+    corpus: str | Path | Mapping[str, Any] | DatasetDict,
+    *,
+    log: Callable[[str], None] = print,
+    **options: Any,
+) -> Report:
+    """Score a classifier on a corpus with labels: on its test split, else on dev, else on all rows of a single file.
+
+    The verdict of the report says how many of the texts the classifier was trained on, if there are any.
 
     Args:
         folder: from `train`, or an export of such a folder.
         corpus: what `corpora.load` reads, or what it returns.
-        options: of `corpora.load`; by default those with which the classifier was trained.
+        log: called with each sentence about how the corpus was read, and which rows were left out.
+        options: of `corpora.load`; by default those with which the classifier was trained. Faulty rows are left out
+            only with on_fault="drop".
 
     Raises:
         ClassifierError: the corpus has other labels than the classifier.
@@ -36,8 +48,10 @@ def evaluate(folder: str | Path, corpus: str | Path | Mapping[str, Any] | Datase
         options = {**remembered_options(Path(folder)), **options}
         options.setdefault("labels", names)
         corpus = corpora.load(corpus, **options)
-    split = "test" if "test" in corpus else "train"
+    split = next((name for name in ("test", "dev") if name in corpus), "train")
     part = corpus[split]
+    for sentence in notes_of(DatasetDict({split: part})):
+        log(sentence)
     found, several = classes_of(part)
     if found != names:
         raise ClassifierError(
@@ -46,9 +60,13 @@ def evaluate(folder: str | Path, corpus: str | Path | Mapping[str, Any] | Datase
     if several != (model.thresholds is not None):
         kinds = ("one label", "any number of labels")
         raise ClassifierError(f"the classifier gives a text {kinds[not several]}, and the corpus {kinds[several]}")
-    rows = rows_of(part)
+    rows, title = rows_of(part), split
+    if split == "train":
+        title = corpora.loading_report(part).get("file", split)
     probabilities = model.probabilities(logits_of(model, rows), len(rows.texts))
     if model.thresholds is not None:
         gold = one_hot(rows.labels, len(names))
-        return several_labels_report(split, joined(rows), gold, probabilities, model.thresholds, names)
-    return single_label_report(split, rows, probabilities, names)
+        report = several_labels_report(title, joined(rows), gold, probabilities, model.thresholds, names)
+    else:
+        report = single_label_report(title, rows, probabilities, names)
+    return dataclasses.replace(report, verdict=seen_in_training(joined(rows), Path(folder)))

@@ -17,7 +17,7 @@ from .errors import ClassifierError
 from .rows import Rows
 from .settings import Settings
 from .several_labels import all_scores
-from .trainer import OutOfMemory, Progress, ProgressCallback, Trainer
+from .trainer import OutOfMemory, Progress, ProgressCallback, Step, Trainer
 
 MAX_PARTS = 64  # into which a batch is cut before the memory of the device is said to be too small
 
@@ -81,7 +81,9 @@ def fit(
     ]
     for phase, (dataloader, (inputs, num_epochs)) in enumerate(zip(dataloaders, phases, strict=True)):
         last = phase == len(phases) - 1
-        callback = ProgressCallback(progress, sum(updates[:phase]), sum(updates), "weighted_f1")
+        epochs = [num_epochs for _, num_epochs in phases]
+        start = Step(sum(updates[:phase]), sum(updates), sum(epochs[:phase]), sum(epochs), None)
+        callback = ProgressCallback(progress, start, "weighted_f1")
         dev = make_dataloader(task.splits["dev"], tokenizer, inputs, task, settings) if last else None
         options = {
             "output_dir": checkpoints / f"phase-{phase + 1}",

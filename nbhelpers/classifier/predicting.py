@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from nbhelpers import serving
+from nbhelpers import corpora, serving
+from nbhelpers.corpora.errors import listing
 
-from .chunks import Chunk, format_of, join_parts, read_chunks, write_part
+from .chunks import Chunk, format_of, in_chunks, join_parts, write_part
 from .errors import ClassifierError
 from .rows import Rows, logits_of
 from .runs import changed_since_start
@@ -30,84 +31,101 @@ def predict(
     dialogue: str | None = None,
     speaker: str | None = None,
     all_probabilities: bool = False,
-    encoding: str = "utf-8",
+    columns: Sequence[str] | None = None,
+    delimiter: str | None = None,
+    quotes: bool | None = None,
+    encoding: str | None = None,
     progress: Callable[[int], None] = lambda rows: None,
+    log: Callable[[str], None] = print,
 ) -> Path:
     """Classify each row of a file, and write a file with the same columns and rows, and with the answers.
 
     The new columns are "predicted" and "probability". Rows without a text get no answer. Only some thousand rows are in
     memory at a time, whatever the size of the file. What is done is kept beside the output until all is done: when the
-    program is stopped and called again in the same way, it goes on there.
+    program is stopped and called again in the same way, it goes on there. A .json or .xlsx file is read as a whole.
 
     Args:
         folder: from `train`, or an export of such a folder.
-        source: a .csv, .tsv, .jsonl or .parquet file, the first three also compressed (.gz).
+        source: a file of a format that `train` reads; it needs no labels.
         output: the new file: .csv, .tsv, .jsonl or .parquet.
         text: the column with the texts, or two for pairs; by default those of the training data.
         dialogue, speaker: columns, for a classifier of dialogues. The rows of a dialogue must follow each other, in the
             order in which they were said.
         all_probabilities: also write the probability of each class, as "probability of NAME".
-        encoding: of the file.
+        columns, delimiter, quotes, encoding: as for `corpora.load`; by default those of the training data.
         progress: called with the number of rows that are done.
+        log: called with a sentence about how the file was read, where it is not as its suffix says.
 
     Returns:
         The output.
 
     Raises:
-        ClassifierError: a file is missing, has another format, or lacks a column; or the output exists.
+        ClassifierError: the output exists, has another format, or was begun by another call; or a column is missing.
+        CorpusError: the file is missing, or cannot be read.
     """
     folder, source, output = Path(folder), Path(source), Path(output)
-    suffix = format_of(output, writing=True)
+    suffix = format_of(output)
     if output.exists():
         raise ClassifierError(f"{output} exists already; remove it, or choose another name")
-    columns = columns_of(folder, text=text, dialogue=dialogue, speaker=speaker)
+    known = remembered_options(folder)
+    given: dict[str, Any] = {"columns": columns, "delimiter": delimiter, "quotes": quotes, "encoding": encoding}
+    reading = {name: known.get(name) if x is None else x for name, x in given.items()}
+    table = corpora.stream(source, **{name: x for name, x in reading.items() if x is not None})
+    roles = columns_of(known, text=text, dialogue=dialogue, speaker=speaker)
+    require_columns(source.name, table.names, roles)
+    if table.notes:
+        log(f"{source.name}: {'; '.join(table.notes)}")
     model = load(folder, num_cores())
+    run = {"source": str(source.resolve()), "bytes": source.stat().st_size, "model": model.digest}
+    run |= {**reading, **roles, "all_probabilities": all_probabilities}
     parts = output.with_name(f"{output.name}.parts")
-    start_or_resume(parts, source, model.digest, {**columns, "all_probabilities": all_probabilities})
-    # The name of a part is the number of rows that are done with it.
-    done = max((int(part.stem) for part in parts.glob(f"*{suffix}")), default=0)
-    names: list[str] = []
-    for chunk in read_chunks(source, encoding, CHUNK_ROWS, done, columns.get("dialogue")):
-        require_columns(source, chunk.names, columns.values())
-        answered = classify(model, chunk, columns, all_probabilities)
-        done, names = done + len(chunk.rows), answered.names
+    done = rows_done(parts, suffix, run)
+    for chunk in in_chunks(source.name, table, CHUNK_ROWS, done, roles.get("dialogue")):
+        answered = classify(model, chunk, roles, all_probabilities)
+        changed_since_start(parts, run)  # the folder is made with the first part, so that an error before leaves none
+        done += len(chunk.rows)
         write_part(answered, parts / f"{done:012}{suffix}", suffix)
         progress(done)
     if not done:
         raise ClassifierError(f"{source} has no rows; check that it was saved and copied completely")
-    if not names:  # all parts were there already
-        names = next(read_chunks(source, encoding, 1, 0, None)).names + new_columns(model, all_probabilities)
+    names = [*table.names, *new_columns(model, all_probabilities)]
     join_parts(sorted(parts.glob(f"*{suffix}")), names, output, suffix)
     shutil.rmtree(parts)
     return output
 
 
-def columns_of(folder: Path, text: str | Sequence[str] | None, **named: str | None) -> dict[str, str]:
+def columns_of(known: Mapping[str, Any], text: str | Sequence[str] | None, **named: str | None) -> dict[str, str]:
     """Role -> column: what the user names, else what the training data had."""
-    known = remembered_options(folder)
     texts = text or known.get("text") or "text"
     found = dict(zip(("text", "text_pair"), [texts] if isinstance(texts, str) else texts, strict=False))
     found |= {role: column or known.get(role) for role, column in named.items()}
     return {role: column for role, column in found.items() if column}
 
 
-def start_or_resume(parts: Path, source: Path, digest: str, options: Mapping[str, Any]) -> None:
-    """Make the folder of the parts, or check that the one that is there belongs to this call."""
-    if not source.is_file():
-        raise ClassifierError(f"{source} does not exist; check the path")
-    facts = source.stat()
-    run = {"source": str(source.resolve()), "bytes": facts.st_size, "model": digest, **options}
-    if changed_since_start(parts, run):
+def rows_done(parts: Path, suffix: str, run: Mapping[str, Any]) -> int:
+    """How many rows are done by an earlier call that was stopped. Parts of another call raise ClassifierError.
+
+    Args:
+        parts: the folder of the parts; the name of a part is the number of rows that are done with it.
+        suffix: of the parts.
+        run: what must be the same to go on, as `changed_since_start` takes it.
+    """
+    done = max((int(part.stem) for part in parts.glob(f"*{suffix}")), default=0)
+    if not done:
+        (parts / "run.json").unlink(missing_ok=True)  # of a call that finished no part, so nothing is lost
+    elif changed_since_start(parts, run):
         raise ClassifierError(f"{parts} is of another file, model or call; remove it, or choose another output")
+    return done
 
 
-def require_columns(source: Path, names: list[str], needed: Any) -> None:
+def require_columns(file: str, names: Sequence[str], roles: Mapping[str, str]) -> None:
     """Raise ClassifierError if a file lacks a column, or has one of those that are to be written."""
-    for name in needed:
+    for role, name in roles.items():
         if name not in names:
-            raise ClassifierError(f"{source.name}: no column {name!r}; the columns are {', '.join(names)}; pass text=")
+            advice = f"pass {role.removesuffix('_pair')}=, and columns= if there is no header"
+            raise ClassifierError(f"{file}: no column {name!r}; the columns are {listing(names)}; {advice}")
     if taken := [name for name in NEW_COLUMNS if name in names]:
-        raise ClassifierError(f"{source.name} has a column {taken[0]!r} already; rename it")
+        raise ClassifierError(f"{file} has a column {taken[0]!r} already; rename it")
 
 
 def new_columns(model: serving.Model, all_probabilities: bool) -> list[str]:

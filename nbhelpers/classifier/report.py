@@ -17,6 +17,7 @@ from nbhelpers import baselines, metrics, plots
 from .rows import Rows
 
 NUM_MISTAKES = 20
+ENOUGH_WRONG = 10  # dev rows that are wrongly predicted; with fewer, the temperature is mostly chance
 METRICS = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "accuracy": "accuracy"}
 
 
@@ -25,14 +26,16 @@ class Report:
     """What is known about the quality of a classifier on one split.
 
     Args:
-        split: its name.
+        split: its name, or that of a single file.
         num_rows: how many rows it has.
         scores: a row per model: the classifier, TF-IDF, the most frequent class. A column per score, and the ends of
             the classifier's 95 % intervals.
         per_class: precision, recall, F1 and support of each class.
         confusion: [classes, classes], a row per gold class. None where a text can have several labels.
         mistakes: the most confident wrong answers: text, label, predicted, probability.
-        verdict: whether the classifier is better than TF-IDF, in a sentence; "" without that baseline.
+        verdict: what must be known to trust the scores: whether the classifier is better than TF-IDF, where it was
+            compared, and what looks wrong in the data.
+        calibration: on what the probabilities or thresholds rest, in a sentence; "" where they were not made just now.
     """
 
     split: str
@@ -42,6 +45,7 @@ class Report:
     confusion: pd.DataFrame | None
     mistakes: pd.DataFrame
     verdict: str = ""
+    calibration: str = ""
 
 
 def single_label_report(
@@ -107,6 +111,19 @@ def compared(difference: float, low: float, high: float) -> str:
     if high < 0:
         return f"It has {-points:.1f} points of weighted F1 less than TF-IDF {interval}. {advice}"
     return f"It is not certain to be better than TF-IDF: {points:+.1f} points of weighted F1 {interval}. {advice}"
+
+
+def about_calibration(temperature: float, num_rows: int, num_wrong: int) -> str:
+    """Say on how many dev rows a temperature was fitted, and whether they are enough for it.
+
+    >>> print(about_calibration(1.8, 800, 90))
+    The logits are divided by 1.80, with which the probabilities fit 800 dev rows best, 90 of them wrongly predicted.
+    """
+    fitted = f"The logits are divided by {temperature:.2f}, with which the probabilities fit {num_rows:,} dev rows best"
+    found = f"{fitted}, {num_wrong:,} of them wrongly predicted."
+    if num_wrong >= ENOUGH_WRONG:
+        return found
+    return f"{found} So few mistakes hardly determine that number, so the probabilities may be too high or too low."
 
 
 def readable(scores: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from nbhelpers import dialogue, exported, serving
 
 from .errors import ClassifierError
 
-OF_SPLITS = ("dev_share", "test_share", "group", "seed")  # options of `corpora.load` that make splits
+OF_TRAINING = ("dev_share", "test_share", "group", "seed", "on_fault")  # options that no other corpus should inherit
 
 
 def load(folder: Path, threads: int = 0) -> serving.Model:
@@ -38,6 +38,8 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
 
     where `options` are those of `service_options`, or what you know about your model.
     """
+    if not folder.is_dir():
+        raise ClassifierError(f"{folder} is no folder; pass the folder that train() wrote")
     if (folder / exported.MODEL).is_file() and is_current_export(folder):
         model = exported.load(folder, threads=threads)
         tokenizer, labels, settings = model.tokenizer, model.labels, model.settings
@@ -63,7 +65,7 @@ def load_alone(folder: Path, threads: int) -> serving.Model:
 
 
 def remembered_options(folder: Path) -> dict[str, Any]:
-    """The options of `corpora.load` with which the corpus of a classifier is read, without those that make splits.
+    """The options of `corpora.load` that tell how other files for a classifier are read.
 
     Args:
         folder: from `classifier.train`, or an export of such a folder. Others give {}.
@@ -73,7 +75,7 @@ def remembered_options(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     settings = config.get("export", config).get("settings", {})
-    return {name: x for name, x in settings.get("corpus_options", {}).items() if name not in OF_SPLITS}
+    return {name: x for name, x in settings.get("corpus_options", {}).items() if name not in OF_TRAINING}
 
 
 def num_cores() -> int:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import transformers
 
 from nbhelpers import training
 
-Progress = Callable[[int, int, float | None], None]  # updates that are done, all of them, and the last dev score
+
+class Step(NamedTuple):
+    """How far a training is: updates that are done, all of them, likewise the epoch, and the last dev score."""
+
+    update: int
+    num_updates: int
+    epoch: int
+    num_epochs: int
+    score: float | None
+
+
+Progress = Callable[[Step], None]
 
 
 class OutOfMemory(Exception):
@@ -52,18 +64,18 @@ class ProgressCallback(transformers.TrainerCallback):
 
     Args:
         progress: the function to call.
-        done: updates of earlier phases.
-        total: updates of all phases.
+        start: where the phase begins: updates and epochs of earlier phases, and of all phases.
         metric: the name of the dev score.
     """
 
-    def __init__(self, progress: Progress, done: int, total: int, metric: str) -> None:
-        self.progress, self.done, self.total, self.metric = progress, done, total, f"eval_{metric}"
+    def __init__(self, progress: Progress, start: Step, metric: str) -> None:
+        self.progress, self.start, self.metric = progress, start, f"eval_{metric}"
         self.score: float | None = None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.progress(self.done + state.global_step, self.total, self.score)
+        update, epoch = self.start.update + state.global_step, self.start.epoch + math.ceil(state.epoch - 1e-6)
+        self.progress(self.start._replace(update=update, epoch=epoch, score=self.score))
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
         self.score = (metrics or {}).get(self.metric, self.score)
-        self.progress(self.done + state.global_step, self.total, self.score)
+        self.on_step_end(args, state, control)

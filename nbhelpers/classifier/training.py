@@ -16,12 +16,13 @@ from nbhelpers import adapters, baselines, corpora, encoders, environment, metri
 from nbhelpers import training as loops
 
 from .card import write_card
-from .data import Task, make_task, one_hot
+from .data import Task, doubts_of_labels, make_task, notes_of, one_hot
 from .errors import ClassifierError
 from .fitting import MAX_PARTS, fit, load_model, make_dataloader
 from .folders import new_folder
-from .report import Report, joined, single_label_report, write_report
+from .report import Report, about_calibration, joined, single_label_report, write_report
 from .runs import changed_since_start
+from .seen import write_hashes
 from .settings import Settings, complete
 from .several_labels import best_thresholds, several_labels_report
 from .trainer import Progress
@@ -35,7 +36,7 @@ def train(
     output: str | Path | None = None,
     *,
     resume: bool = False,
-    progress: Progress = lambda done, total, score: None,
+    progress: Progress = lambda step: None,
     log: Callable[[str], None] = print,
     **options: Any,
 ) -> Path:
@@ -49,7 +50,8 @@ def train(
             is missing, and another tenth becomes test where test is missing.
         output: the new folder; by default runs/NAME with the name of the corpus.
         resume: go on with a run that was killed. The result is that of a run that was not.
-        progress: called with (updates done, all updates, last dev score or None).
+        progress: called after each update with a `trainer.Step`: update, num_updates, epoch, num_epochs, and score, the
+            last dev score or None.
         log: called with each sentence about what was read, and what the training will need.
         options: the fields of `Settings`, such as encoder="embedded-base" or num_epochs=3. All others go to
             `corpora.load`, such as text="review".
@@ -76,7 +78,7 @@ def train(
     num_parts = log_memory(model, settings, log)
     start_or_resume(checkpoints, {**dataclasses.asdict(settings), **origin(corpus, options)})
     model = fit(model, tokenizer, task, settings, checkpoints, progress, num_parts)
-    save(model, tokenizer, task, settings, folder)
+    save(model, tokenizer, task, settings, folder, doubts_of_labels(data, options.get("label", "label")))
     shutil.rmtree(checkpoints)
     return folder
 
@@ -125,21 +127,14 @@ def load_corpus(corpus: Any, options: dict[str, Any]) -> DatasetDict:
 def facts(data: DatasetDict, task: Task) -> Iterator[str]:
     """Sentences about the corpus: how it was read, how large it is, and what may be wrong with it."""
     unit = "turns" if task.is_dialogue else "texts"
-    described: dict[Any, dict[Any, Any]] = corpora.describe(data).to_dict()
-    for about in described.values():
-        if about["notes"] != "-":
-            yield f"{about['file']}: {about['notes']}"
-        dropped = [
-            f"{name.removeprefix('dropped: ')} ({x})" for name, x in about.items() if name.startswith("dropped: ") and x
-        ]
-        if dropped:
-            yield f"{about['file']}: rows left out: {', '.join(dropped)}"
+    yield from notes_of(data)
     sizes = ", ".join(f"{len(rows.texts):,} {unit} in {split}" for split, rows in task.splits.items())
     names = ", ".join(task.names) if len(task.names) <= 12 else f"{task.names[0]} to {task.names[-1]}"
     yield f"{sizes}; {len(task.names)} classes: {names}"
-    for split, about in described.items():
-        if split != "train" and about["also in train"]:
-            yield f"{about['also in train']:,} {unit} of {split} are also in train, word for word"
+    known = set(task.splits["train"].texts)
+    for split, rows in task.splits.items():
+        if split != "train" and (repeated := sum(text in known for text in rows.texts)):
+            yield f"{repeated:,} {unit} of {split} are also in train, word for word"
 
 
 def log_memory(model: Any, settings: Settings, log: Callable[[str], None]) -> int:
@@ -150,10 +145,11 @@ def log_memory(model: Any, settings: Settings, log: Callable[[str], None]) -> in
     """
     passes = 2 if settings.r_drop else 1
     if torch.cuda.is_available():
-        there, where = torch.cuda.mem_get_info()[0] / 2**30, "of the GPU are free"
+        there = torch.cuda.mem_get_info()[0] / 2**30
+        available = f"; {there:.1f} GiB of the GPU are free"
     else:
-        there, where = environment.memory_gib() or math.inf, "this machine has"
-    available = f"; {there:.1f} GiB {where}" if there < math.inf else ""
+        there = environment.memory_gib() or math.inf
+        available = f"; this machine has {there:.1f} GiB" if there < math.inf else ""
     num_parts = 1
     while (needed := environment.training_memory(model, passes * settings.max_tokens // num_parts)) > there:
         num_parts *= 2
@@ -187,8 +183,8 @@ def with_context(settings: Settings, task: Task) -> Settings:
     return dataclasses.replace(settings, context=context)
 
 
-def save(model: Any, tokenizer: Any, task: Task, settings: Settings, folder: Path) -> None:
-    """Write the folder as a whole: the model, its tokenizer, and what is known about it."""
+def save(model: Any, tokenizer: Any, task: Task, settings: Settings, folder: Path, doubts: str) -> None:
+    """Write the folder as a whole: the model, its tokenizer, and what is known about it, with doubts about the data."""
     precision, _ = environment.best_precision(environment.best_device())
     logits: dict[str, Any] = {}
     for split in ("dev", "test"):
@@ -198,7 +194,8 @@ def save(model: Any, tokenizer: Any, task: Task, settings: Settings, folder: Pat
             logits[split] = loops.predict(model, dataloader, precision=precision)
     make_report = several_labels if task.several else single_label
     report = make_report(model, task, logits, "test" if "test" in logits else "dev")
-    split = report.split
+    split, verdict = report.split, " ".join(filter(None, (report.verdict, doubts)))
+    report = dataclasses.replace(report, verdict=verdict)
     model.config.scores = {f"{split} {name}": x for name, x in report.scores.loc["this classifier"].items()}
     with new_folder(folder) as new, encoders.quiet():
         if settings.method in ("lora", "ia3"):
@@ -206,6 +203,7 @@ def save(model: Any, tokenizer: Any, task: Task, settings: Settings, folder: Pat
         else:
             model.float().cpu().save_pretrained(new)
         tokenizer.save_pretrained(new)
+        write_hashes(joined(task.splits["train"]), new)
         write_report(report, new)
         write_card(new, report, task, settings)
 
@@ -219,10 +217,13 @@ def single_label(model: Any, task: Task, logits: Mapping[str, Any], split: str) 
         logits: split -> [rows, classes].
         split: the one to report on.
     """
-    temperature = metrics.fit_temperature(logits["dev"], task.splits["dev"].labels)
+    labels = task.splits["dev"].labels
+    temperature = metrics.fit_temperature(logits["dev"], labels)
     loops.scale_logits(model, temperature)
     probabilities = (logits[split] / temperature).softmax(-1).numpy()
-    return single_label_report(split, task.splits[split], probabilities, task.names, task.splits["train"])
+    report = single_label_report(split, task.splits[split], probabilities, task.names, task.splits["train"])
+    num_wrong = int((logits["dev"].argmax(-1) != torch.tensor(labels)).sum())
+    return dataclasses.replace(report, calibration=about_calibration(temperature, len(labels), num_wrong))
 
 
 def several_labels(model: Any, task: Task, logits: Mapping[str, Any], split: str) -> Report:
@@ -233,4 +234,6 @@ def several_labels(model: Any, task: Task, logits: Mapping[str, Any], split: str
     rows = task.splits[split]
     baseline = baselines.tf_idf(joined(task.splits["train"]), gold["train"]).predict(joined(rows))
     probabilities = logits[split].sigmoid().numpy()
-    return several_labels_report(split, joined(rows), gold[split], probabilities, thresholds, task.names, baseline)
+    report = several_labels_report(split, joined(rows), gold[split], probabilities, thresholds, task.names, baseline)
+    chosen = f"The probability from which a text is given a label was chosen for each label on {len(gold['dev']):,} "
+    return dataclasses.replace(report, calibration=f"{chosen} dev rows.")

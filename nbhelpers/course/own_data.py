@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from nbhelpers.classifier.settings import Settings  # without torch
 from nbhelpers.course import paths
@@ -137,40 +137,42 @@ def evaluate(
     from nbhelpers.course.command.own_data import print_report
 
     with screen.status("classifying ..."):
-        report = classifier.evaluate(folder, corpus, **options)
+        report = classifier.evaluate(folder, corpus, log=show, **options)
     print_report(report, screen)
 
 
 def predict(
     folder: Annotated[Path, typer.Argument(help="A classifier's folder, or an export of it.")],
-    source: Annotated[Path, typer.Argument(help="A .csv, .tsv, .jsonl or .parquet file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The new file; its suffix gives the format.")],
+    source: Annotated[Path, typer.Argument(help="A file of a format that `train` reads; it needs no labels.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The new file: .csv, .tsv, .jsonl or .parquet.")],
     text: Text = None,
     dialogue: Dialogue = None,
     speaker: Speaker = None,
     all_probabilities: Annotated[
         bool, typer.Option("--all-probabilities", help="Also write the probability of each class.")
     ] = False,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    no_quotes: NoQuotes = False,
     encoding: Encoding = None,
 ) -> None:
     """Classify the texts of a file, and write them with their labels. A run that was stopped goes on."""
+    options = corpus_options(dict(locals()))
     paths.require(folder, source)
     from nbhelpers import classifier
 
-    columns = (TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
+    shown = (TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
     going_on = on_interrupt(lambda: "stopped; the same command goes on")
-    with going_on, Progress(*columns, console=screen, transient=True) as bar:
+    with going_on, Progress(*shown, console=screen, transient=True) as bar:
         task = bar.add_task("", total=None)
         classifier.predict(
             folder,
             source,
             output,
-            text=text,
-            dialogue=dialogue,
-            speaker=speaker,
             all_probabilities=all_probabilities,
-            encoding=encoding or "utf-8",
             progress=lambda rows: bar.update(task, completed=rows),
+            log=show,
+            **options,
         )
     screen.print(f"Written: {output}", soft_wrap=True)
 
@@ -231,16 +233,16 @@ def corpus_options(given: dict[str, Any]) -> dict[str, Any]:
 class TrainingProgress:
     """A progress bar with the time left and the last dev score, to be used in a `with` statement."""
 
-    def __enter__(self) -> Callable[[int, int, float | None], None]:
-        score = TextColumn("{task.fields[score]}")
-        columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), score)
+    def __enter__(self) -> Callable[[Any], None]:
+        columns = (TextColumn("training"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
         self.bar = Progress(*columns, console=screen, transient=True)
         self.bar.start()
-        task = self.bar.add_task("", total=None, score="")
+        task = self.bar.add_task("", total=None)
 
-        def update(done: int, total: int, score: float | None) -> None:
-            text = "" if score is None else f"dev weighted F1 {100 * score:.1f}"
-            self.bar.update(task, completed=done, total=total, score=text)
+        def update(step: Any) -> None:
+            text = f"update {step.update:,} of {step.num_updates:,}, epoch {step.epoch} of {step.num_epochs}"
+            text += "" if step.score is None else f", dev weighted F1 {100 * step.score:.1f}"
+            self.bar.update(task, completed=step.update, total=step.num_updates, description=text)
 
         return update
 

@@ -77,7 +77,8 @@ def require(*given: str | Path | None) -> None:
     for value in given:
         path = Path(value or ".").expanduser()
         if value and not os.path.exists(path) and (isinstance(value, Path) or meant_as_path(value)):
-            near = difflib.get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [])
+            names = os.listdir(path.parent) if path.parent.is_dir() else []
+            near = difflib.get_close_matches(path.name, names, cutoff=0.75)  # else a suffix alone makes names similar
             advice = f"did you mean {' or '.join(near)}?" if near else "check the path"
             raise CourseError(f"{value} does not exist; {advice}")
 

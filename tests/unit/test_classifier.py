@@ -43,10 +43,12 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folder(source):
     seen = []
-    folder = classifier.train(source, source.parent / "model", progress=lambda *done: seen.append(done), **OPTIONS)
-    done, total, score = seen[-1]
-    assert done == total == 2 * len({x for x, _, _ in seen}) // 2
-    assert 0 < score < 1
+    folder = classifier.train(source, source.parent / "model", progress=seen.append, **OPTIONS)
+    last = seen[-1]
+    assert last.update == last.num_updates == len({step.update for step in seen})
+    assert [min(step.update for step in seen if step.epoch == epoch) for epoch in (1, 2)] == [1, 1 + last.update // 2]
+    assert last.epoch == last.num_epochs == 2
+    assert 0 < last.score < 1
     return folder
 
 
@@ -64,6 +66,10 @@ def test_the_folder_tells_how_good_the_classifier_is(folder):
     assert "one of these labels: negative, neutral, positive" in card
     assert f"{100 * ours['weighted F1']:.1f}" in card
     assert found["verdict"] in card
+    for term in ("F1", "support", "TF-IDF", "most frequent class", "accuracy"):
+        assert f"- {term}: " in card
+    assert "- micro F1" not in card
+    assert "with which the probabilities fit 16 dev rows best" in card
     assert not list(folder.parent.glob("*.checkpoints"))
     config = json.loads((folder / "config.json").read_text())
     assert config["settings"]["corpus_options"] == {
@@ -145,17 +151,111 @@ def test_a_stopped_prediction_goes_on_without_a_lost_or_doubled_row(folder, sour
 
 def test_what_cannot_be_predicted(folder, source, tmp_path):
     def message(*arguments, **options):
-        with pytest.raises(classifier.ClassifierError) as caught:
+        with pytest.raises((classifier.ClassifierError, corpora.CorpusError)) as caught:
             classifier.predict(folder, *arguments, **options)
         return str(caught.value)
 
-    assert "no column 'txt'; the columns are id, Review, stars" in message(source, tmp_path / "a.csv", text="txt")
+    assert (
+        "no column 'txt'; the columns are id, Review, stars; pass text=, and columns= if there is no header"
+        in message(source, tmp_path / "new" / "a.csv", text="txt")
+    )
     assert "does not exist" in message(tmp_path / "no.csv", tmp_path / "b.csv")
+    assert "is a folder, but a file is needed" in message(tmp_path, tmp_path / "b.csv")
     assert "cannot be written" in message(source, tmp_path / "b.xlsx")
     assert "exists already" in message(source, source)
     bad = tmp_path / "bad.csv"
     bad.write_text("Review\nfine, really\n")
     assert "bad.csv, row 2: the number of fields is 2 instead of 1" in message(bad, tmp_path / "c.csv", text="Review")
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"], "a failure leaves nothing behind"
+
+
+@pytest.mark.parametrize("kind", ["semicolons", "txt", "xlsx", "json", "cp1252"])
+def test_a_file_that_train_reads_can_be_predicted(folder, source, tmp_path, kind):
+    frame, options, said = pd.read_csv(source).head(20), {}, []
+    frame["Review"] = [f"{text}; so schön, \u201cja\u201d" for text in frame["Review"]]
+    path = tmp_path / f"more.{kind if kind in ('txt', 'xlsx', 'json') else 'csv'}"
+    if kind == "txt":
+        path.write_text("".join(f"{text}\n" for text in frame["Review"]), encoding="utf-8")
+        options = {"columns": ["Review"], "quotes": False}
+    elif kind == "xlsx":
+        frame.to_excel(path, index=False)
+    elif kind == "json":
+        frame.to_json(path, orient="records", force_ascii=False)
+    else:
+        options = {"encoding": kind} if kind == "cp1252" else {}
+        frame.to_csv(path, index=False, sep=";", encoding=options.get("encoding", "utf-8"))
+    found = pd.read_csv(classifier.predict(folder, path, tmp_path / "out.csv", log=said.append, **options))
+    assert found["Review"].tolist() == frame["Review"].tolist()
+    assert found["predicted"].notna().all()
+    told = ["more.csv: a semicolon separates the columns, not a comma"] if path.suffix == ".csv" else []
+    assert said == told
+    if kind == "cp1252":
+        with pytest.raises(corpora.CorpusError, match=r"the file is probably in cp1252; pass encoding='cp1252'"):
+            classifier.predict(folder, path, tmp_path / "again.csv")
+
+
+def test_the_options_of_training_are_those_of_prediction(tmp_path, shallow_encoder):
+    rows = [f'{i}~"Nr. {i}", so {"gut" if i % 2 else "schlecht"}~{"ja" if i % 2 else "nein"}\n' for i in range(60)]
+    path = tmp_path / "a.csv"
+    path.write_text("".join(rows), encoding="utf-8")
+    options = {"columns": ["id", "said", "kind"], "delimiter": "~", "quotes": False, "text": "said", "label": "kind"}
+    folder = classifier.train(path, tmp_path / "model", encoder=shallow_encoder, num_epochs=1, **options)
+    found = pd.read_csv(classifier.predict(folder, path, tmp_path / "out.csv"))
+    assert found["said"][1] == '"Nr. 1", so gut'
+    assert len(found) == 60
+
+
+def test_a_call_that_wrote_no_part_does_not_block_the_next(folder, source, tmp_path):
+    parts = tmp_path / "out.csv.parts"
+    parts.mkdir()
+    (parts / "run.json").write_text('{"source": "of another call"}')
+    classifier.predict(folder, source, tmp_path / "out.csv")
+    assert not parts.exists()
+
+
+def test_what_was_trained_on_is_named_in_an_evaluation(folder, source, tmp_path):
+    told = classifier.evaluate(folder, source).verdict
+    assert told.startswith("128 of these 160 texts are also in its training data, so the scores are too good")
+    fresh = corpora.load("reviews")["test"].to_pandas().head(40)
+    names = corpora.load("reviews")["test"].features["label"].names
+    rows = pd.DataFrame({"Review": fresh["text"], "stars": [names[i] for i in fresh["label"]]})
+    rows.loc[3, "stars"] = None
+    rows.to_csv(tmp_path / "more.csv", index=False, sep=";")
+    with pytest.raises(corpora.CorpusError, match=r"more.csv, row 5: stars is missing; fill it in or delete the row$"):
+        classifier.evaluate(folder, tmp_path / "more.csv")
+    said = []
+    found = classifier.evaluate(folder, tmp_path / "more.csv", on_fault="drop", log=said.append)
+    assert (found.split, found.num_rows, found.verdict) == ("more.csv", 39, "")
+    assert said == [
+        "more.csv: a semicolon separates the columns, not a comma",
+        "more.csv: rows left out: stars missing (1)",
+    ]
+
+
+def test_a_model_that_does_not_exist(source, tmp_path):
+    with pytest.raises(classifier.ClassifierError, match="nothere is no folder; pass the folder that train"):
+        classifier.evaluate(tmp_path / "nothere", source)
+
+
+def test_evaluation_does_not_leave_out_rows_because_training_did(source, tmp_path, shallow_encoder):
+    frame = pd.read_csv(source)
+    frame.loc[3, "stars"] = None
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    options = {"encoder": shallow_encoder, "num_epochs": 1, "max_length": 32}
+    folder = classifier.train(tmp_path / "a.csv", tmp_path / "model", on_fault="drop", **options)
+    with pytest.raises(corpora.CorpusError, match="row 5: stars is missing"):
+        classifier.evaluate(folder, tmp_path / "a.csv")
+
+
+def test_typos_among_the_labels_are_named_beside_the_verdict(source, tmp_path, shallow_encoder):
+    frame = pd.read_csv(source)
+    frame.loc[3, "stars"] = "positve"
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    options = {"encoder": shallow_encoder, "num_epochs": 1, "max_length": 32}
+    folder = classifier.train(tmp_path / "a.csv", tmp_path / "model", **options)
+    told = "Look at the labels before you trust it: stars: 'positve' may be a typo of 'positive'."
+    assert json.loads((folder / "scores.json").read_text())["verdict"].endswith(told)
+    assert told in (folder / "README.md").read_text()
 
 
 @pytest.fixture
@@ -171,8 +271,8 @@ def killed_and_resumed(source, output, options):
     """The folder of a run that was killed in its second half, and then resumed."""
     script = (
         "import os\nfrom nbhelpers import classifier\n"
-        "def progress(done, total, score):\n"
-        "    if score is not None and done > total / 2: os._exit(9)\n"
+        "def progress(step):\n"
+        "    if step.score is not None and step.update > step.num_updates / 2: os._exit(9)\n"
         f"classifier.train({str(source)!r}, {str(output)!r}, progress=progress, **{options!r})\n"
     )
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -279,7 +379,7 @@ def test_a_batch_that_this_machine_has_no_memory_for_is_computed_in_parts(source
     monkeypatch.setattr("nbhelpers.environment.memory_gib", lambda: 0.5)
     classifier.train(source, tmp_path / "model", num_epochs=1, max_length=32, log=said.append)
     assert set(seen) == {2}
-    assert any("0.5 GiB this machine has; each batch is computed in 2 parts" in sentence for sentence in said)
+    assert any("; this machine has 0.5 GiB; each batch is computed in 2 parts" in sentence for sentence in said)
     monkeypatch.setattr("nbhelpers.environment.memory_gib", lambda: 0.1)
     with pytest.raises(
         classifier.ClassifierError, match=r"training embedded takes at least 0\.3 GiB.* smaller encoder"

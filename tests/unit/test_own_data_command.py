@@ -34,6 +34,7 @@ def place(tmp_path_factory, shallow_encoder):
     names = part.features["label"].names
     frame = pd.DataFrame({"Review": part["text"][:200], "stars": [names[i] for i in part["label"][:200]]})
     frame.to_csv(place / "reviews.csv", index=False)
+    frame.assign(stars=frame["stars"].mask(frame.index > 195)).to_csv(place / "faulty.csv", index=False, sep=";")
     options = ["--encoder", shallow_encoder, "--epochs", "1", "--max-length", "32"]
     code, out, err = nbhelpers("train", "reviews.csv", *options, folder=place)
     assert code == 0, err
@@ -56,9 +57,12 @@ def test_train_tells_what_it_read_how_good_it_is_and_what_to_do_next(place):
 def test_evaluate_and_predict(place):
     code, out, err = nbhelpers("evaluate", "runs/reviews", "reviews.csv", folder=place)
     assert code == 0, err
-    assert "200 rows" in out
-    code, _out, err = nbhelpers("predict", "runs/reviews", "reviews.csv", "-o", "labels.csv", folder=place)
+    assert "reviews.csv, 200 rows" in out
+    assert "160 of these 200 texts are also in its training data, so the scores are too good" in out
+    arguments = ("predict", "runs/reviews", "faulty.csv", "-o", "labels.csv")
+    code, out, err = nbhelpers(*arguments, folder=place)
     assert code == 0, err
+    assert "faulty.csv: a semicolon separates the columns, not a comma" in out
     found = pd.read_csv(place / "labels.csv")
     assert list(found.columns) == ["Review", "stars", "predicted", "probability"]
     assert len(found) == 200
@@ -87,6 +91,13 @@ def test_export_knows_the_data(place):
         ),
         (["train", "reviews.csv", "--resume", "-o", "x"], "so nothing can be resumed"),
         (["predict", "runs/reviews", "no.csv", "-o", "x.csv"], "no.csv does not exist; check the path"),
+        (["evaluate", "runs/reviews", "nofile.csv"], "nofile.csv does not exist; check the path"),
+        (["predict", "runs/reviews", "runs", "-o", "x.csv"], "runs is a folder, but a file is needed"),
+        (
+            ["predict", "runs/reviews", "reviews.csv", "--text", "x", "-o", "x.csv"],
+            "stars; pass --text, and --columns if",
+        ),
+        (["train", "faulty.csv", "-o", "x"], "3 more rows are faulty, and --on-fault 'drop' leaves all of them out"),
         (["predict", "run", "reviews.csv", "-o", "x.csv"], "run does not exist; did you mean runs?"),
         (["evaluate", "runs/review", "reviews.csv"], "runs/review does not exist; did you mean reviews"),
         (["export", "runs/review"], "runs/review does not exist; did you mean reviews"),

@@ -13,24 +13,33 @@ from nbhelpers.classifier.report import Report, readable, readable_classes
 
 
 def print_report(report: Report, screen: Console) -> None:
-    """Print the scores, and those of each class."""
-    print_tables(report.split, report.num_rows, report.scores, report.per_class, screen)
+    """Print the scores, those of each class, and the verdict."""
+    print_tables(report.split, report.num_rows, report.scores, report.per_class, report.verdict, screen)
 
 
 def print_saved_report(folder: Path, screen: Console) -> None:
     """Print the scores that `classifier.train` wrote into a folder."""
     content = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     scores = pd.DataFrame(content["scores"]).T
-    print_tables(content["split"], content["rows"], scores, pd.DataFrame(content["per class"]).T, screen)
-    if content["verdict"]:
-        screen.print(content["verdict"], soft_wrap=True, highlight=False)
+    per_class = pd.DataFrame(content["per class"]).T
+    print_tables(content["split"], content["rows"], scores, per_class, content["verdict"], screen)
 
 
-def print_tables(split: str, num_rows: int, scores: pd.DataFrame, per_class: pd.DataFrame, screen: Console) -> None:
-    """Print a table of the models and one of the classes, in percent."""
-    title = f"{split} split, {num_rows:,} rows, in percent (95 % interval)"
-    screen.print(table(readable(scores), "", title))
+def print_tables(
+    split: str, num_rows: int, scores: pd.DataFrame, per_class: pd.DataFrame, verdict: str, screen: Console
+) -> None:
+    """Print a table of the models and one of the classes, in percent, and the verdict.
+
+    Args:
+        split: its name, or that of a single file.
+        num_rows, scores, per_class, verdict: as in `Report`.
+        screen: where to print.
+    """
+    rows = f"{split} split" if split in ("train", "dev", "test") else split
+    screen.print(table(readable(scores), "", f"{rows}, {num_rows:,} rows, in percent (95 % interval)"))
     screen.print(table(readable_classes(per_class), "class"))
+    if verdict:
+        screen.print(verdict, soft_wrap=True, highlight=False)
 
 
 def table(frame: pd.DataFrame, first: str, title: str | None = None) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 from datasets import DatasetDict
 
 from nbhelpers import batching, corpora, encoders, export
+from nbhelpers.classifier import seen
 from nbhelpers.classifier.data import Task, make_examples, make_task, one_hot
 from nbhelpers.classifier.folders import new_folder
 from nbhelpers.classifier.loading import digest_of, labels_of, load_torch
@@ -69,6 +71,8 @@ def export_folder(
             train = make_dataloader(task.splits["train"], tokenizer, settings)  # shows how large activations get
             export.quantize(model, tokenizer, new, train, **options)
             steps["int8"] = (export.load_exported(new)[1], new)
+        if (folder / seen.FILE).is_file():
+            shutil.copy(folder / seen.FILE, new)
         table = export.compare(steps, dev, score, thresholds=thresholds, force=force)
         last = table.iloc[-1]
         measured = {"dev weighted F1, exported": last["score"], "same labels": last["same labels"]}
