@@ -1,4 +1,4 @@
-# make lab | make course | make test | make fast | make lessons | make site | make format | make clean
+# make lab | make course | make electives | make test | make fast | make lessons | make site | make format | make clean
 PYTHON ?= python3
 JOBS ?= auto
 BIN = .venv/bin
@@ -10,6 +10,9 @@ lab: .venv/course-ready
 
 course: .venv/course-ready
 	$(BIN)/nbhelpers run
+
+electives: .venv/course-ready
+	$(BIN)/nbhelpers run --all
 
 test: .venv/test-ready check
 	$(BIN)/pytest --numprocesses $(JOBS) -m "not alone"
@@ -48,4 +51,4 @@ clean:
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	touch $@
 
-.PHONY: lab course test fast check format lessons site clean
+.PHONY: lab course electives test fast check format lessons site clean

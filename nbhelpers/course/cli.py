@@ -51,7 +51,8 @@ class Quantize(StrEnum):
 
 @app.command()
 def run(
-    lessons: Annotated[list[str] | None, typer.Argument(help="Numbers, such as 01 03; all if none is given.")] = None,
+    lessons: Annotated[list[str] | None, typer.Argument(help="Numbers, such as 01 03; by default 01 to 07.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All lessons, also the electives from 08 on.")] = False,
     profile: ProfileOption = "default",
     parameter: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter.")] = None,
     output: Annotated[Path, typer.Option(help="Executed copies go to a new folder in here.")] = Path("runs"),
@@ -60,7 +61,9 @@ def run(
     """Run lessons from the first cell to the last, and show how each went."""
     if record and parameter:
         raise CourseError("--record measures a profile as it is; leave out -p")
-    chosen = course.select(lessons or [], course.all_lessons())
+    if everything and lessons:
+        raise CourseError("--all runs every lesson; leave out the numbers")
+    chosen = course.select(lessons or [], course.all_lessons() if everything or lessons else course.core_lessons())
     overrides = course.overrides(parameter or [], chosen)
     paths.require(*(values.get(name) for values in overrides.values() for name in paths.PARAMETERS))
     parameters = {

@@ -24,6 +24,7 @@ __all__ = [
     "CourseError",
     "Lesson",
     "all_lessons",
+    "core_lessons",
     "overrides",
     "profile_parameters",
     "profiles",
@@ -58,6 +59,15 @@ def all_lessons(folder: Path | None = None) -> list[Lesson]:
     if not files:
         raise CourseError(f'there are no lessons in {folder}; in a checkout, run pip install -e ".[course]"')
     return [read_lesson(path) for path in files]
+
+
+def core_lessons(folder: Path | None = None) -> list[Lesson]:
+    """The lessons that build on each other, 01 to 07. The others are electives.
+
+    Args:
+        folder: as in `all_lessons`.
+    """
+    return [lesson for lesson in all_lessons(folder) if lesson.number <= "07"]
 
 
 def read_lesson(path: Path) -> Lesson:

@@ -33,7 +33,7 @@ def profile_rows() -> list[tuple[str, str, str, str, str]]:
     device = environment.best_device()
     precision, reason = environment.best_precision(device)
     used = f"{device.type}, {precision} ({reason})"
-    rows, course = [], lessons.all_lessons()
+    rows, course = [], lessons.core_lessons()
     for profile in lessons.profiles():
         values: dict[str, Any] = {}
         for lesson in course:

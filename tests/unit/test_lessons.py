@@ -20,6 +20,23 @@ def course(tmp_path):
     return tmp_path / "notebooks"
 
 
+def test_a_run_has_the_core_lessons_unless_all_are_asked_for(course, tmp_path, monkeypatch):
+    from nbhelpers.course import cli, paths
+    from nbhelpers.course.command import run
+
+    write_lesson(course, "08_more", "x = 1")
+    assert [lesson.number for lesson in lessons.core_lessons(course)] == ["01", "02", "03"]
+    monkeypatch.setattr(paths, "NOTEBOOKS", course)
+    chosen = []
+    monkeypatch.setattr(run, "run_lessons", lambda picked, *_, **__: chosen.append([x.number for x in picked]) or [])
+    for arguments in ([], ["--all"], ["8", "1"]):
+        with pytest.raises(Exception, match="stopped after 0 of"):
+            cli.app(["run", *arguments], standalone_mode=False)
+    assert chosen == [["01", "02", "03"], ["01", "02", "03", "08"], ["01", "08"]]
+    with pytest.raises(lessons.CourseError, match="--all runs every lesson"):
+        cli.app(["run", "--all", "3"], standalone_mode=False)
+
+
 def test_two_cells_with_parameters_are_refused(tmp_path):
     write_lesson(tmp_path, "01_two", "x = 1")
     notebook = nbformat.read(tmp_path / "01_two.ipynb", 4)
