@@ -165,7 +165,7 @@ def lines_of(path: Path, form: Format) -> Iterator[str]:
         try:
             yield from lines
         except UnicodeDecodeError as error:
-            before = error.object[: error.start].decode(encoding, "ignore")[-40:]
+            before = error.object[: error.start].decode(encoding, "ignore").rpartition("\n")[2][-40:]
             fault = f"byte 0x{error.object[error.start]:02x} after {before!r} cannot be read as {form.encoding}"
             raise CorpusError(f"{path.name}: {fault}; {advice(error.object, form.encoding)}") from error
 
