@@ -117,13 +117,13 @@ def about_calibration(temperature: float, num_rows: int, num_wrong: int) -> str:
     """Say on how many dev rows a temperature was fitted, and whether they are enough for it.
 
     >>> print(about_calibration(1.8, 800, 90))
-    The logits are divided by 1.80, with which the probabilities fit 800 dev rows best, 90 of them wrongly predicted.
+    One number, the temperature 1.80, fits the probabilities to 800 dev rows, of which 90 were wrongly predicted.
     """
-    fitted = f"The logits are divided by {temperature:.2f}, with which the probabilities fit {num_rows:,} dev rows best"
-    found = f"{fitted}, {num_wrong:,} of them wrongly predicted."
+    found = f"One number, the temperature {temperature:.2f}, fits the probabilities to {num_rows:,} dev rows, of which "
+    found += f"{num_wrong:,} were wrongly predicted."
     if num_wrong >= ENOUGH_WRONG:
         return found
-    return f"{found} So few mistakes hardly determine that number, so the probabilities may be too high or too low."
+    return f"{found} So few mistakes hardly determine it, so the probabilities may be too high or too low."
 
 
 def readable(scores: pd.DataFrame) -> pd.DataFrame:

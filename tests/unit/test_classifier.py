@@ -69,7 +69,7 @@ def test_the_folder_tells_how_good_the_classifier_is(folder):
     for term in ("F1", "support", "TF-IDF", "most frequent class", "accuracy"):
         assert f"- {term}: " in card
     assert "- micro F1" not in card
-    assert "with which the probabilities fit 16 dev rows best" in card
+    assert "fits the probabilities to 16 dev rows, of which" in card
     assert not list(folder.parent.glob("*.checkpoints"))
     config = json.loads((folder / "config.json").read_text())
     assert config["settings"]["corpus_options"] == {
