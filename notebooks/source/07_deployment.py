@@ -27,7 +27,7 @@
 # at once ([lesson 6](06_meld_context.ipynb)).
 #
 # <!-- facts -->
-# Measured: default profile 2.4 min, 2.0 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 2.6 min, 2.1 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -37,7 +37,7 @@
 # | A folder that describes itself | 2 |
 # | ONNX | 1 |
 # | Eight bits | 2 |
-# | What each variant gains and loses | 3 |
+# | What each variant gains and loses | 4 |
 # | Your own sentence | 1 |
 # | A service | 1 |
 # | Under load | 6 |
