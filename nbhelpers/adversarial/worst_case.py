@@ -137,7 +137,7 @@ def freelb(
         init_size: The numbers of the first perturbation are uniform between +-init_size / sqrt(n), for a sentence whose
             embeddings are n numbers, which gives it a norm near 0.58 * init_size. With 0 the first pass is clean. A
             user of the authors' code (its issue 10) had 93.0 on SST-2 without FreeLB, 91.9 with a random first pass,
-            and 93.5 with a clean one.
+            and 93.5 with a clean pass added.
 
     Raises:
         ValueError: As in `fgm`.

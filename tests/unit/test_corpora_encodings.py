@@ -78,7 +78,9 @@ def test_json_lines_in_another_encoding(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("language", "encoding"), [("German", "cp1252"), ("German", "latin-1"), ("Chinese", "latin-1")])
+@pytest.mark.parametrize(
+    ("language", "encoding"), [("German", "cp1252"), ("German", "latin-1"), ("Chinese", "latin-1")]
+)
 def test_utf8_is_not_read_as_other_letters(tmp_path, language, encoding):
     path = write(tmp_path / "r.csv", table_of(language).encode())
     told = f"r.csv is in utf-8, not in {encoding}; pass encoding='utf-8'"

@@ -24,6 +24,19 @@ PASSES = np.array([[[0.5, 0.5], [0.9, 0.1]], [[0.3, 0.7], [0.2, 0.8]]])  # [pass
 SIZES = pd.DataFrame(
     {"MiB": [86.0, 86.0, 23.0, 43.0], "ms per example": [9.0, 5.0, 4.0, 6.0]}, index=["torch", "onnx", "int8", "bf16"]
 )
+CHECKS = pd.DataFrame(
+    {
+        "failures": [9, 5, 2, 1, 0],
+        "failure_rate": [0.1, 0.5, 0.2, 0.3, 0.0],
+        "high": [0.2, 0.6, 0.4, 0.7, 0.1],
+        "mean_abs_change": [0.1, 0.1, 0.3, 0.1, 0.0],
+    },
+    index=["typos", "names swapped", "upper case", "numbers changed", "final period dropped"],
+)
+LAYERS = pd.DataFrame(
+    {"before": [60.0, 20.0, 50.0, 40.0, 30.0], "after": [66.0, 60.0, 68.0, 73.0, 72.0]},
+    index=["lower", "upper", "every second", "middle", "both ends"],
+)
 # What the lessons pass to `check` after a value
 GIVEN = {
     "03-weakest": (CONFUSION,),
@@ -33,6 +46,11 @@ GIVEN = {
     "06-moved": ([0.35, 0.4, 0.2, 0.05], [0.05, 0.25, 0.38, 0.32], ["neutral", "joy", "fear", "anger"]),
     "07-smaller": (SIZES,),
     "07-capacity": ({1: 0.004, 8: 0.011, 32: 0.035},),
+    "08-recall": ([0, 0, 0, 0, 1, 1, 1, 1], [[z, 0] for z in (3, 3, 3, 1, -1, 1, 1, 3)], [90, 10]),
+    "09-most": (CHECKS,),
+    "10-size": ({"layers": 6, "embeddings": 11_900_000, "each layer": 1_774_464, "rest": 3_080},),
+    "10-layers": (LAYERS,),
+    "11-noise": ([0.70, 0.74, 0.71, 0.75], [0.74, 0.75, 0.75, 0.76]),
 }
 FUNCTIONS = [name for name, exercise in exercises.EXERCISES.items() if exercise.inputs]
 VALUES = [name for name in exercises.EXERCISES if name not in FUNCTIONS]

@@ -32,9 +32,9 @@ def test_there_are_at_least_twenty_entries_with_different_titles():
 @pytest.mark.parametrize(("title", "text"), ENTRIES, ids=[title for title, _ in ENTRIES])
 def test_an_entry_ends_with_a_link_to_a_heading_of_a_lesson(title, text):
     last_line = text.strip().splitlines()[-1]
-    link = re.fullmatch(r"\[Lesson (\d) .+\]\(\.\./notebooks/(0\d_\w+)\.ipynb#([\w-]+)\)", last_line)
+    link = re.fullmatch(r"\[Lesson (\d+) .+\]\(\.\./notebooks/(\d\d_\w+)\.ipynb#([\w-]+)\)", last_line)
     assert link, last_line
     number, notebook, anchor = link.groups()
-    assert notebook.startswith(f"0{number}_")
+    assert notebook.startswith(f"{number.zfill(2)}_")
     assert (ROOT / "notebooks" / "source" / f"{notebook}.py").is_file()
     assert anchor in anchors(notebook)

@@ -34,6 +34,7 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_COMPLEXITY = 250, 60, 12
 LIGHT = (
     "metrics",
     "plots",
+    "robustness",
     "corpora",
     "cleaning",
     "dialogue",

@@ -5,20 +5,27 @@
 True
 """
 
+from .adversarial import adversarial_steps
 from .bars import bars
 from .context import causal_mask, windows
 from .data import fine_tuning, loop, padding
+from .distillation import student_layers, teacher_student
 from .drawing import Drawing
+from .imbalance import boundary
 from .methods import low_rank, two_passes
 from .numbers import number_line
 from .path import path
+from .search import halving, search_points
 from .serving import request, rounding
 
 __all__ = [
     "Drawing",
+    "adversarial_steps",
     "bars",
+    "boundary",
     "causal_mask",
     "fine_tuning",
+    "halving",
     "loop",
     "low_rank",
     "number_line",
@@ -26,6 +33,9 @@ __all__ = [
     "path",
     "request",
     "rounding",
+    "search_points",
+    "student_layers",
+    "teacher_student",
     "two_passes",
     "windows",
 ]
