@@ -59,6 +59,7 @@ def dashes(drawing: Drawing, start: tuple[float, float], end: tuple[float, float
     """A dashed arrow, which can be told from a solid one without its color."""
     (x1, y1), (x2, y2) = start, end
     places = [(round(x1 + (x2 - x1) * part / 9, 1), round(y1 + (y2 - y1) * part / 9, 1)) for part in range(10)]
-    for first, second in zip(places[0:8:2], places[1:9:2], strict=True):
-        drawing.line(*first, *second)
-    drawing.arrow(*places[8], *end)
+    for (left, top), (right, bottom) in zip(places[0:8:2], places[1:9:2], strict=True):
+        drawing.line(left, top, right, bottom)
+    left, top = places[8]
+    drawing.arrow(left, top, x2, y2)
