@@ -21,11 +21,11 @@ from .perturbation import (
 def fgm(model: nn.Module, batch: Batch, *, objective: Objective, epsilon: float = 1.0, weight: float = 1.0) -> Tensor:
     """Fast gradient method (Miyato et al. 2017, arXiv 1605.07725): train on the batch and on a perturbed copy of it.
 
-        loss = objective(x) + weight * objective(x + epsilon * g / |g|)
+        loss = objective(x) + weight * objective(x + epsilon * g / norm(g))
 
-    x are the word embeddings of a sentence, g is the gradient of the loss by them, and |g| its norm over the tokens of
-    this sentence. The common code divides by the norm of the gradient of the whole embedding matrix instead. There, all
-    sentences of a batch share one step, so each moves less the larger the batch is.
+    x are the word embeddings of a sentence, g is the gradient of the loss by them, and norm(g) its norm over the
+    tokens of this sentence. The common code divides by the norm of the gradient of the whole embedding matrix
+    instead. There, all sentences of a batch share one step, so each moves less the larger the batch is.
 
     A call takes as long as two of the objective. The gradient is about twice as large as well, so it is clipped more
     often. The memory is that of one pass, and of a second gradient of the weights.
@@ -71,7 +71,7 @@ def pgd(
 ) -> Tensor:
     """Projected gradient descent (Madry et al. 2018, arXiv 1706.06083): train on the worst perturbation it finds.
 
-        loss = objective(x + r), where r is repeatedly moved by step_size * g / |g|, and back into |r| <= epsilon
+        loss = objective(x + r), where r is moved by step_size * g / norm(g), and back into norm(r) <= epsilon
 
     Unlike `fgm`, and unlike much code of this name, it never trains on the clean batch. A single step of size epsilon
     from 0 finds the perturbation of `fgm`.
@@ -119,7 +119,7 @@ def freelb(
     """FreeLB (Zhu et al. 2020, arXiv 1909.11764): train on the perturbations of all steps, not only of the last.
 
         loss = (objective(x + r_1) + ... + objective(x + r_K)) / K, with K = num_steps, r_1 random, and
-        r_k+1 = r_k + step_size * g_k / |g_k|, moved back into |r| <= epsilon
+        r_k+1 = r_k + step_size * g_k / norm(g_k), moved back into norm(r) <= epsilon
 
     One backward pass gives both the gradient of the weights and the next step, so a call takes as long as `num_steps`
     of the objective. Each pass is differentiated at once and only its gradient is kept. So the memory is that of one

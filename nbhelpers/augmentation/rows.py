@@ -12,11 +12,8 @@ MAX_TRIES = 10  # for one copy; short texts have few different ones
 class Augmented(NamedTuple):
     """The rows that `augment` returns, the originals first.
 
-    Attributes:
-        texts: Strings [rows].
-        labels: The label of each row [rows].
-        sources: The index of the original of each row [rows]; an original is its own source.
-        num_missing: How many copies could not be made.
+    `texts` and `labels` are [rows]. `sources` [rows] has the index of the original of each row; an original is its own
+    source. `num_missing` tells how many copies could not be made.
     """
 
     texts: list[str]

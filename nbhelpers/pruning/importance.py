@@ -22,7 +22,7 @@ ATTENTION_OUTPUTS = (".attention.output.dense", ".attention.out_lin", ".attentio
 
 
 def head_importance(model: nn.Module, dataloader: Iterable[Batch], objective: Objective) -> list[Tensor]:
-    """Measure how much each attention head matters: the mean over texts of |d loss / d gate|.
+    """Measure how much each attention head matters: the mean absolute gradient of a gate.
 
     The gate is a factor of 1 on the head's output. To first order, the derivative is how much the loss of a text
     changes if the head is removed. Source: Michel et al. 2019, arXiv 1905.10650.
@@ -59,7 +59,7 @@ def head_importance(model: nn.Module, dataloader: Iterable[Batch], objective: Ob
 
 
 def unit_importance(model: nn.Module, dataloader: Iterable[Batch], objective: Objective) -> list[Tensor]:
-    """Measure how much each hidden unit of the feed-forward blocks matters: the mean over texts of |d loss / d gate|.
+    """Measure how much each hidden unit of the feed-forward blocks matters: the mean absolute gradient of a gate.
 
     As `head_importance`, for units: the gate is a factor of 1 on a unit's activation, at all tokens of a text.
 

@@ -50,18 +50,16 @@ def substitute_words(
     Returns:
         A row per text, with these columns:
 
-        text, label         as passed
-        status              "flipped": another class is predicted for `new_text`. "held": the search ended without that.
-                            "out of queries": it was cut short, and with more queries the text might flip.
-                            "no candidates": no word can be replaced. "wrong before": not searched, because the
-                            prediction was wrong already.
-        queries             how many texts were predicted, at most `max_queries`
-        words               number of words in the text
-        changes             list of (word, replacement). A limit on changes can be applied afterwards: a text that took
-                            three would not have flipped with two.
-        new_text            the text with these changes
-        probability_before  of the label
-        probability_after
+        - text, label: as passed
+        - status: "flipped" (another class is predicted for `new_text`), "held" (the search ended without that), "out of
+          queries" (it was cut short, and with more queries the text might flip), "no candidates" (no word can be
+          replaced), or "wrong before" (not searched, because the prediction was wrong already)
+        - queries: how many texts were predicted, at most `max_queries`
+        - words: number of words in the text
+        - changes: list of (word, replacement). A limit on changes can be applied afterwards: a text that took three
+          would not have flipped with two
+        - new_text: the text with these changes
+        - probability_before, probability_after: of the label
 
     Raises:
         ValueError: Texts, labels or `max_queries` are wrong, or `candidates` or `predict` return something else.

@@ -16,18 +16,17 @@ def summarize(cases: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A table with the index "check" and these columns:
 
-        texts            how many texts the check was given
-        applies          how many of them the perturbation changed; only these count in what follows
-        failures         how many of those fail, and failure_rate, their share
-        low, high        95 % Wilson interval of the failure rate, for independent texts
-        correct_before   how many of those that the check applies to were classified correctly before
-        failure_rate_if_correct
-                         the share of these that fail. A text that was wrong before can fail as well, even by becoming
-                         right; this rate leaves such texts out. Missing without labels.
-        labels_changed   share with another predicted class
-        mean_change      mean change of the probability; changes in both directions cancel each other
-        mean_abs_change  mean of the absolute change
-        worst            the failed case with the largest severity, as "before -> after"
+        - texts: how many texts the check was given
+        - applies: how many of them the perturbation changed; only these count in what follows
+        - failures: how many of those fail, and failure_rate, their share
+        - low, high: 95 % Wilson interval of the failure rate, for independent texts
+        - correct_before: how many of those that the check applies to were classified correctly before
+        - failure_rate_if_correct: the share of these that fail. A text that was wrong before can fail as well, even by
+          becoming right; this rate leaves such texts out. Missing without labels
+        - labels_changed: share with another predicted class
+        - mean_change: mean change of the probability; changes in both directions cancel each other
+        - mean_abs_change: mean of the absolute change
+        - worst: the failed case with the largest severity, as "before -> after"
 
     Raises:
         ValueError: A text occurs twice in a check, as after joining two tables with the same check.
