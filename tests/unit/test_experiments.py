@@ -1,7 +1,6 @@
 """Runs of a results table: each kind of input and each addition to the loss, on a few turns."""
 
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from transformers import AutoTokenizer
 from nbhelpers import adversarial, augmentation, corpora, dialogue, encoders, imbalance, objectives
 from nbhelpers.course import experiments, paths, results
 from nbhelpers.course.errors import CourseError
-from nbhelpers.course.experiments.augmenting import training_rows
 from nbhelpers.course.results.tables import configuration_faults
 
 pytestmark = pytest.mark.slow
@@ -154,42 +152,6 @@ def test_speaker_tokens_are_trained_beside_lora(splits):
     (rows,) = [p for name, p in model.named_parameters() if "trainable_tokens" in name]
     assert rows.requires_grad
     assert len(rows) == len(dialogue.speaker_tokens())
-
-
-def test_a_decision_uses_the_training_of_another_row_and_moves_it_on_dev():
-    training = {**PLAIN, "corpus": "intents", "num_epochs": 3}
-    config = {"corpus": "intents", "method": "decision", "by": "tau", "training": training}
-    assert results.trainings(config, seed=2) == results.trainings(training, seed=2) == [(training, 2)]
-    data, names = experiments.read("intents")
-    rare = names.index("privacy")
-    probabilities = {}
-    for split in ("dev", "test"):  # a model that prefers the largest class, but has seen something of the rare one
-        labels = np.array(data[split].labels)
-        table = np.full((len(labels), len(names)), 0.01)
-        table[np.arange(len(labels)), labels] = 0.4
-        table[:, names.index("order status")] = 0.5
-        probabilities[split] = table / table.sum(1, keepdims=True)
-    outcome = experiments.Outcome(probabilities, {"seconds": 1.0, "peak_gib": 1.0, "threads": 1}, "")
-    plain = experiments.score_run({**training, "method": "majority"}, [outcome])
-    for by in ("tau", "offsets"):
-        moved = experiments.score_run({**config, "by": by}, [outcome])
-        assert moved["test"]["macro_f1"] == 1.0 > plain["test"]["macro_f1"]
-        assert rare in moved["predictions"]
-        assert rare not in plain["predictions"]
-        assert moved["calibration"] == plain["calibration"]  # the probabilities are those of the training
-
-
-def test_training_rows_are_taken_by_class_and_copied_with_their_labels():
-    train = experiments.read("intents")[0]["train"]
-    assert training_rows(train, {}, 0) is train
-    few = training_rows(train, {"rows_per_class": 30}, 0)
-    counts = Counter(few.labels)
-    assert counts == {label: min(30, count) for label, count in Counter(train.labels).items()}
-    assert few.texts != training_rows(train, {"rows_per_class": 30}, 1).texts
-    more = training_rows(train, {"rows_per_class": 30, "augmentation": "typos"}, 0)
-    assert more.texts[: len(few.texts)] == few.texts
-    assert more.labels[: len(few.texts)] == few.labels
-    assert 1.9 * len(few.texts) < len(more.texts) <= 2 * len(few.texts)
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_lessons_take_a_single_file_of_texts(tmp_path, name):
 def test_lesson_6_says_why_it_refuses_a_corpus_without_dialogues(tmp_path):
     failure = run_source("06_meld_context", "reviews", tmp_path).failure
     assert failure.error.splitlines()[-1].startswith(
-        "CourseError: this lesson reads each turn with the turns around it, and reviews has no dialogues with speakers;"
+        "this lesson reads each turn with the turns around it, and reviews has no dialogues with speakers;"
     )
 
 
