@@ -1,6 +1,6 @@
 """The exercises of the lessons: `check` takes an answer and prints whether it is right, or else what is wrong.
 
-Each lesson has a file, `lesson_01` to `lesson_07`, with its exercises. The other files: `checking` has `check`;
+Each lesson has a file, such as `lesson_01`, with its exercises. The other files: `checking` has `check`;
 `exercise` says what an exercise is, and `kinds` what an answer can be; `running` calls a learner's function; `progress`
 remembers what is done.
 """

@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import difflib
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from . import (
-    lesson_01,
-    lesson_02,
-    lesson_03,
-    lesson_04,
-    lesson_05,
-    lesson_06,
-    lesson_07,
-    lesson_08,
-    lesson_09,
-    lesson_10,
-    lesson_11,
-    progress,
-)
+from . import progress
 from .exercise import Exercise
 from .running import is_untouched
 
-LESSONS = (
-    lesson_01,
-    lesson_02,
-    lesson_03,
-    lesson_04,
-    lesson_05,
-    lesson_06,
-    lesson_07,
-    lesson_08,
-    lesson_09,
-    lesson_10,
-    lesson_11,
-)
+# the files lesson_01 and so on, in order
+LESSONS = [import_module(f"{__package__}.{path.stem}") for path in sorted(Path(__file__).parent.glob("lesson_*.py"))]
 EXERCISES: dict[str, Exercise] = {name: exercise for lesson in LESSONS for name, exercise in lesson.EXERCISES.items()}
 
 
