@@ -108,7 +108,8 @@ def test_lesson_3_a_sentence_an_explorer_and_a_quiz(page, jupyterlab, folder, sc
     expect(explorer).to_contain_text("From 0", timeout=300_000)
     before = explorer.locator(".widget-html").inner_text()
     threshold.get_by_role("slider").press("End")
-    expect(explorer.locator(".widget-html")).not_to_contain_text(before, timeout=20_000)
+    # the kernel answers when it has run the cells that follow
+    expect(explorer.locator(".widget-html")).not_to_contain_text(before, timeout=300_000)
     expect(explorer.locator(".widget-html")).to_contain_text("are called")
     explorer.screenshot(path=screenshots / "lesson_3_threshold.png")
     question = page.locator(".widget-vbox", has=page.locator(".widget-radio-box")).first

@@ -93,6 +93,7 @@ def test_a_verified_cache_needs_no_download(real_data, tmp_path, monkeypatch):
     assert len(load("meld")["dev"]) == 1109
 
 
+@pytest.mark.alone
 def test_loading_takes_a_second_at_most(real_data):
     seconds = []
     for _ in range(3):

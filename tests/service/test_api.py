@@ -230,6 +230,7 @@ def test_an_application_that_was_not_started_refuses_and_has_no_threads(caplog):
     assert "its server has to run its lifespan" in caplog.text
 
 
+@pytest.mark.alone
 def test_a_body_of_many_unknown_fields_is_refused_at_the_first(client):
     unknown = {f"field {i}": i for i in range(20_000)}
     for path, content in (

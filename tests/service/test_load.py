@@ -310,6 +310,7 @@ def test_what_is_not_http_gets_a_refusal_like_all_others(service):
     assert set(json.loads(content)) == {"error", "request_id"}
 
 
+@pytest.mark.alone
 def test_a_batch_is_chosen_quickly_from_a_long_queue():
     async def scene():
         batcher = serving.Batcher(standins.answers, serving.Limits(max_queued_tokens=1_000_000))

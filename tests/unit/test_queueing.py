@@ -89,6 +89,7 @@ def test_wrong_numbers_are_refused_in_a_sentence(changes, message):
         queueing.simulate(**{"rate": 10, "batch_seconds": SECONDS, **changes})
 
 
+@pytest.mark.alone
 def test_a_slider_need_not_wait():
     start = time.perf_counter()
     queueing.simulate(1000, SECONDS, batch_size=1)
