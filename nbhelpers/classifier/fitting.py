@@ -9,17 +9,48 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from nbhelpers import adapters, batching, corpora, encoders, environment, metrics, objectives, training
+from nbhelpers import (
+    adapters,
+    adversarial,
+    augmentation,
+    batching,
+    corpora,
+    distillation,
+    encoders,
+    environment,
+    imbalance,
+    metrics,
+    objectives,
+    training,
+)
 
 from .data import Task, make_examples
 from .errors import ClassifierError
+from .loading import load_torch
 from .rows import Rows
-from .settings import Settings
+from .settings import LOSSES, Settings
 from .several_labels import all_scores
 from .trainer import OutOfMemory, Progress, ProgressCallback, Step, Trainer
 
+SINGLE_TEXTS = ("adversarial", "augment", "teacher")  # settings that were not tested with dialogues
 MAX_PARTS = 64  # into which a batch is cut before the memory of the device is said to be too small
+
+
+def check_task(task: Task, settings: Settings) -> None:
+    """Raise ClassifierError for the first setting that does not go with the data."""
+    if task.several:
+        for name in (*LOSSES, "label_smoothing", "class_weights"):
+            if getattr(settings, name):
+                raise ClassifierError(
+                    f"{name} is for one label per text, and these texts can have several; leave it out"
+                )
+    for name in SINGLE_TEXTS:
+        if task.is_dialogue and getattr(settings, name):
+            raise ClassifierError(f"{name} is for texts that stand alone; leave it out for dialogues")
+    if settings.augment and task.splits["train"].pairs:
+        raise ClassifierError("augment is for single texts; leave it out for pairs")
 
 
 def load_model(task: Task, settings: Settings, remembered: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -71,8 +102,10 @@ def fit(
     if settings.single_turn_epochs:
         single = {**whole, "context": "windows", "past": 0}
         phases.insert(0, (single, settings.single_turn_epochs))
+    rows = training_rows(task, settings)
+    logits = teacher_logits(model, rows, task, settings) if settings.teacher else None
     dataloaders = [
-        make_dataloader(task.splits["train"], tokenizer, inputs, task, settings, train=True) for inputs, _ in phases
+        make_dataloader(rows, tokenizer, inputs, task, settings, train=True, logits=logits) for inputs, _ in phases
     ]
     steps = settings.gradient_accumulation_steps
     updates = [
@@ -138,12 +171,38 @@ def fit_phase(
         return trainer.model
 
 
+def training_rows(task: Task, settings: Settings) -> Rows:
+    """The rows to train on: those of the train split, and with "augment" a changed copy of each."""
+    rows = task.splits["train"]
+    if not settings.augment:
+        return rows
+    made = augmentation.augment(rows.texts, rows.labels, augmentation.make_typos, seed=settings.seed)
+    return rows._replace(texts=made.texts, labels=made.labels)
+
+
+def teacher_logits(model: Any, rows: Rows, task: Task, settings: Settings) -> torch.Tensor:
+    """What the teacher says of each row: its logits [rows, classes]."""
+    tokenizer, teacher = load_torch(Path(settings.teacher or ""))
+    try:
+        distillation.check_same_labels(teacher, model)
+    except ValueError as error:
+        raise ClassifierError(f"{settings.teacher} cannot be the teacher: {error}") from error
+    device = environment.best_device()
+    dataloader = make_dataloader(rows, tokenizer, teacher.config.settings, task, settings)
+    return training.predict(teacher.to(device), dataloader, precision=environment.best_precision(device)[0])
+
+
 def make_dataloader(
-    rows: Rows, tokenizer: Any, inputs: Mapping[str, Any], task: Task, settings: Settings, train: bool = False
-) -> Any:
-    """A DataLoader: for training in a new order in each epoch, else in the order of the rows."""
+    rows: Rows, tokenizer: Any, inputs: Mapping[str, Any], task: Task, settings: Settings, train: bool = False,
+    logits: torch.Tensor | None = None,
+) -> Any:  # fmt: skip
+    """A DataLoader: for training in a new order in each epoch, else in the order of the rows.
+
+    With a teacher's logits [rows, classes], the examples carry them.
+    """
+    examples = make_examples(rows, tokenizer, inputs, len(task.names) if task.several else 0)
     return batching.make_dataloader(
-        make_examples(rows, tokenizer, inputs, len(task.names) if task.several else 0),
+        examples if logits is None else distillation.add_teacher_logits(examples, logits),
         tokenizer.pad_token_id,
         max_tokens=settings.max_tokens if train else 4096,
         batch_size=settings.batch_size if train else 128,
@@ -155,19 +214,22 @@ def make_dataloader(
 def make_objective(task: Task, settings: Settings) -> training.Objective:
     """The loss that the settings ask for."""
     if task.several:
-        for name in ("r_drop", "label_smoothing", "class_weights"):
-            if getattr(settings, name):
-                raise ClassifierError(
-                    f"{name} is for one label per text, and these texts can have several; leave it out"
-                )
         return own_loss
+    labels = task.splits["train"].labels
+    if settings.teacher:
+        return partial(distillation.distill, temperature=2.0, alpha=0.9)
+    if settings.logit_adjustment:
+        counts = imbalance.count_labels(labels, len(task.names))
+        return partial(imbalance.logit_adjusted_loss, counts=counts, tau=settings.logit_adjustment)
     options: dict[str, Any] = {"label_smoothing": settings.label_smoothing}
     if settings.class_weights:
-        labels = task.splits["train"].labels
         options["class_weights"] = objectives.class_weights(labels, len(task.names), power=settings.class_weights)
     if settings.r_drop:
         return partial(objectives.r_drop, alpha=settings.r_drop, **options)
-    return partial(objectives.cross_entropy, **options)
+    objective = partial(objectives.cross_entropy, **options)
+    if settings.adversarial:
+        return partial(getattr(adversarial, settings.adversarial), objective=objective)
+    return objective
 
 
 def own_loss(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -176,9 +238,13 @@ def own_loss(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 
 def dev_scores(prediction: Any, task: Task) -> dict[str, float]:
-    """The scores that choose the best epoch, from what the Trainer gives: logits and labels, with -100 as padding."""
-    logits, labels = prediction.predictions, prediction.label_ids
+    """The scores that choose the best epoch, from what the Trainer gives."""
+    return scores_on(np.asarray(prediction.predictions), prediction.label_ids, task)
+
+
+def scores_on(logits: NDArray[Any], labels: NDArray[Any], task: Task) -> dict[str, float]:
+    """The scores of logits [..., classes], among them "weighted_f1". A label of -100 is padding."""
     if task.several:
-        return {"weighted_f1": all_scores(labels, (np.asarray(logits) > 0).astype(int))["weighted F1"]}
+        return {"weighted_f1": all_scores(labels, (logits > 0).astype(int))["weighted F1"]}
     wanted = labels != -100
-    return metrics.scores(labels[wanted], np.asarray(logits)[wanted].argmax(-1), len(task.names))
+    return metrics.scores(labels[wanted], logits[wanted].argmax(-1), len(task.names))

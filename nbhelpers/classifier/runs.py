@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +31,14 @@ def changed_since_start(folder: Path, run: Mapping[str, Any]) -> dict[str, tuple
     before = json.loads(about.read_text(encoding="utf-8"))
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return {name: (before.get(name), now.get(name)) for name in names}
+
+
+@contextmanager
+def discarded_if_empty(folder: Path) -> Iterator[None]:
+    """Remove the folder of a run that failed before it had anything to resume, so that the next run can start."""
+    try:
+        yield
+    except BaseException:
+        if all(path.name == "run.json" for path in folder.rglob("*") if path.is_file()):
+            shutil.rmtree(folder)
+        raise

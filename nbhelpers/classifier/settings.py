@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from .errors import ClassifierError
 
 METHODS = ("full", "lora", "frozen", "ia3")
+# setting -> its values, where it is one of a few
+CHOICES = {"method": METHODS, "adversarial": (None, "fgm", "freelb"), "augment": (None, "typos")}
+LOSSES = ("r_drop", "logit_adjustment", "adversarial", "teacher")  # each is a loss of its own, so one at most
 MIN_UPDATES = 150  # with fewer updates of the weights, a small file is hardly learned, so it gets more epochs
 MAX_EPOCHS = 20
 
@@ -23,6 +26,14 @@ class Settings:
         r_drop: the weight of R-Drop's second term; 0 turns it off.
         label_smoothing: from 0 to below 1.
         class_weights: rare classes count more: the weights are 1 / frequency to this power; 0 turns them off.
+        logit_adjustment: rare classes count more: this times the logarithm of each class's frequency is added to its
+            logit in the loss, as in `imbalance.logit_adjusted_loss`; 0 turns it off.
+        adversarial: "fgm" or "freelb" also trains on word vectors that were moved so that the loss grows.
+        augment: "typos" also trains on a copy of each text with typing errors.
+        teacher: a folder that `train` wrote. The model also learns what the classifier there predicts, with the
+            temperature and the share of the table `distillation.yml`.
+        search: the number of trainings that look for better learning rates and another batch size on dev. They are
+            used only if they beat the default with seeds that the search has not used.
         num_epochs: passes over the data. The best one by dev score is kept.
         lr, head_lr: learning rates of the encoder (or the adapter) and of the head.
         batch_size: texts, or turns of dialogues, for each update; fewer of long ones.
@@ -39,6 +50,11 @@ class Settings:
     r_drop: float = 0.0
     label_smoothing: float = 0.0
     class_weights: float = 0.0
+    logit_adjustment: float = 0.0
+    adversarial: str | None = None
+    augment: str | None = None
+    teacher: str | None = None
+    search: int = 0
     num_epochs: int | None = None
     lr: float | None = None
     head_lr: float | None = None
@@ -104,8 +120,10 @@ def complete(settings: Settings, num_rows: int) -> Settings:
 
 def check(settings: Settings) -> None:
     """Raise ClassifierError for the first setting with an impossible value."""
-    if settings.method not in METHODS:
-        raise ClassifierError(f"method {settings.method!r} is not one of {', '.join(METHODS)}")
+    for name, choices in CHOICES.items():
+        if getattr(settings, name) not in choices:
+            known = ", ".join(choice for choice in choices if choice)
+            raise ClassifierError(f"{name} {getattr(settings, name)!r} is not one of {known}")
     if settings.past_only and settings.context != "whole_dialogues":
         raise ClassifierError("past_only is for whole dialogues, and these texts stand alone; leave it out")
     whole = ("num_epochs", "batch_size", "max_length", "gradient_accumulation_steps", "patience")
@@ -113,6 +131,13 @@ def check(settings: Settings) -> None:
         value = getattr(settings, name)
         if value is not None and value <= 0:
             raise ClassifierError(f"{name} is {value}, but must be above 0")
-    for name, top in (("label_smoothing", 1.0), ("r_drop", 100.0), ("class_weights", 10.0)):
+    tops = {"label_smoothing": 1.0, "r_drop": 100.0, "class_weights": 10.0, "logit_adjustment": 10.0, "search": 1000}
+    for name, top in tops.items():
         if not 0 <= getattr(settings, name) < top:
             raise ClassifierError(f"{name} is {getattr(settings, name)}, but must be from 0 to below {top:g}")
+    losses = [name for name in LOSSES if getattr(settings, name)]
+    if len(losses) > 1:
+        raise ClassifierError(f"{' and '.join(losses)} are losses of their own; choose one of them")
+    for name in ("label_smoothing", "class_weights"):
+        if getattr(settings, name) and losses and losses[0] in ("logit_adjustment", "teacher"):
+            raise ClassifierError(f"{name} has no place in the loss of {losses[0]}; leave out one of them")

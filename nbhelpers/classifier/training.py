@@ -18,10 +18,11 @@ from nbhelpers import training as loops
 from .card import write_card
 from .data import Task, doubts_of_labels, make_task, notes_of, one_hot
 from .errors import ClassifierError
-from .fitting import MAX_PARTS, fit, load_model, make_dataloader
+from .fitting import MAX_PARTS, check_task, fit, load_model, make_dataloader
 from .folders import new_folder
 from .report import Report, about_calibration, joined, single_label_report, write_report
-from .runs import changed_since_start
+from .runs import changed_since_start, discarded_if_empty
+from .searching import better_settings
 from .seen import write_hashes
 from .settings import Settings, complete
 from .several_labels import best_thresholds, several_labels_report
@@ -73,11 +74,16 @@ def train(
     for sentence in dict.fromkeys(facts(data, task)):  # splits that were made of one file have the same notes
         log(sentence)
     settings = complete(with_context(settings, task), len(task.splits["train"].texts))
+    check_task(task, settings)
+    remembered = origin(corpus, options)
     environment.set_seed(settings.seed)
-    tokenizer, model = load_model(task, settings, origin(corpus, options))
+    tokenizer, model = load_model(task, settings, remembered)
     num_parts = log_memory(model, settings, log)
-    start_or_resume(checkpoints, {**dataclasses.asdict(settings), **origin(corpus, options)})
-    model = fit(model, tokenizer, task, settings, checkpoints, progress, num_parts)
+    start_or_resume(checkpoints, {**dataclasses.asdict(settings), **remembered})
+    with discarded_if_empty(checkpoints):
+        if settings.search:
+            settings = better_settings(task, settings, remembered, checkpoints, log, num_parts)
+        model = fit(model, tokenizer, task, settings, checkpoints, progress, num_parts)
     save(model, tokenizer, task, settings, folder, doubts_of_labels(data, options.get("label", "label")))
     shutil.rmtree(checkpoints)
     return folder

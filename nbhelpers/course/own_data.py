@@ -30,6 +30,19 @@ class Method(StrEnum):
     ia3 = "ia3"
 
 
+class Adversarial(StrEnum):
+    """Ways to train on changed word vectors."""
+
+    fgm = "fgm"
+    freelb = "freelb"
+
+
+class Augment(StrEnum):
+    """What can be done to the copies of the training texts."""
+
+    typos = "typos"
+
+
 class OnFault(StrEnum):
     """What is done with a faulty row."""
 
@@ -82,6 +95,21 @@ def train(
     r_drop: Annotated[float | None, typer.Option(help="The weight of R-Drop's second term, such as 1.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="From 0 to below 1, such as 0.1.")] = None,
     class_weights: Annotated[float | None, typer.Option(help="Power of 1 / frequency, such as 0.5.")] = None,
+    logit_adjustment: Annotated[
+        float | None, typer.Option(help="For rare classes: weight of the logarithm of a class's frequency, such as 1.")
+    ] = None,
+    adversarial: Annotated[
+        Adversarial | None, typer.Option(help="Also train on word vectors that were moved; see lesson 9.")
+    ] = None,
+    augment: Annotated[
+        Augment | None, typer.Option(help="Also train on a copy of each text with typing errors.")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="The folder of a trained classifier from which this one learns as well.")
+    ] = None,
+    search: Annotated[
+        int | None, typer.Option(help="Look for better learning rates in so many trainings, such as 20.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     lr: Annotated[float | None, typer.Option(help="The learning rate of the encoder.")] = None,
     head_lr: Annotated[float | None, typer.Option(help="The learning rate of the head.")] = None,
@@ -95,7 +123,7 @@ def train(
 ) -> None:
     """Train a classifier on texts of your own, and show how good it is."""
     options = training_options(dict(locals()))
-    paths.require(corpus, dev, test, label_file, encoder)
+    paths.require(corpus, dev, test, label_file, encoder, teacher)
     folder = output or Path("runs", Path(corpus).name.partition(".")[0] or "classifier")
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
     paths.require_new(folder)
