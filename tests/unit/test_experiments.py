@@ -7,9 +7,12 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from nbhelpers import adversarial, augmentation, corpora, dialogue, encoders, imbalance, objectives
+from nbhelpers import adversarial, augmentation, corpora, dialogue, encoders, imbalance, objectives, training
 from nbhelpers.course import experiments, paths, results
 from nbhelpers.course.errors import CourseError
+from nbhelpers.course.experiments import perturbing
+from nbhelpers.course.experiments.data import read_for
+from nbhelpers.course.experiments.fine_tuning import unfreezing
 from nbhelpers.course.results.tables import configuration_faults
 
 pytestmark = pytest.mark.slow
@@ -175,25 +178,56 @@ def test_the_methods_of_the_electives_train(splits, extra, function):
     assert 0 < loss.item() < 10
 
 
-def test_a_run_is_scored_on_perturbed_texts_as_well(splits):
+def test_a_run_is_scored_on_perturbed_texts_as_well(splits, monkeypatch):
+    monkeypatch.setattr(perturbing, "NUM_SEARCHED", 8)
+    data, _ = read_for(PLAIN)
     config = {**PLAIN, "perturbations": ["typos", "words searched"]}
     outcome = experiments.run(config, seed=0)
     row = experiments.score_run(config, [outcome])
     assert set(row["perturbed"]) == {"typos", "words searched"}
     # The search only keeps a change that lowers the probability of the label, so no text becomes right by it.
-    assert row["perturbed"]["words searched"]["accuracy"] <= row["test"]["accuracy"]
+    assert len(outcome.probabilities["test, words searched"]) == 8
+    before = outcome.probabilities["test"][:8].argmax(-1) == data["test"].labels[:8]
+    assert row["perturbed"]["words searched"]["accuracy"] <= before.mean()
     assert not np.allclose(outcome.probabilities["test"], outcome.probabilities["test, typos"])
+
+
+def test_layers_are_unfrozen_from_the_last_one_down(splits):
+    _, model = encoders.load("embedded", ["a", "b"])
+    evaluate = unfreezing(model, 2, lambda model: 0.5)
+    found = []
+    for _ in range(5):
+        trained = [layer for layer in range(6) if next(model.encoder.encoder.layer[layer].parameters()).requires_grad]
+        found.append((trained, model.get_input_embeddings().weight.requires_grad))
+        assert all(parameter.requires_grad for parameter in model.classifier.parameters())
+        assert evaluate(model) == 0.5
+    layers = [[], [4, 5], [2, 3, 4, 5], [0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
+    assert found == list(zip(layers, [False, False, False, False, True], strict=True))
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_what_is_unfrozen_in_a_run_is_trained_and_a_low_layer_has_a_low_rate(splits, monkeypatch):
+    seen = []
+    make = training.make_optimizer
+    monkeypatch.setattr(training, "make_optimizer", lambda *a, **options: seen.append(options) or make(*a, **options))
+    before = encoders.load("embedded", ["a", "b"])[1].state_dict()
+    for extra, moved in (({"unfreeze_per_epoch": 1, "num_epochs": 2}, [5]), ({"layer_decay": 0.8}, range(6))):
+        _, model, *_ = experiments.train(read_for(PLAIN)[0], read_for(PLAIN)[1], {**PLAIN, **extra}, 0)
+        assert seen[-1]["layer_decay"] == extra.get("layer_decay", 1.0)
+        now = model.state_dict()
+        names = [name for name in before if name.startswith("encoder.") and not torch.equal(now[name], before[name])]
+        assert {int(name.split(".")[3]) for name in names if ".layer." in name} <= set(moved)
 
 
 def test_students_learn_from_teachers_that_are_trained_once(splits, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RUNS", tmp_path)
-    config = {**PLAIN, "layers": [0, 3], "teachers": [{}, {"add_to_seed": 7}]}
+    config = {**PLAIN, "layers": [0, 3], "teachers": [{}, {"seed": 7}]}
     config["distillation"] = {"temperature": 2.0, "alpha": 0.9}
     outcome = experiments.run(config, seed=0)
-    kept = sorted((tmp_path / "teachers").iterdir())
+    kept = sorted((tmp_path / "teachers").glob("*.safetensors"))
     assert len(kept) == 2
     whole = experiments.run(PLAIN, seed=0)
     assert outcome.costs["trainable_parameters"] < 0.75 * whole.costs["trainable_parameters"]
     again = experiments.run(config, seed=0)
-    assert sorted((tmp_path / "teachers").iterdir()) == kept
+    assert sorted((tmp_path / "teachers").glob("*.safetensors")) == kept
     assert np.allclose(again.probabilities["test"], outcome.probabilities["test"], atol=1e-5)

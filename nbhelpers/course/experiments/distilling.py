@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 from nbhelpers import distillation
@@ -27,7 +28,7 @@ def teacher_logits(data: Splits, config: Mapping[str, Any], seed: int, train: Ca
     Args:
         data: the splits.
         config: its "teachers" are changes of the configuration: {} is the same model as the student's, but whole.
-            One with "add_to_seed" has another seed than the student.
+            One with "seed" is the same in every run, whatever the seed of its student is.
         seed: that of the run.
         train: `train(data, config, seed)` trains a model as `fine_tuning.train` does.
     """
@@ -35,12 +36,13 @@ def teacher_logits(data: Splits, config: Mapping[str, Any], seed: int, train: Ca
     found = []
     for changes in config["teachers"]:
         teacher = shared | changes
-        own_seed = seed + teacher.pop("add_to_seed", 0)
+        own_seed = teacher.pop("seed", seed)
         key = json.dumps([teacher, own_seed, commit()], sort_keys=True)
         path = paths.RUNS / "teachers" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-        if not path.exists():
-            trained = train({**data, TRAIN: data["train"]}, teacher, own_seed)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({"logits": trained.logits(TRAIN)}, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):  # runs side by side wait for the one that trains their teacher
+            if not path.exists():
+                trained = train({**data, TRAIN: data["train"]}, teacher, own_seed)
+                save_file({"logits": trained.logits(TRAIN)}, path)
         found.append(load_file(path)["logits"])
     return distillation.average_logits(found)

@@ -84,7 +84,7 @@ def fine_tuning(data: Splits, names: list[str], config: Config, seed: int) -> Me
     probabilities = {split: trained.logits(split).softmax(-1).numpy() for split in data if split != "train"}
     if SEARCH in config.get("perturbations", ()):
         predict = partial(predict_texts, trained, config=config)
-        probabilities[PREFIX + SEARCH] = predict(searched_split(data["test"], predict).texts)
+        probabilities[PREFIX + SEARCH] = predict(searched_split(data["test"], predict))
     return probabilities, costs
 
 
@@ -194,12 +194,33 @@ def phases(config: Config) -> list[Config]:
 
 def fit(model: Any, dataloader: Any, objective: Any, config: Config, **options: Any) -> None:
     """`training.fit` with the optimizer and the schedule of a configuration. `options` go on to it."""
-    optimizer = training.make_optimizer(model, config["lr"], head_lr=config["head_lr"])
+    layer_decay = config.get("layer_decay", 1.0)
+    optimizer = training.make_optimizer(model, config["lr"], head_lr=config["head_lr"], layer_decay=layer_decay)
+    if "unfreeze_per_epoch" in config:  # after the optimizer is made: it moves no weights that were frozen before
+        options["evaluate"] = unfreezing(model, config["unfreeze_per_epoch"], options["evaluate"])
     num_steps = training.updates_per_epoch(dataloader) * config["num_epochs"]
     scheduler = training.make_scheduler(
         optimizer, num_steps, schedule=config["schedule"], warmup_ratio=config["warmup_ratio"]
     )
     training.fit(model, dataloader, objective, optimizer, scheduler, num_epochs=config["num_epochs"], **options)
+
+
+def unfreezing(model: Any, layers_per_epoch: int, evaluate: Callable[[Any], float]) -> Callable[[Any], float]:
+    """Freeze the encoder, and return an `evaluate` that trains more of it in the next epoch, from its last layer down.
+
+    The embeddings come after the first layer (Howard and Ruder 2018, arXiv 1801.06146).
+    """
+    frozen = [model.get_input_embeddings(), *distillation.encoder_layers(model)]
+    training.freeze_encoder(model)
+
+    def evaluate_and_unfreeze(model: Any) -> float:
+        for _ in range(min(layers_per_epoch, len(frozen))):
+            frozen.pop().requires_grad_(True)
+        if not frozen:
+            model.requires_grad_(True)  # what is neither a layer nor a word embedding, such as positions
+        return evaluate(model)
+
+    return evaluate_and_unfreeze
 
 
 def tokens_read(dataloader: Any, config: Config) -> int:

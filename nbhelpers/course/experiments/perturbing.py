@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,7 +13,8 @@ from nbhelpers import augmentation, robustness
 
 from .data import Split
 
-SEARCH = "words searched"  # each text attacked on its own model: `robustness.substitute_words`
+SEARCH = "words searched"  # the first test texts, attacked on the model of the row: `robustness.substitute_words`
+NUM_SEARCHED, MAX_QUERIES = 100, 60
 PREFIX = "test, "  # of the names of the splits
 PERTURBATIONS: Mapping[str, Any] = {
     **robustness.INVARIANT,
@@ -31,16 +33,21 @@ def perturbed_splits(test: Split, config: Mapping[str, Any]) -> dict[str, Split]
     }
 
 
-def searched_split(test: Split, predict: Callable[[Sequence[str]], np.ndarray], max_queries: int = 50) -> Split:
-    """The test texts after a search for synonyms that flip the label of this model, in which each text has a budget.
+def searched_split(test: Split, predict: Callable[[Sequence[str]], np.ndarray]) -> list[str]:
+    """The first test texts after a search for words that flip the label of this model, with a budget for each text.
+
+    A word can become a synonym, or one of four versions with a typing error.
 
     Args:
         test: the test split.
         predict: texts -> probabilities [texts, classes].
-        max_queries: predictions for each text.
     """
     synonyms = augmentation.load_synonyms()
-    found = robustness.substitute_words(
-        predict, test.texts, test.labels, lambda word: synonyms.get(word.lower(), []), max_queries=max_queries
-    )
-    return test._replace(texts=found["new_text"].tolist())
+
+    def candidates(word: str) -> list[str]:
+        typos = {augmentation.make_typos(word, random.Random(number)) for number in range(4)} if len(word) > 3 else ()
+        return [*synonyms.get(word, []), *sorted(typos)]
+
+    texts, labels = test.texts[:NUM_SEARCHED], test.labels[:NUM_SEARCHED]
+    found = robustness.substitute_words(predict, texts, labels, candidates, max_queries=MAX_QUERIES)
+    return found["new_text"].tolist()

@@ -86,8 +86,8 @@ def score_run(config: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[st
     }
     perturbed = {split.removeprefix(PREFIX): x for split, x in predictions.items() if split.startswith(PREFIX)}
     if perturbed:
-        gold = data["test"].labels
-        row["perturbed"] = {name: metrics.scores(gold, x, len(names)) for name, x in perturbed.items()}
+        gold = data["test"].labels  # a search reads the first texts only
+        row["perturbed"] = {name: metrics.scores(gold[: len(x)], x, len(names)) for name, x in perturbed.items()}
     if "tokens" in costs:
         row["training_seconds"] = round(costs["training_seconds"].sum(), 1)
         row["tokens_per_second"] = round(costs["tokens"].sum() / costs["training_seconds"].sum())

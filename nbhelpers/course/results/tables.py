@@ -46,6 +46,7 @@ OPTIONAL = {  # method -> what its configuration may say beside that
         "effective_number_beta",
         "focal_gamma",
         "future",
+        "layer_decay",
         "layers",
         "logit_adjustment",
         "max_length",
@@ -60,6 +61,7 @@ OPTIONAL = {  # method -> what its configuration may say beside that
         "speaker_format",
         "teachers",
         "tuning",
+        "unfreeze_per_epoch",
     },
 }
 
