@@ -18,7 +18,7 @@ from .perturbation import (
 )
 
 
-def fgm(model: nn.Module, batch: Batch, *, objective: Objective, epsilon: float = 1.0, weight: float = 1.0) -> Tensor:
+def fgm(model: nn.Module, batch: Batch, *, objective: Objective, epsilon: float = 0.1, weight: float = 1.0) -> Tensor:
     """Fast gradient method (Miyato et al. 2017, arXiv 1605.07725): train on the batch and on a perturbed copy of it.
 
         loss = objective(x) + weight * objective(x + epsilon * g / norm(g))
@@ -64,8 +64,8 @@ def pgd(
     batch: Batch,
     *,
     objective: Objective,
-    epsilon: float = 1.0,
-    step_size: float = 0.3,
+    epsilon: float = 0.1,
+    step_size: float = 0.03,
     num_steps: int = 5,
     init_size: float = 0.0,
 ) -> Tensor:
@@ -92,7 +92,8 @@ def pgd(
     >>> model = nn.Embedding.from_pretrained(torch.tensor([[3.0, 4.0]]))
     >>> model.get_input_embeddings = lambda: model
     >>> length = lambda model, batch: model(batch["input_ids"]).norm()
-    >>> pgd(model, {"input_ids": torch.tensor([[0]])}, objective=length, epsilon=0.5)  # 5.3, then 5.5 and no further
+    >>> batch = {"input_ids": torch.tensor([[0]])}
+    >>> pgd(model, batch, objective=length, epsilon=0.5, step_size=0.3)  # 5.3, then 5.5 and no further
     tensor(5.5000)
     """
     check_settings(num_steps=num_steps, epsilon=epsilon, step_size=step_size, init_size=init_size)

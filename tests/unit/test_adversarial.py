@@ -243,7 +243,7 @@ def test_a_sure_model_is_perturbed_as_much_as_any_other():
     model, batch = bert(), batch_of(4)
     with torch.no_grad():
         model.classifier.weight *= 1e-30
-    last = perturbations(model, batch, fgm)[0][-1]
+    last = perturbations(model, batch, partial(fgm, epsilon=1.0))[0][-1]
     torch.testing.assert_close(norms(last), torch.ones(4, dtype=torch.float64))
     tiny = torch.full((1, 2, 3), 1e-30)
     torch.testing.assert_close(perturbation.unit(tiny), torch.full((1, 2, 3), 6**-0.5))
@@ -594,7 +594,7 @@ def test_compiled_models_are_refused():
         fgm(model, batch)
 
 
-@pytest.mark.parametrize("method", [fgm, freelb])
+@pytest.mark.parametrize("method", [partial(fgm, epsilon=1.0), freelb], ids=["fgm", "freelb"])
 def test_training_in_fp16_learns(method):
     model = tiny_model(num_hidden_layers=1)
     history = train(

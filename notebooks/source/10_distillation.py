@@ -793,7 +793,7 @@ print(f"The int8 student is {shrinkage:.1f} times smaller and {speedup:.1f} time
 #
 # Each row of the next table is the mean over several seeds ± standard deviation, on test. There the students start from
 # layers of the *pretrained* encoder with a new head, so what they get from the teacher comes through its logits alone.
-# With and without a teacher, they make the same number of updates.
+# With and without a teacher, they make the same number of updates. All seeds of a row have the same teachers.
 
 # %%
 shown_columns = ["row", "seeds", "weighted F1", "macro F1", "difference", "against"]
