@@ -28,7 +28,7 @@
 # masks are explained in [lesson 5](05_rdrop.ipynb).
 #
 # <!-- facts -->
-# Minutes and memory: not measured yet.
+# Measured: default profile 3.7 min, 3.5 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -119,7 +119,7 @@ batch_size = 16  # @param {type: "integer"}
 # @markdown Longer texts are truncated to this many tokens.
 max_length = 128  # @param {type: "integer"}
 # @markdown Use only this many rows of each split; 0 uses all.
-num_rows = 400  # @param {type: "integer"}
+num_rows = 320  # @param {type: "integer"}
 # @markdown Number of dev texts for the search.
 num_attacked = 24  # @param {type: "integer"}
 # @markdown How many predictions the search may ask for, per text.
@@ -791,7 +791,7 @@ def copied_step(model, batch):
 
 # %%
 rows = {}
-for size in (4, 16, 64):
+for size in (4, 16, 32):
     part = make_batch(examples[:size])
     real, shift = part["attention_mask"] == 1, copied_step(plain, part).norm(dim=1)  # shift: [vocabulary]
     used = part["input_ids"][real].unique()
