@@ -6,7 +6,6 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import fields
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,57 +14,32 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from nbhelpers.classifier.settings import Settings  # without torch
 from nbhelpers.course import paths
+from nbhelpers.course.command.options import (
+    AdversarialOption,
+    AugmentOption,
+    Columns,
+    Corpus,
+    Delimiter,
+    Dialogue,
+    Encoding,
+    Faults,
+    Label,
+    LabelFile,
+    Labels,
+    LabelSeparator,
+    LogitAdjustment,
+    Method,
+    NoQuotes,
+    Search,
+    Speaker,
+    Teacher,
+    Text,
+    Turn,
+)
 from nbhelpers.course.command.screen import make_screen
 from nbhelpers.course.errors import CourseError, on_interrupt
 
 screen = make_screen()
-
-
-class Method(StrEnum):
-    """What `nbhelpers train` can train."""
-
-    full = "full"
-    lora = "lora"
-    frozen = "frozen"
-    ia3 = "ia3"
-
-
-class Adversarial(StrEnum):
-    """Ways to train on changed word vectors."""
-
-    fgm = "fgm"
-    freelb = "freelb"
-
-
-class Augment(StrEnum):
-    """What can be done to the copies of the training texts."""
-
-    typos = "typos"
-
-
-class OnFault(StrEnum):
-    """What is done with a faulty row."""
-
-    stop = "raise"
-    drop = "drop"
-
-
-Corpus = Annotated[str, typer.Argument(help="A file, a folder, or a data set of the Hugging Face Hub.")]
-Text = Annotated[list[str] | None, typer.Option(help="The column with the texts; twice for pairs of texts.")]
-Label = Annotated[
-    list[str] | None, typer.Option(help="The column with the labels; several with 0 and 1 for a class each.")
-]
-Labels = Annotated[str | None, typer.Option(help="Names of the classes: a file with one per line, or a,b,c.")]
-LabelFile = Annotated[str | None, typer.Option(help="A file whose line i is the label of line i of the texts.")]
-LabelSeparator = Annotated[str | None, typer.Option(help="What separates several labels in a cell.")]
-Dialogue = Annotated[str | None, typer.Option(help="The column that names the dialogue of a turn.")]
-Turn = Annotated[str | None, typer.Option(help="The column with the position of a turn in its dialogue.")]
-Speaker = Annotated[str | None, typer.Option(help="The column with the speaker of a turn.")]
-Columns = Annotated[str | None, typer.Option(help="Names of the columns, as a,b,c, for a file without a header.")]
-Delimiter = Annotated[str | None, typer.Option(help="What separates the columns.")]
-NoQuotes = Annotated[bool, typer.Option("--no-quotes", help="Quotation marks are plain characters.")]
-Encoding = Annotated[str | None, typer.Option(help="The encoding of the files; default: utf-8.")]
-Faults = Annotated[OnFault | None, typer.Option(help="Stop at a faulty row (raise), or leave it out (drop).")]
 
 
 def train(
@@ -95,21 +69,11 @@ def train(
     r_drop: Annotated[float | None, typer.Option(help="The weight of R-Drop's second term, such as 1.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="From 0 to below 1, such as 0.1.")] = None,
     class_weights: Annotated[float | None, typer.Option(help="Power of 1 / frequency, such as 0.5.")] = None,
-    logit_adjustment: Annotated[
-        float | None, typer.Option(help="For rare classes: weight of the logarithm of a class's frequency, such as 1.")
-    ] = None,
-    adversarial: Annotated[
-        Adversarial | None, typer.Option(help="Also train on word vectors that were moved; see lesson 9.")
-    ] = None,
-    augment: Annotated[
-        Augment | None, typer.Option(help="Also train on a copy of each text with typing errors.")
-    ] = None,
-    teacher: Annotated[
-        str | None, typer.Option(help="The folder of a trained classifier from which this one learns as well.")
-    ] = None,
-    search: Annotated[
-        int | None, typer.Option(help="Look for better learning rates in so many trainings, such as 20.")
-    ] = None,
+    logit_adjustment: LogitAdjustment = None,
+    adversarial: AdversarialOption = None,
+    augment: AugmentOption = None,
+    teacher: Teacher = None,
+    search: Search = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     lr: Annotated[float | None, typer.Option(help="The learning rate of the encoder.")] = None,
     head_lr: Annotated[float | None, typer.Option(help="The learning rate of the head.")] = None,
@@ -129,9 +93,8 @@ def train(
     paths.require_new(folder)
     if checkpoints.is_dir() and not resume:
         raise CourseError(f"{checkpoints} is a run that was stopped; go on with --resume, or remove it")
-    source: Any = corpus
-    if dev or test:
-        source = {"train": corpus} | ({"dev": dev} if dev else {}) | ({"test": test} if test else {})
+    files = {split: file for split, file in {"train": corpus, "dev": dev, "test": test}.items() if file}
+    source: Any = files if len(files) > 1 else corpus
     from nbhelpers import classifier
     from nbhelpers.course.command.own_data import print_next_commands, print_saved_report
 

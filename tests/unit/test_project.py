@@ -248,5 +248,5 @@ def test_readme_fits_a_screen_before_the_lessons_and_names_only_what_exists():
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if not target.startswith("http"):
             assert (ROOT / target).exists(), target
-    for target in re.findall(r"make (\w+)", text):
+    for target in re.findall(r"(?:^    |`)make (\w+)", text, re.M):
         assert f"\n{target}:" in (ROOT / "Makefile").read_text()

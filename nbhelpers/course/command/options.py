@@ -1,0 +1,67 @@
+"""Options that several subcommands for data of one's own have, and the values they can take."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Method(StrEnum):
+    """What `nbhelpers train` can train."""
+
+    full = "full"
+    lora = "lora"
+    frozen = "frozen"
+    ia3 = "ia3"
+
+
+class Adversarial(StrEnum):
+    """Ways to train on changed word vectors."""
+
+    fgm = "fgm"
+    freelb = "freelb"
+
+
+class Augment(StrEnum):
+    """What can be done to the copies of the training texts."""
+
+    typos = "typos"
+
+
+class OnFault(StrEnum):
+    """What is done with a faulty row."""
+
+    stop = "raise"
+    drop = "drop"
+
+
+Corpus = Annotated[str, typer.Argument(help="A file, a folder, or a data set of the Hugging Face Hub.")]
+Text = Annotated[list[str] | None, typer.Option(help="The column with the texts; twice for pairs of texts.")]
+Label = Annotated[
+    list[str] | None, typer.Option(help="The column with the labels; several with 0 and 1 for a class each.")
+]
+Labels = Annotated[str | None, typer.Option(help="Names of the classes: a file with one per line, or a,b,c.")]
+LabelFile = Annotated[str | None, typer.Option(help="A file whose line i is the label of line i of the texts.")]
+LabelSeparator = Annotated[str | None, typer.Option(help="What separates several labels in a cell.")]
+Dialogue = Annotated[str | None, typer.Option(help="The column that names the dialogue of a turn.")]
+Turn = Annotated[str | None, typer.Option(help="The column with the position of a turn in its dialogue.")]
+Speaker = Annotated[str | None, typer.Option(help="The column with the speaker of a turn.")]
+Columns = Annotated[str | None, typer.Option(help="Names of the columns, as a,b,c, for a file without a header.")]
+Delimiter = Annotated[str | None, typer.Option(help="What separates the columns.")]
+NoQuotes = Annotated[bool, typer.Option("--no-quotes", help="Quotation marks are plain characters.")]
+Encoding = Annotated[str | None, typer.Option(help="The encoding of the files; default: utf-8.")]
+Faults = Annotated[OnFault | None, typer.Option(help="Stop at a faulty row (raise), or leave it out (drop).")]
+
+LogitAdjustment = Annotated[
+    float | None, typer.Option(help="For rare classes: weight of the logarithm of a class's frequency, such as 1.")
+]
+AdversarialOption = Annotated[
+    Adversarial | None, typer.Option(help="Also train on word vectors that were moved; see lesson 9.")
+]
+AugmentOption = Annotated[Augment | None, typer.Option(help="Also train on a copy of each text with typing errors.")]
+Teacher = Annotated[
+    str | None, typer.Option(help="The folder of a trained classifier from which this one learns as well.")
+]
+Search = Annotated[int | None, typer.Option(help="Look for better learning rates in so many trainings, such as 20.")]
