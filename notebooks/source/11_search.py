@@ -497,7 +497,8 @@ print(f"{len(resumed)} trials are complete after {len(calls)} trainings")
 # One training more than trials: the one that was stopped is repeated, with the same configuration. Nothing else is. To
 # use two *workers*, start the same script twice on one machine, with the same storage. Each takes the next trial that
 # nobody has, both see all results, and if one of them dies, the other repeats its trial. SQLite files do not work on
-# network drives, so several machines need more: Ray Tune, or Optuna with a database server.
+# network drives, so several machines need more: Ray Tune, which takes the same function and space
+# (`deploy/ray_tune.py`), or Optuna with a database server.
 #
 # ## Is the winner better than the default?
 #
@@ -653,10 +654,10 @@ except ValueError as error:
     print(error)  # MLflow is not among the packages of the course: pip install "nbhelpers[track]"
 
 # %% [markdown]
-# `mlflow ui --backend-store-uri sqlite:///runs/lesson-11/mlflow.db` opens the page (it is in the full package mlflow).
-# With `uri="http://..."`, the rows go to a server. If the server is down, you get a warning, the training goes on, and
-# `tracking.send` passes the file on later. `"wandb"` writes a run of Weights & Biases without a network; `wandb sync`
-# uploads it.
+# `mlflow ui --backend-store-uri sqlite:///runs/lesson-11/mlflow.db` opens the page. It is in the full package mlflow,
+# which needs an environment of its own, because it asks for older packages than the course. With `uri="http://..."`,
+# the rows go to a server. If the server is down, you get a warning, the training goes on, and `tracking.send` passes
+# the file on later. `"wandb"` writes a run of Weights & Biases without a network; `wandb sync` uploads it.
 #
 # ## Schedules, layer-wise rates and unfreezing
 #
