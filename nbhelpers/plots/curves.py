@@ -137,7 +137,8 @@ def run_curves(frame: pd.DataFrame, measure: str, over: str = "training") -> Pic
             look = {"color": RUN_COLORS[i], "marker": RUN_MARKERS[i], "linestyle": LINES[i], "markersize": 4}
             axes.plot(points.index, points, label=run, markevery=len(points) // 15 + 1, **look)
         axes.set(xlabel=x, ylabel=measure, ylim=(min(0, 1.05 * np.nanmin(table)), None))  # 0 is always visible
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        counts = (frame.index == frame.index.astype(int)).all()  # such as updates, between which there is nothing
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=counts, min_n_ticks=1))
         axes.grid(axis="y", color=PALE)
         axes.legend(loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=legend_columns(runs), handlelength=4)
     last = ", ".join(f"{run} {short(frame.iloc[:, i].dropna().iloc[-1])}" for i, run in enumerate(runs))

@@ -667,7 +667,8 @@ explore(texts_of_cell, gold=names, predicted=names)
 # For each text, decide what kind of mistake it is: the label is doubtful, the text needs its context (lesson 6), it is
 # irony, or the model misread it.
 #
-# **Exercise.** Which class has the lowest recall on dev? Read it from the matrix, and write its name.
+# **Exercise.** Which class has the lowest *precision* on dev, the smallest share of right ones among its predictions?
+# The matrix shows shares of its lines, so compute it from the counts, `confusion`, whose columns are the predictions.
 
 # %%
 weakest_class = None  # your answer, in quotation marks
@@ -677,8 +678,8 @@ check("03-weakest", weakest_class, confusion)
 # <details><summary>Solution</summary>
 #
 # ```python
-# recall = pd.Series(confusion.to_numpy().diagonal() / confusion.sum(axis=1), index=names)
-# weakest_class = recall.idxmin()
+# precision = pd.Series(confusion.to_numpy().diagonal() / confusion.sum(axis=0), index=names)
+# weakest_class = precision.idxmin()
 # ```
 # </details>
 #

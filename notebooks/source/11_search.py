@@ -165,7 +165,7 @@ def curse(trials=20, dev_rows=300, spread_in_points=0.0):
     table = pd.DataFrame({"on dev": on_dev, "in truth": on_dev * (spread_in_points / total) ** 2}, range(1, trials + 1))
     seen, true = table.iloc[-1]
     words = f"The winner of {trials} trials shows {85 + seen:.1f} % on dev. In truth it has {85 + true:.1f} %."
-    return [plots.run_curves(table.rename_axis("trials"), "points above the mean"), words]
+    return [plots.run_curves(table.rename_axis("trials"), "points above the mean", over="the trials"), words]
 
 
 explore(curse, trials=(2, 50), dev_rows=(50, 3000, 50), spread_in_points=(0.0, 5.0, 0.25))

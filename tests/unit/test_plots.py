@@ -366,6 +366,16 @@ def test_dropout_spread_states_ranges_and_changes():
     assert len(set(first.get_ydata())) == 3
 
 
+@pytest.mark.parametrize(
+    ("places", "ticks"), [([0, 1, 2], [0, 1, 2]), ([0.0, 0.1, 0.2], [0.0, 0.04, 0.08, 0.12, 0.16, 0.2])]
+)
+def test_run_curves_have_ticks_between_whole_numbers_only_where_there_are_points(places, ticks):
+    picture = plots.run_curves(pd.DataFrame({"plain": [1.0, 2.0, 3.0]}, pd.Index(places, name="length")), "loss")
+    axes = picture.axes[0]
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == pytest.approx(ticks)
+
+
 def test_run_curves_state_the_last_and_the_highest_value():
     picture = plots.run_curves(over_updates(["plain", "R-Drop"]), "KL")
     assert picture.summary == "KL at the end: plain 0.1, R-Drop 0.108. Highest: 0.108 of R-Drop at update 100."

@@ -1,4 +1,4 @@
-"""The exercises of lesson 3: the first loss, where the trained model is weakest, F1, and cross-entropy."""
+"""The exercises of lesson 3: the first loss, the class with the lowest precision, F1, and cross-entropy."""
 
 from __future__ import annotations
 
@@ -82,38 +82,40 @@ def cross_entropy_mistakes(logits: list[float], label: int) -> dict[str, Any]:
     }
 
 
-def recalls(confusion: Any) -> dict[str, float]:
-    """The recall of each class that occurs.
+def precisions(confusion: Any) -> dict[str, float]:
+    """The precision of each class that was predicted.
 
     Args:
-        confusion: a DataFrame of counts with a row for each gold class.
+        confusion: a DataFrame of counts with a row for each gold class, and a column for each prediction.
     """
     counts = confusion.to_numpy()
-    return {str(name): counts[i, i] / counts[i].sum() for i, name in enumerate(confusion.index) if counts[i].sum()}
+    return {
+        str(name): counts[i, i] / counts[:, i].sum() for i, name in enumerate(confusion.index) if counts[:, i].sum()
+    }
 
 
 def weakest_classes(confusion: Any) -> list[str]:
-    """The classes with the lowest recall; several, if they have the same."""
-    found = recalls(confusion)
-    return [name.casefold() for name, recall in found.items() if recall == min(found.values())]
+    """The classes with the lowest precision; several, if they have the same."""
+    found = precisions(confusion)
+    return [name.casefold() for name, precision in found.items() if precision == min(found.values())]
 
 
 def weakest_mistakes(confusion: Any) -> dict[str, list[str]]:
     """The classes that a learner may take for it."""
     counts, names = confusion.to_numpy(), list(map(str, confusion.index))
-    found = recalls(confusion)
-    precision = {name: counts[i, i] / max(1, counts[:, i].sum()) for i, name in enumerate(names)}
-    errors = {name: counts[i].sum() - counts[i, i] for i, name in enumerate(names)}
+    found = precisions(confusion)
+    recall = {name: counts[i, i] / max(1, counts[i].sum()) for i, name in enumerate(names)}
+    false_alarms = {name: counts[:, i].sum() - counts[i, i] for i, name in enumerate(names)}
     known = {
-        "This class has the highest recall.": max(found, key=lambda name: found[name]),
-        "This class has the lowest precision, which is read along a column. Read along the lines.": min(
-            precision, key=lambda name: precision[name]
+        "This class has the highest precision.": max(found, key=lambda name: found[name]),
+        "This class has the lowest recall, which is read along a line. Read down the columns.": min(
+            recall, key=lambda name: recall[name]
         ),
-        "This class has the most errors in numbers, because it is large. Recall is a share.": max(
-            errors, key=lambda name: errors[name]
+        "This class has the most false alarms in numbers, because it is predicted often. Precision is a share.": max(
+            false_alarms, key=lambda name: false_alarms[name]
         ),
-        "This is the smallest class, but not one with the lowest recall.": min(
-            found, key=lambda name: counts[names.index(name)].sum()
+        "This class is predicted least often, but it does not have the lowest precision.": min(
+            found, key=lambda name: counts[:, names.index(name)].sum()
         ),
     }
     return {
@@ -138,11 +140,12 @@ EXERCISES = {
         ONE_OF,
         weakest_classes,
         hints=(
-            "Recall is read along a line of the confusion matrix: the share of a gold class that was predicted right.",
-            "The percentages on the diagonal are the recalls. Which one is the lowest?",
-            "Find the lowest percentage on the diagonal. The name at the left of its line is the answer.",
+            "Precision is read down a column of the matrix: the share of the predictions of a class that are right.",
+            "The matrix shows percentages of a line, so take the counts, `confusion`. Divide each number on the "
+            "diagonal by the sum of its column, confusion.sum(axis=0).",
+            "pd.Series(confusion.to_numpy().diagonal() / confusion.sum(axis=0), index=names).sort_values()",
         ),
-        because="Now read its mistakes in the cell above. Is it the model, the labels, or the missing context?",
+        because="Choose its column in the cell above, and read what was taken for it: the model, or the labels?",
         mistakes=weakest_mistakes,
     ),
     "03-f1": Exercise(
