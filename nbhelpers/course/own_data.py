@@ -17,6 +17,7 @@ from nbhelpers.course import paths
 from nbhelpers.course.command.options import (
     AdversarialOption,
     AugmentOption,
+    ClassWeights,
     Columns,
     Corpus,
     Delimiter,
@@ -68,7 +69,7 @@ def train(
     no_context: Annotated[bool, typer.Option("--no-context", help="Classify each turn of a dialogue alone.")] = False,
     r_drop: Annotated[float | None, typer.Option(help="The weight of R-Drop's second term, such as 1.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="From 0 to below 1, such as 0.1.")] = None,
-    class_weights: Annotated[float | None, typer.Option(help="Power of 1 / frequency, such as 0.5.")] = None,
+    class_weights: ClassWeights = None,
     logit_adjustment: LogitAdjustment = None,
     adversarial: AdversarialOption = None,
     augment: AugmentOption = None,

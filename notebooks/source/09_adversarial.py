@@ -28,7 +28,7 @@
 # masks are explained in [lesson 5](05_rdrop.ipynb).
 #
 # <!-- facts -->
-# Measured: default profile 3.7 min, 3.5 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 3.3 min, 3.5 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->

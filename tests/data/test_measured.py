@@ -12,6 +12,7 @@ import torch
 
 from nbhelpers import adapters, encoders, environment, metrics
 from nbhelpers.course import experiments, lessons, results
+from nbhelpers.course.command import options
 
 BENCHMARK = runpy.run_path(str(lessons.ROOT / "tests" / "benchmarks" / "gpu.py"))
 OWN_DATA = runpy.run_path(str(lessons.ROOT / "tests" / "benchmarks" / "own_data.py"))
@@ -147,11 +148,24 @@ def test_the_page_of_recipes_shows_the_measured_scores():
     assert OWN_DATA["table"]() in (lessons.ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
 
 
+def test_the_help_of_train_has_the_measured_numbers():
+    macro = {
+        row: f"{np.mean([100 * run['test']['macro_f1'] for run in results.runs('intents', row)]):.1f}"
+        for row in ("plain", "class weights, square root", "logit adjustment in training")
+    }
+    for option, row in (
+        (options.ClassWeights, "class weights, square root"),
+        (options.LogitAdjustment, "logit adjustment in training"),
+    ):
+        [about] = option.__metadata__
+        assert f"a macro F1 of {macro[row]} instead of {macro['plain']}" in about.help
+
+
 def test_the_table_of_methods_has_the_measured_numbers():
     """Each score and difference of docs/which_method.md is one of a stored table."""
     page = (lessons.ROOT / "docs" / "which_method.md").read_text(encoding="utf-8")
     stored = set()
-    for table in ("meld", "dialogues", "reviews", "context", "transfer"):
+    for table in ("meld", "dialogues", "reviews", "context", "transfer", "intents"):
         for test in (test for test in results.tests(table).values() if "difference" in test):
             stored.add(f"{100 * test['difference']:+.1f} ({100 * test['low']:.1f} to {100 * test['high']:.1f})")
         for row in {run["row"] for run in results.read(table)}:
@@ -161,6 +175,9 @@ def test_the_table_of_methods_has_the_measured_numbers():
             stored.add(
                 f"{np.mean(scores):.1f} ± {np.std(scores, ddof=1):.1f}" if len(scores) > 1 else f"{scores[0]:.1f}"
             )
+            macro = [100 * run["test"]["macro_f1"] for run in results.runs(table, row)]
+            if table == "intents" and len(macro) > 1:  # its rows are about macro F1
+                stored.add(f"{np.mean(macro):.1f} ± {np.std(macro, ddof=1):.1f}")
     difference, score = r"[+-]\d+\.\d \(-?\d+\.\d to -?\d+\.\d\)", r"\d+\.\d ± \d\.\d"
     claimed = re.findall(rf"{difference}|{score}|(?:MELD|dialogues|reviews) \d+\.\d(?! ±)", page)
     assert len(claimed) > 20
