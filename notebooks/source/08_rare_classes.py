@@ -599,12 +599,10 @@ def copies_of(text, alpha=0.2):
     return pd.DataFrame({"text": {"the text": text, **copies}})
 
 
-def num_changed(text):
-    return (copies_of(text)["text"] != text).sum()
-
-
-with_negation = [t for t in texts["train"] if "not" in augmentation.breaks_label(t, "")]
-example = max(with_negation or texts["train"], key=lambda t: (num_changed(t), -abs(len(t) - 90)))
+# %%
+with_negation = [t for t in texts["train"] if "not" in augmentation.breaks_label(t, "")] or texts["train"]
+num_changed = {t: (copies_of(t)["text"] != t).sum() for t in with_negation}
+example = max(with_negation, key=lambda t: (num_changed[t], -abs(len(t) - 90)))
 explore(copies_of, text=example, alpha=(0.05, 0.5, 0.05))
 
 # %% [markdown]
