@@ -67,9 +67,8 @@ class LiveTraining:
             drawing.line(x, TOP, x, BASE, LINE)
             drawing.dot(x, BASE, 4, GREEN)
             drawing.text(x, BASE + 20, f"dev {score:.1f} %", anchor="end")
-        drawing.text(
-            LEFT, BASE + 40, f"The loss of each batch, and the score on dev. {self.time_left(done)}", anchor="start"
-        )
+        shown = "The loss of each batch, and the score on dev." if scores else "The loss of each batch."
+        drawing.text(LEFT, BASE + 40, f"{shown} {self.time_left(done)}", anchor="start")
         return drawing
 
     def place(self, epoch: float, height: float) -> tuple[float, float]:

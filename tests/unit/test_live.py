@@ -32,6 +32,7 @@ def test_the_last_picture_has_all_scores_and_losses(shown):
     assert shown[-1].alt.endswith("in percent: 25.0, 50.0.")
     assert "This took" in shown[-1].svg()
     assert shown[-1].svg().count("dev ") >= 2
+    assert "The loss of each batch, and the score on dev." in shown[-1].svg()
 
 
 def test_while_it_runs_it_says_how_long_the_rest_takes(shown, monkeypatch):
@@ -49,3 +50,4 @@ def test_without_a_dev_split_the_end_is_the_last_update(shown):
     log({"step": 2, "epoch": 1.0, "train_loss": 0.5, "lr": 1e-4})
     assert len(shown) == 1
     assert "This took" in shown[0].svg()
+    assert "The loss of each batch. " in shown[-1].svg()
