@@ -185,3 +185,27 @@ def test_a_search_trains_real_models_and_the_folder_is_as_usual(source, shallow_
     assert sum(sentence.startswith("search: ") for sentence in said) == 2
     assert json.loads((folder / "scores.json").read_text())["rows"] == 8
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_turns_of_dialogues_can_be_adjusted(shallow_encoder, tmp_path):
+    split = corpora.load("dialogues")["train"]
+    names = split.features["emotion"].names
+    rows = split.select(range(120)).to_pandas()
+    rows["emotion"] = [names[i] for i in rows["emotion"]]
+    rows.to_csv(tmp_path / "talks.csv", index=False)
+    options = {**OPTIONS, "max_length": None, "encoder": shallow_encoder, "dialogue": "dialogue_id"}
+    folder = classifier.train(
+        tmp_path / "talks.csv", tmp_path / "model", logit_adjustment=1.0, label="emotion", **options
+    )
+    assert "- logit_adjustment: 1.0" in (folder / "README.md").read_text()
+
+
+def test_several_labels_are_copied_with_their_texts(shallow_encoder, tmp_path):
+    texts = [f"a wonderful evening with {word}" for word in ("music", "friends", "dinner", "children")] * 15
+    labels = ["good;music", "good", "food;good", "family"] * 15
+    pd.DataFrame({"text": [f"{text} {i}" for i, text in enumerate(texts)], "label": labels}).to_csv(
+        tmp_path / "visits.csv", index=False
+    )
+    options = {**OPTIONS, "encoder": shallow_encoder, "label_separator": ";"}
+    folder = classifier.train(tmp_path / "visits.csv", tmp_path / "model", augment="typos", **options)
+    assert "- augment: typos" in (folder / "README.md").read_text()
