@@ -11,7 +11,8 @@ from nbhelpers import adversarial, classifier, corpora, distillation, imbalance
 from nbhelpers.classifier import fitting, searching
 from nbhelpers.classifier.data import Task
 from nbhelpers.classifier.rows import Rows
-from nbhelpers.classifier.settings import Settings, check
+from nbhelpers.classifier.settings import CHOICES, Settings, check
+from nbhelpers.course.command import options as command
 
 pytestmark = pytest.mark.slow
 OPTIONS = {"num_epochs": 1, "max_length": 32, "batch_size": 16}
@@ -47,6 +48,15 @@ def test_each_loss_is_that_of_its_unit():
     assert objective.func is adversarial.freelb
     assert objective.keywords["objective"].keywords["class_weights"].tolist() == pytest.approx([2.0, 2 / 3])
     assert fitting.make_objective(task, Settings(teacher="runs/large")).func is distillation.distill
+
+
+def test_the_command_offers_the_choices_of_the_settings():
+    for name, enum in {
+        "method": command.Method,
+        "adversarial": command.Adversarial,
+        "augment": command.Augment,
+    }.items():
+        assert set(enum) == set(CHOICES[name]) - {None}
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from .data import Split, inputs
 from .distilling import teacher_logits
 from .models import load_model
 from .objective import make_objective
-from .perturbing import PREFIX, SEARCH, perturbed_splits, searched_split
+from .perturbing import PREFIX, SEARCH, perturbed_splits, searched_texts
 
 Config = Mapping[str, Any]
 
@@ -84,7 +84,7 @@ def fine_tuning(data: Splits, names: list[str], config: Config, seed: int) -> Me
     probabilities = {split: trained.logits(split).softmax(-1).numpy() for split in data if split != "train"}
     if SEARCH in config.get("perturbations", ()):
         predict = partial(predict_texts, trained, config=config)
-        probabilities[PREFIX + SEARCH] = predict(searched_split(data["test"], predict))
+        probabilities[PREFIX + SEARCH] = predict(searched_texts(data["test"], predict))
     return probabilities, costs
 
 

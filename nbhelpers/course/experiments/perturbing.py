@@ -33,7 +33,7 @@ def perturbed_splits(test: Split, config: Mapping[str, Any]) -> dict[str, Split]
     }
 
 
-def searched_split(test: Split, predict: Callable[[Sequence[str]], np.ndarray]) -> list[str]:
+def searched_texts(test: Split, predict: Callable[[Sequence[str]], np.ndarray]) -> list[str]:
     """The first test texts after a search for words that flip the label of this model, with a budget for each text.
 
     A word can become a synonym, or one of four versions with a typing error.
