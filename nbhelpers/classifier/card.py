@@ -14,6 +14,7 @@ from nbhelpers import environment
 from .data import Task
 from .report import Report, readable, readable_classes
 from .settings import Settings
+from .tags import TAG_WORDS
 
 BODY = """# {name}
 
@@ -83,20 +84,27 @@ WORDS = {
 def write_card(folder: Path, report: Report, task: Task, settings: Settings) -> None:
     """Write README.md into a folder."""
     name = "A classifier of dialogue turns" if task.is_dialogue else "A text classifier"
+    item, what, unit = "a text", "one of these labels", "texts"
+    if task.tags:
+        name, item, what, unit = "A tagger of words", "each word of a text", "one of these tags", "sentences"
+    elif task.is_dialogue:
+        item, unit = "each turn of a dialogue", "turns"
+    elif task.several:
+        what = "any number of these labels"
     train = task.splits["train"]
     used = {name: x for name, x in dataclasses.asdict(settings).items() if x not in (None, 0, 0.0, False, "none")}
     used |= {"training rows": f"{len(train.texts):,}", "dev rows": f"{len(task.splits['dev'].texts):,}"}
     body = BODY.format(
         name=name,
-        item="each turn of a dialogue" if task.is_dialogue else "a text",
-        what="any number of these labels" if task.several else "one of these labels",
+        item=item,
+        what=what,
         labels=", ".join(task.names),
         split=report.split,
         rows=report.num_rows,
-        unit="turns" if task.is_dialogue else "texts",
+        unit=unit,
         scores=table(readable(report.scores)),
         verdict=report.verdict,
-        words=words(report, "turns" if task.is_dialogue else "texts"),
+        words=words(report, unit),
         calibration=report.calibration,
         picture="" if report.confusion is None else PICTURE,
         classes=table(readable_classes(report.per_class)),
@@ -104,14 +112,16 @@ def write_card(folder: Path, report: Report, task: Task, settings: Settings) -> 
         versions=", ".join(f"{package} {version}" for package, version in environment.versions().items()),
         date=datetime.date.today().isoformat(),
     )
-    data = ModelCardData(library_name="transformers", pipeline_tag="text-classification")
+    pipeline = "token-classification" if task.tags else "text-classification"
+    data = ModelCardData(library_name="transformers", pipeline_tag=pipeline)
     ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}").save(folder / "README.md")
 
 
 def words(report: Report, unit: str) -> str:
     """The terms of a report's tables, as a list in Markdown."""
     terms = {"F1", *report.scores.columns, *report.scores.index, *report.per_class.columns}
-    return "\n".join(f"- {term}: {meaning.format(unit=unit)}" for term, meaning in WORDS.items() if term in terms)
+    meanings = WORDS | TAG_WORDS if unit == "sentences" else WORDS
+    return "\n".join(f"- {term}: {meaning.format(unit=unit)}" for term, meaning in meanings.items() if term in terms)
 
 
 def table(frame: pd.DataFrame) -> str:

@@ -77,6 +77,8 @@ def in_chunks(file: str, table: corpora.Stream, size: int, skip: int, together: 
 def write_part(chunk: Chunk, part: Path, suffix: str) -> None:
     """Write a chunk as a file, as a whole: a part that is there is complete."""
     temporary = part.with_name(f"{part.name}.new")
+    if suffix != ".jsonl":
+        chunk = Chunk(chunk.names, [[in_json(cell) for cell in row] for row in chunk.rows])
     if suffix == ".parquet":
         columns = {name: [row[i] for row in chunk.rows] for i, name in enumerate(chunk.names)}
         pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
@@ -92,6 +94,15 @@ def write_part(chunk: Chunk, part: Path, suffix: str) -> None:
             file.flush()
             os.fsync(file.fileno())
     temporary.rename(part)
+
+
+def in_json(cell: Any) -> Any:
+    """Return a list, such as the entities of a text, as JSON, because a table has no better place for it.
+
+    >>> in_json([{"start": 0}]), in_json("text")
+    ('[{"start": 0}]', 'text')
+    """
+    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell
 
 
 def join_parts(parts: Sequence[Path], names: list[str], output: Path, suffix: str) -> None:

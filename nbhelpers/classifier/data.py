@@ -9,7 +9,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict, List
 from numpy.typing import NDArray
 
-from nbhelpers import batching, corpora, dialogue
+from nbhelpers import batching, corpora, dialogue, tagging
 
 from .errors import ClassifierError
 from .rows import Rows
@@ -21,6 +21,7 @@ class Task(NamedTuple):
     splits: dict[str, Rows]
     names: list[str]
     several: bool  # whether a text can have several labels
+    tags: bool = False  # whether each word has a label; the texts are then lists of words, and the labels lists of ids
 
     @property
     def is_dialogue(self) -> bool:
@@ -112,8 +113,11 @@ def make_examples(
         settings: "context", "speaker_format" and "max_length" count, as in `model.config.settings`.
         num_classes: where a text can have several labels, how many classes there are; they then become 0 and 1.
     """
-    options = dialogue.input_options(settings)
     labels: Any = rows.labels or None
+    if settings.get("context") == "words":
+        options = {name: settings[name] for name in ("pieces", "max_length") if name in settings}
+        return list(tagging.make_examples(rows.texts, tokenizer, labels, **options))
+    options = dialogue.input_options(settings)
     if num_classes and labels is not None:
         labels = one_hot(labels, num_classes).tolist()
     if options.get("context", "none") == "none":

@@ -9,15 +9,16 @@ from typing import Any
 
 from datasets import DatasetDict
 
-from nbhelpers import corpora
+from nbhelpers import corpora, serving
 
 from .data import classes_of, notes_of, one_hot, rows_of
 from .errors import ClassifierError
 from .report import Report, joined, single_label_report
-from .rows import logits_of
+from .rows import compute, logits_of
 from .seen import seen_in_training
 from .served import load, num_cores, remembered_options
 from .several_labels import several_labels_report
+from .tags import load_tags, tag_facts, tags_report
 
 
 def evaluate(
@@ -44,6 +45,8 @@ def evaluate(
     """
     model = load(Path(folder), num_cores())
     names = list(model.labels)
+    if model.reads == "tags":
+        return evaluate_tags(Path(folder), model, corpus, log, options)
     if not isinstance(corpus, DatasetDict):
         options = {**remembered_options(Path(folder)), **options}
         options.setdefault("labels", names)
@@ -70,3 +73,19 @@ def evaluate(
     else:
         report = single_label_report(title, rows, probabilities, names)
     return dataclasses.replace(report, verdict=seen_in_training(joined(rows), Path(folder)))
+
+
+def evaluate_tags(
+    folder: Path, model: serving.Model, corpus: Any, log: Callable[[str], None], options: Mapping[str, Any]
+) -> Report:
+    """Score a model that tags words. As `evaluate`."""
+    task = load_tags(corpus, {**remembered_options(folder), **options}, model.labels)
+    split = next(name for name in ("test", "dev", "train") if name in task.splits)
+    rows = task.splits[split]
+    for sentence in tag_facts(task):
+        log(sentence)
+    logits = compute(model, model.encode_words(rows.texts))  # type: ignore[misc]
+    probabilities = model.probabilities(logits, sum(map(len, rows.texts)))
+    title = Path(corpus).name if split == "train" and isinstance(corpus, str | Path) else split
+    report = tags_report(title, rows, probabilities, list(model.labels))
+    return dataclasses.replace(report, verdict=seen_in_training(joined(rows), folder))

@@ -7,9 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from nbhelpers import (
     adapters,
@@ -21,7 +19,6 @@ from nbhelpers import (
     encoders,
     environment,
     imbalance,
-    metrics,
     objectives,
     training,
 )
@@ -30,8 +27,8 @@ from .data import Task, make_examples
 from .errors import ClassifierError
 from .loading import load_torch
 from .rows import Rows
+from .scoring import dev_scores, score_name
 from .settings import LOSSES, Settings
-from .several_labels import all_scores
 from .trainer import OutOfMemory, Progress, ProgressCallback, Step, Trainer
 
 SINGLE_TEXTS = ("adversarial", "augment", "teacher")  # settings that were not tested with dialogues
@@ -47,8 +44,10 @@ def check_task(task: Task, settings: Settings) -> None:
                     f"{name} is for one label per text, and these texts can have several; leave it out"
                 )
     for name in SINGLE_TEXTS:
-        if task.is_dialogue and getattr(settings, name):
-            raise ClassifierError(f"{name} is for texts that stand alone; leave it out for dialogues")
+        if (task.is_dialogue or task.tags) and getattr(settings, name):
+            raise ClassifierError(f"{name} is for texts that stand alone; leave it out for dialogues and for tags")
+    if task.tags and settings.search:
+        raise ClassifierError("search is for classes of texts; leave it out for tags")
     if settings.augment and task.splits["train"].pairs:
         raise ClassifierError("augment is for single texts; leave it out for pairs")
 
@@ -71,6 +70,8 @@ def load_model(task: Task, settings: Settings, remembered: Mapping[str, Any]) ->
     if settings.context == "whole_dialogues":
         inputs |= {"context": settings.context}
         inputs |= {"speaker_format": "name"} if task.splits["train"].speakers else {}
+    if settings.context == "words":
+        inputs = {"context": "words", "pieces": "first"}
     if settings.max_length:
         inputs["max_length"] = settings.max_length
     model.config.settings = {**remembered, **inputs}
@@ -115,7 +116,7 @@ def fit(
     for phase, (dataloader, (inputs, num_epochs)) in enumerate(zip(dataloaders, phases, strict=True)):
         last = phase == len(phases) - 1
         epochs = [num_epochs for _, num_epochs in phases]
-        start = Step(sum(updates[:phase]), sum(updates), sum(epochs[:phase]), sum(epochs), None)
+        start = Step(sum(updates[:phase]), sum(updates), sum(epochs[:phase]), sum(epochs), None, score_name(task))
         callback = ProgressCallback(progress, start, "weighted_f1")
         dev = make_dataloader(task.splits["dev"], tokenizer, inputs, task, settings) if last else None
         options = {
@@ -216,6 +217,8 @@ def make_objective(task: Task, settings: Settings) -> training.Objective:
     if task.several:
         return own_loss
     labels = task.splits["train"].labels
+    if task.tags:
+        labels = [label for sentence in labels for label in sentence]
     if settings.teacher:
         return partial(distillation.distill, temperature=2.0, alpha=0.9)
     if settings.logit_adjustment:
@@ -235,16 +238,3 @@ def make_objective(task: Task, settings: Settings) -> training.Objective:
 def own_loss(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """The model's own loss, which is binary cross-entropy where a text can have several labels."""
     return model(**batch).loss
-
-
-def dev_scores(prediction: Any, task: Task) -> dict[str, float]:
-    """The scores that choose the best epoch, from what the Trainer gives."""
-    return scores_on(np.asarray(prediction.predictions), prediction.label_ids, task)
-
-
-def scores_on(logits: NDArray[Any], labels: NDArray[Any], task: Task) -> dict[str, float]:
-    """The scores of logits [..., classes], among them "weighted_f1". A label of -100 is padding."""
-    if task.several:
-        return {"weighted_f1": all_scores(labels, (logits > 0).astype(int))["weighted F1"]}
-    wanted = labels != -100
-    return metrics.scores(labels[wanted], logits[wanted].argmax(-1), len(task.names))

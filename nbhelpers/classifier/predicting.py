@@ -14,7 +14,7 @@ from nbhelpers.corpora.errors import listing
 
 from .chunks import Chunk, format_of, in_chunks, join_parts, write_part
 from .errors import ClassifierError
-from .rows import Rows, logits_of
+from .rows import Rows, compute, logits_of
 from .runs import changed_since_start
 from .served import load, num_cores, remembered_options
 
@@ -40,9 +40,11 @@ def predict(
 ) -> Path:
     """Classify each row of a file, and write a file with the same columns and rows, and with the answers.
 
-    The new columns are "predicted" and "probability". Rows without a text get no answer. Only some thousand rows are in
-    memory at a time, whatever the size of the file. What is done is kept beside the output until all is done: when the
-    program is stopped and called again in the same way, it goes on there. A .json or .xlsx file is read as a whole.
+    The new columns are "predicted" and "probability"; from a model that tags words, "entities" with a list of the
+    positions, labels and probabilities of entities, which tables have in JSON. Rows without a text get no answer. Only
+    some thousand rows are in memory at a time, whatever the size of the file. What is done is kept beside the output
+    until all is done: when the program is stopped and called again in the same way, it goes on there. A .json or .xlsx
+    file is read as a whole.
 
     Args:
         folder: from `train`, or an export of such a folder.
@@ -76,6 +78,8 @@ def predict(
     if table.notes:
         log(f"{source.name}: {'; '.join(table.notes)}")
     model = load(folder, num_cores())
+    if model.reads == "tags" and all_probabilities:
+        raise ClassifierError("all_probabilities is for classes of texts; leave it out for entities")
     run = {"source": str(source.resolve()), "bytes": source.stat().st_size, "model": model.digest}
     run |= {**reading, **roles, "all_probabilities": all_probabilities}
     parts = output.with_name(f"{output.name}.parts")
@@ -124,12 +128,14 @@ def require_columns(file: str, names: Sequence[str], roles: Mapping[str, str]) -
         if name not in names:
             advice = f"pass {role.removesuffix('_pair')}=, and columns= if there is no header"
             raise ClassifierError(f"{file}: no column {name!r}; the columns are {listing(names)}; {advice}")
-    if taken := [name for name in NEW_COLUMNS if name in names]:
+    if taken := [name for name in (*NEW_COLUMNS, "entities") if name in names]:
         raise ClassifierError(f"{file} has a column {taken[0]!r} already; rename it")
 
 
 def new_columns(model: serving.Model, all_probabilities: bool) -> list[str]:
     """The names of the columns that are added."""
+    if model.reads == "tags":
+        return ["entities"]
     return NEW_COLUMNS + [f"probability of {name}" for name in model.labels if all_probabilities]
 
 
@@ -152,7 +158,12 @@ def classify(model: serving.Model, chunk: Chunk, columns: Mapping[str, str], all
         [numbers[dialogues[i]] for i in given] if dialogues else [],
     )
     answers: list[list[Any]] = [[None] * len(new_columns(model, all_probabilities)) for _ in cells]
-    if given:
+    if given and model.mentions is not None:
+        examples = model.encode(rows.texts)
+        probabilities = model.probabilities(compute(model, examples), serving.num_rows(examples))
+        for i, mentions in zip(given, model.mentions(rows.texts, probabilities), strict=True):
+            answers[i] = [[as_record(cells[i], mention) for mention in mentions]]
+    elif given:
         found = model.probabilities(logits_of(model, rows), len(given))
         for i, row in zip(given, np.round(found, 6).tolist(), strict=True):
             chosen = model.chosen(row)
@@ -162,3 +173,13 @@ def classify(model: serving.Model, chunk: Chunk, columns: Mapping[str, str], all
             answers[i] = [label, max(row), *(row if all_probabilities else [])]
     rows_with_answers = [[*row, *answer] for row, answer in zip(chunk.rows, answers, strict=True)]
     return Chunk([*chunk.names, *new_columns(model, all_probabilities)], rows_with_answers)
+
+
+def as_record(text: str, mention: serving.Mention) -> dict[str, Any]:
+    """Return an entity as the service does.
+
+    >>> as_record("Ann left.", serving.Mention(0, 3, "PER", 0.9))
+    {'start': 0, 'end': 3, 'label': 'PER', 'text': 'Ann', 'score': 0.9}
+    """
+    start, stop, label, score = mention
+    return {"start": start, "end": stop, "label": label, "text": text[start:stop], "score": round(score, 6)}

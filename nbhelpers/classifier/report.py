@@ -113,13 +113,15 @@ def compared(difference: float, low: float, high: float) -> str:
     return f"It is not certain to be better than TF-IDF: {points:+.1f} points of weighted F1 {interval}. {advice}"
 
 
-def about_calibration(temperature: float, num_rows: int, num_wrong: int) -> str:
+def about_calibration(temperature: float, num_rows: int, num_wrong: int, unit: str = "rows") -> str:
     """Say on how many dev rows a temperature was fitted, and whether they are enough for it.
 
     >>> print(about_calibration(1.8, 800, 90))
     One number, the temperature 1.80, fits the probabilities to 800 dev rows, of which 90 were wrongly predicted.
     """
-    found = f"One number, the temperature {temperature:.2f}, fits the probabilities to {num_rows:,} dev rows, of which "
+    found = (
+        f"One number, the temperature {temperature:.2f}, fits the probabilities to {num_rows:,} dev {unit}, of which "
+    )
     found += f"{num_wrong:,} were wrongly predicted."
     if num_wrong >= ENOUGH_WRONG:
         return found
@@ -157,9 +159,9 @@ def readable_classes(per_class: pd.DataFrame) -> pd.DataFrame:
 
 
 def joined(rows: Rows) -> list[str]:
-    """The texts; of pairs, both texts with a line break between them."""
+    """The texts; of pairs, both texts with a line break between them; of words, the words with spaces between them."""
     if not rows.pairs:
-        return rows.texts
+        return [text if isinstance(text, str) else " ".join(text) for text in rows.texts]
     return [f"{first}\n{second}" for first, second in zip(rows.texts, rows.pairs, strict=True)]
 
 

@@ -19,8 +19,8 @@ BATCH_TOKENS = 1024  # more of them do not fit into the cache of a CPU, which ma
 class Rows(NamedTuple):
     """The rows of a split. `pairs`, `speakers` and `dialogue_ids` are empty where the corpus has no such column."""
 
-    texts: list[str]
-    labels: list[Any]  # class ids, or, where a text can have several labels, lists of them
+    texts: list[Any]  # where each word has a label, lists of words
+    labels: list[Any]  # class ids, or, where a text can have several labels, or each word one, lists of them
     pairs: list[str]
     speakers: list[str]
     dialogue_ids: list[int]

@@ -16,7 +16,8 @@ from nbhelpers import environment, training
 
 from .data import Task, one_hot
 from .errors import ClassifierError
-from .fitting import fit, load_model, make_dataloader, scores_on
+from .fitting import fit, load_model, make_dataloader
+from .scoring import scores_on
 from .settings import Settings
 
 NUM_SEEDS = 5  # with which the default and the winner are trained again

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from nbhelpers import dialogue, exported, serving
+from nbhelpers import dialogue, exported, serving, tagging
 
 from .errors import ClassifierError
 
@@ -53,7 +53,8 @@ def load(folder: Path, threads: int = 0) -> serving.Model:
     name = folder.resolve().name
     if "thresholds" in settings:
         options["thresholds"] = [settings["thresholds"][label] for label in labels]
-    return serving.make_model(logits_fn, tokenizer, labels, name=name, digest=digest, **options)
+    make = serving.make_tagger if "tagging" in options else serving.make_model
+    return make(logits_fn, tokenizer, labels, name=name, digest=digest, **options)
 
 
 def load_alone(folder: Path, threads: int) -> serving.Model:
@@ -152,6 +153,8 @@ def service_options(settings: Mapping[str, Any], causal_turns: bool) -> dict[str
     0
     """
     context = settings.get("context", "none")
+    if context == "words":
+        return {"tagging": tagging, "pieces": settings["pieces"]}
     sees_later_turns = int(not causal_turns)
     return {
         "dialogue": None if context == "none" else dialogue,

@@ -20,6 +20,7 @@ class Step(NamedTuple):
     epoch: int
     num_epochs: int
     score: float | None
+    score_name: str = "weighted F1"
 
 
 Progress = Callable[[Step], None]

@@ -12,20 +12,21 @@ from typing import Any
 import torch
 from datasets import DatasetDict
 
-from nbhelpers import adapters, baselines, corpora, encoders, environment, metrics
+from nbhelpers import adapters, corpora, encoders, environment
 from nbhelpers import training as loops
 
+from .calibrating import several_labels, single_label, tags_of_words
 from .card import write_card
-from .data import Task, doubts_of_labels, make_task, notes_of, one_hot
+from .data import Task, doubts_of_labels, make_task, notes_of
 from .errors import ClassifierError
 from .fitting import MAX_PARTS, check_task, fit, load_model, make_dataloader
 from .folders import new_folder
-from .report import Report, about_calibration, joined, single_label_report, write_report
+from .report import joined, write_report
 from .runs import changed_since_start, discarded_if_empty
 from .searching import better_settings
 from .seen import write_hashes
 from .settings import Settings, complete
-from .several_labels import best_thresholds, several_labels_report
+from .tags import is_tagged, load_tags, tag_facts
 from .trainer import Progress
 
 SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
@@ -47,15 +48,17 @@ def train(
     confusion.png and mistakes.csv. They say how good the model is on the test split; without one, on the dev split.
 
     Args:
-        corpus: what `corpora.load` reads, or what it returns. When it is read, a tenth of train becomes dev where dev
-            is missing, and another tenth becomes test where test is missing.
+        corpus: what `corpora.load` reads, or what it returns; or tagged sentences, as `tagging.load` reads them. When
+            it is read, a tenth of train becomes dev where dev is missing, and another tenth becomes test where test is
+            missing.
         output: the new folder; by default runs/NAME with the name of the corpus.
         resume: go on with a run that was killed. The result is that of a run that was not.
         progress: called after each update with a `trainer.Step`: update, num_updates, epoch, num_epochs, and score, the
             last dev score or None.
         log: called with each sentence about what was read, and what the training will need.
         options: the fields of `Settings`, such as encoder="embedded-base" or num_epochs=3. All others go to
-            `corpora.load`, such as text="review".
+            `corpora.load` or `tagging.load`, such as text="review". task="tags" says that a file has a tag for each
+            word, where its suffix does not.
 
     Returns:
         The folder.
@@ -68,10 +71,8 @@ def train(
     folder = Path(output) if output else Path("runs", name_of(corpus))
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
     require_new(folder, checkpoints, resume)
-    data = load_corpus(corpus, options)
-    task = make_task(data)
-    options |= corpora.loading_report(data["train"]).get("guessed", {})
-    for sentence in dict.fromkeys(facts(data, task)):  # splits that were made of one file have the same notes
+    task, sentences, doubts = read_task(corpus, options)
+    for sentence in dict.fromkeys(sentences):  # splits that were made of one file have the same notes
         log(sentence)
     settings = complete(with_context(settings, task), len(task.splits["train"].texts))
     check_task(task, settings)
@@ -84,7 +85,7 @@ def train(
         if settings.search:
             settings = better_settings(task, settings, remembered, checkpoints, log, num_parts)
         model = fit(model, tokenizer, task, settings, checkpoints, progress, num_parts)
-    save(model, tokenizer, task, settings, folder, doubts_of_labels(data, options.get("label", "label")))
+    save(model, tokenizer, task, settings, folder, doubts)
     shutil.rmtree(checkpoints)
     return folder
 
@@ -117,6 +118,24 @@ def start_or_resume(checkpoints: Path, run: Mapping[str, Any]) -> None:
             f"{checkpoints} is a run with {name}={before!r}, not {now!r}; resume it with the same settings, or remove "
             "it"
         )
+
+
+def read_task(corpus: Any, options: dict[str, Any]) -> tuple[Task, list[str], str]:
+    """The task of a corpus, sentences about it, and doubts about its labels.
+
+    Args:
+        corpus: as in `train`.
+        options: those of its reader. What is guessed is added, so that the corpus can be read again.
+    """
+    if is_tagged(corpus, options.pop("task", None)):
+        for share in ("dev_share", "test_share"):
+            options.setdefault(share, SHARE)
+        task = load_tags(corpus, options)
+        return task, list(tag_facts(task)), ""
+    data = load_corpus(corpus, options)
+    task = make_task(data)
+    options |= corpora.loading_report(data["train"]).get("guessed", {})
+    return task, list(facts(data, task)), doubts_of_labels(data, options.get("label", "label"))
 
 
 def load_corpus(corpus: Any, options: dict[str, Any]) -> DatasetDict:
@@ -181,6 +200,10 @@ def origin(corpus: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_context(settings: Settings, task: Task) -> Settings:
     """The settings with the context that fits the corpus: a dialogue is read as a whole unless the user says "none"."""
+    if task.tags:
+        if settings.context not in (None, "words"):
+            raise ClassifierError(f"context={settings.context!r} is for dialogues; leave it out for tags")
+        return dataclasses.replace(settings, context="words")
     context = settings.context or ("whole_dialogues" if task.is_dialogue else "none")
     if context not in ("none", "whole_dialogues"):
         raise ClassifierError(f"context {context!r} is neither 'none' nor 'whole_dialogues'")
@@ -198,7 +221,7 @@ def save(model: Any, tokenizer: Any, task: Task, settings: Settings, folder: Pat
             inputs = model.config.settings
             dataloader = make_dataloader(task.splits[split], tokenizer, inputs, task, settings)
             logits[split] = loops.predict(model, dataloader, precision=precision)
-    make_report = several_labels if task.several else single_label
+    make_report = several_labels if task.several else tags_of_words if task.tags else single_label
     report = make_report(model, task, logits, "test" if "test" in logits else "dev")
     split, verdict = report.split, " ".join(filter(None, (report.verdict, doubts)))
     report = dataclasses.replace(report, verdict=verdict)
@@ -212,34 +235,3 @@ def save(model: Any, tokenizer: Any, task: Task, settings: Settings, folder: Pat
         write_hashes(joined(task.splits["train"]), new)
         write_report(report, new)
         write_card(new, report, task, settings)
-
-
-def single_label(model: Any, task: Task, logits: Mapping[str, Any], split: str) -> Report:
-    """Calibrate the model on dev, and report how good it is on a split.
-
-    Args:
-        model: the model, whose last layer is divided by the temperature.
-        task: the data.
-        logits: split -> [rows, classes].
-        split: the one to report on.
-    """
-    labels = task.splits["dev"].labels
-    temperature = metrics.fit_temperature(logits["dev"], labels)
-    loops.scale_logits(model, temperature)
-    probabilities = (logits[split] / temperature).softmax(-1).numpy()
-    report = single_label_report(split, task.splits[split], probabilities, task.names, task.splits["train"])
-    num_wrong = int((logits["dev"].argmax(-1) != torch.tensor(labels)).sum())
-    return dataclasses.replace(report, calibration=about_calibration(temperature, len(labels), num_wrong))
-
-
-def several_labels(model: Any, task: Task, logits: Mapping[str, Any], split: str) -> Report:
-    """Choose a threshold for each class on dev, and report how good the model is on a split. As `single_label`."""
-    gold = {name: one_hot(rows.labels, len(task.names)) for name, rows in task.splits.items()}
-    thresholds = best_thresholds(gold["dev"], logits["dev"].sigmoid().numpy())
-    model.config.settings["thresholds"] = dict(zip(task.names, thresholds, strict=True))
-    rows = task.splits[split]
-    baseline = baselines.tf_idf(joined(task.splits["train"]), gold["train"]).predict(joined(rows))
-    probabilities = logits[split].sigmoid().numpy()
-    report = several_labels_report(split, joined(rows), gold[split], probabilities, thresholds, task.names, baseline)
-    chosen = f"The probability from which a text is given a label was chosen for each label on {len(gold['dev']):,} "
-    return dataclasses.replace(report, calibration=f"{chosen} dev rows.")

@@ -33,6 +33,7 @@ from nbhelpers.course.command.options import (
     NoQuotes,
     Search,
     Speaker,
+    TaskName,
     Teacher,
     Text,
     Turn,
@@ -45,6 +46,7 @@ screen = make_screen()
 
 def train(
     corpus: Corpus,
+    task: TaskName = None,
     text: Text = None,
     label: Label = None,
     labels: Labels = None,
@@ -88,6 +90,8 @@ def train(
 ) -> None:
     """Train a classifier on texts of your own, and show how good it is."""
     options = training_options(dict(locals()))
+    if task is not None:
+        options["task"] = str(task)
     paths.require(corpus, dev, test, label_file, encoder, teacher)
     folder = output or Path("runs", Path(corpus).name.partition(".")[0] or "classifier")
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
@@ -233,7 +237,7 @@ class TrainingProgress:
 
         def update(step: Any) -> None:
             text = f"update {step.update:,} of {step.num_updates:,}, epoch {step.epoch} of {step.num_epochs}"
-            text += "" if step.score is None else f", dev weighted F1 {100 * step.score:.1f}"
+            text += "" if step.score is None else f", dev {step.score_name} {100 * step.score:.1f}"
             self.bar.update(task, completed=step.update, total=step.num_updates, description=text)
 
         return update

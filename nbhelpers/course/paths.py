@@ -98,7 +98,19 @@ def fix_environment() -> None:
 
 PARAMETERS = ("corpus", "encoder", "model_folder")  # those of lessons that can be paths
 # corpora and encoders that come with the course
-NAMES = ("", "dialogues", "reviews", "intents", "topics", "meld", "embedded", "embedded-base")
+NAMES = (
+    "",
+    "dialogues",
+    "reviews",
+    "intents",
+    "topics",
+    "finance",
+    "entities",
+    "faq",
+    "meld",
+    "embedded",
+    "embedded-base",
+)
 TABLES_OF_USERS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".parquet", ".xlsx", ".gz")
 PATH_VARIABLES = ("NBHELPERS_DATA", "NBHELPERS_CACHE", "HF_HOME", "HF_HUB_CACHE")
 

@@ -30,7 +30,8 @@ digits or a UUID.
 
 It needs fastapi, uvicorn, prometheus-fastapi-instrumentator, asgi-correlation-id and numpy; torch only in
 `torch_logits_fn`. The files: `run` and `workers` start it, `app` puts it together from `routes`, `pages` and
-`middleware`, `batcher` is the queue, `model` what it knows of a model.
+`middleware`, `batcher` is the queue, `model` what it knows of a model, `tagger` likewise for one
+that finds entities; POST /entities takes the place of the two paths then.
 
 A model needs four things: its labels, two functions that encode, and one that predicts. This one calls all long texts
 "long":
@@ -52,9 +53,11 @@ from .limits import DEFAULTS, Limits
 from .metrics import Metrics
 from .middleware import Guard
 from .model import (
+    Mention,
     Model,
     collate,
     make_model,
+    num_rows,
     onnx_logits_fn,
     probabilities,
     probe,
@@ -62,7 +65,8 @@ from .model import (
 )
 from .pages import page
 from .run import require_free, serve
-from .schemas import Answer, Result, Score
+from .schemas import Answer, Entities, Entity, Result, Score
+from .tagger import make_tagger
 from .workers import load_app
 
 __all__ = [
@@ -70,8 +74,11 @@ __all__ = [
     "DEFAULTS",
     "Answer",
     "Batcher",
+    "Entities",
+    "Entity",
     "Guard",
     "Limits",
+    "Mention",
     "Metrics",
     "Model",
     "ModelThread",
@@ -81,6 +88,8 @@ __all__ = [
     "create_app",
     "load_app",
     "make_model",
+    "make_tagger",
+    "num_rows",
     "onnx_logits_fn",
     "page",
     "probabilities",

@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager, suppress
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 
+from .engine import Engine
 from .limits import DEFAULTS, Limits
 from .middleware import Guard
 from .model import Model
 from .pages import add_pages
 from .problems import handle_problems
-from .routes import Engine, make_router
+from .routes import make_router
 
 # The name of an environment variable. It is never an argument, because a list of processes shows arguments.
 API_KEY = "NBHELPERS_API_KEY"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,15 @@ Logits = NDArray[np.floating[Any]]
 LogitsFn = Callable[[Batch], Logits]  # -> [batch, classes] or [batch, turns, classes]
 
 AS_MANY_AS_FIT = 1_000_000  # turns of context
+
+
+class Mention(NamedTuple):
+    """An entity: text[start:stop], its label, and the smallest probability among its words."""
+
+    start: int
+    stop: int
+    label: str
+    score: float
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,10 @@ class Model:
             service must have the same.
         thresholds: for a model that gives a text any number of labels, the smallest probability with which it gives
             each; its probabilities are those of a sigmoid. None: a text has exactly one label.
-        reads: what it was trained on: "texts", "pairs" or "dialogues".
+        reads: what it was trained on: "texts", "pairs" or "dialogues"; "tags" for a model that classifies the words of
+            texts and so finds entities in them.
+        encode_words: for "tags", the words of texts -> examples in which each word is to be classified once, in order.
+        mentions: for "tags", texts, probabilities [words of all texts, classes] -> the entities in each text.
     """
 
     labels: Sequence[str]
@@ -44,6 +56,8 @@ class Model:
     digest: str = ""
     thresholds: Sequence[float] | None = None
     reads: str = "texts"
+    encode_words: Callable[[list[list[str]]], list[Example]] | None = None
+    mentions: Callable[[list[str], Logits], list[list[Mention]]] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for labels that no client could tell apart."""
@@ -135,6 +149,15 @@ def make_model(
     return Model(labels, encode, encode_dialogue, predict, name, future > 0, digest, thresholds, reads)
 
 
+def num_rows(examples: Sequence[Example]) -> int:
+    """How many texts, turns or words examples have to classify.
+
+    >>> num_rows([{"input_ids": [5, 6]}, {"input_ids": [5, 6], "starts": [0, 1], "ends": [1, 2]}])
+    3
+    """
+    return sum(len(example.get("starts", [0])) for example in examples)
+
+
 def torch_logits_fn(model: Any) -> LogitsFn:
     """The logits of a torch model, such as `encoders.load_trained` returns. It is put into evaluation mode."""
     import torch  # only here: a service of ONNX models does not need torch
@@ -200,8 +223,8 @@ def greeting(model: Model) -> Any:
 
 def probe(model: Model) -> None:
     """Try a model on a text and on a dialogue, and raise what is wrong with it before a client finds out."""
-    tried = [(model.encode([greeting(model)]), 1)]
-    if model.reads != "pairs":
-        tried.append((model.encode_dialogue(["Hello.", "Hi!"], ["Ann", "Bo"], model.future), 2))
-    for examples, num_rows in tried:
-        model.probabilities(model.predict(examples), num_rows)
+    tried = [model.encode([greeting(model)])]
+    if model.reads in ("texts", "dialogues"):
+        tried.append(model.encode_dialogue(["Hello.", "Hi!"], ["Ann", "Bo"], model.future))
+    for examples in tried:
+        model.probabilities(model.predict(examples), num_rows(examples))

@@ -45,7 +45,7 @@ def curl(address: str, reads: str, with_key: bool) -> str:
 
     Args:
         address: of the service.
-        reads: "texts", "pairs" or "dialogues", as in `Model`.
+        reads: "texts", "pairs", "dialogues" or "tags", as in `Model`.
         with_key: whether clients must send a key.
 
     >>> print(curl("http://[::1]", "texts", with_key=False))

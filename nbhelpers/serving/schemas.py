@@ -14,6 +14,7 @@ NOT_BLANK = rf"^[^\x00]*{VISIBLE}[^\x00]*$"
 EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "texts": ("/classify", {"texts": ["What a day!", "Leave me alone."]}),
     "pairs": ("/classify", {"texts": [["Is it far?", "It is an hour by train."]]}),
+    "tags": ("/entities", {"texts": ["Ana Lobo moved from Lisbon to Turku in May."]}),
     "dialogues": ("/classify/dialogue", {"turns": [{"speaker": "Ann", "text": "The bus left without me."}]}),
 }
 
@@ -86,3 +87,27 @@ class Answer(BaseModel):
     digest: str = Field(description="of the model's files")
     future: bool = Field(description="whether later turns were seen")
     results: list[Result]
+
+
+class Entity(BaseModel):
+    """An entity: the characters from `start` to before `end`, counted as Unicode code points."""
+
+    start: int
+    end: int
+    label: str
+    text: str
+    score: float = Field(description="the smallest probability among its words")
+
+
+class TextEntities(BaseModel):
+    """The entities of a text, in order."""
+
+    entities: list[Entity]
+
+
+class Entities(BaseModel):
+    """The entities of each text, in the order in which the texts were sent."""
+
+    model: str
+    digest: str = Field(description="of the model's files")
+    results: list[TextEntities]

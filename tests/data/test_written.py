@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from nbhelpers import corpora
+from nbhelpers import corpora, tagging
 from nbhelpers.course.lessons import ROOT
 
 SPLITS = ("train", "dev", "test")
@@ -79,7 +79,10 @@ def test_first_words_of_texts_vary(name):
 
 
 def test_size_of_all_data():
-    assert sum(path.stat().st_size for path in (ROOT / "data").rglob("*") if path.is_file()) < 3_000_000
+    """What everybody downloads stays small: each corpus, and the measured rows."""
+    for folder in (ROOT / "data").iterdir():
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        assert size < (3_000_000 if folder.name == "results" else 1_000_000), folder
 
 
 def test_data_card_states_the_number_of_different_words(card):
@@ -201,9 +204,9 @@ def test_reviews_size_categories_and_labels(card):
         assert min(counts.values()) >= 25
 
 
-# --- intents and topics -----------------------------------------------------------------------------------------------
+# --- intents, topics and finance ------------------------------------------------------------------------------------
 
-each_new = pytest.mark.parametrize("name", ["intents", "topics"])
+each_new = pytest.mark.parametrize("name", ["intents", "topics", "finance"])
 
 
 @each_new
@@ -256,3 +259,87 @@ def test_topics_are_split_by_date():
     assert max(months["train"]) <= "08"
     assert set(months["dev"]) == {"09"}
     assert min(months["test"]) >= "10"
+
+
+# --- finance, entities and faq ----------------------------------------------------------------------------------------
+
+
+def test_finance_is_split_by_date_and_stories_stay_together(card):
+    parts = rows("finance")
+    first = {}
+    for row in sorted((row for part in parts.values() for row in part), key=lambda row: row["date"]):
+        first.setdefault(row["story"], row["date"])
+    for split, part in parts.items():
+        for row in part:
+            start = first[row["story"]]
+            assert split == ("train" if start < "2041-11" else "dev" if start < "2042" else "test")
+    counts = Counter(row["story"] for part in parts.values() for row in part)
+    told = sum(count > 1 for count in counts.values())
+    assert f"{told} of the {len(counts):,} stories are told by two or three sources" in " ".join(card.split())
+    assert max(counts.values()) <= 3
+
+
+def test_the_phases_of_finance_have_more_sentences_of_their_kind():
+    everything = [row for part in rows("finance").values() for row in part]
+    events = table(corpora.DATA / "finance" / "events.csv")
+    assert Counter(event["kind"] for event in events) == {"negative": 6, "positive": 3}
+    for event in events:
+        own = [row for row in everything if row["company"] == event["company"]]
+        inside = [row for row in own if event["start"] <= row["date"] <= event["end"]]
+        assert sum(row["label"] == event["kind"] for row in inside) > 0.6 * len(inside)
+        # 60 days of 545 have at least a quarter of the company's sentences
+        assert len(inside) > len(own) / 4
+
+
+@pytest.fixture(scope="module")
+def entities():
+    return tagging.load(corpora.DATA / "entities")
+
+
+def test_the_card_states_the_counts_of_entities(entities, card):
+    for name, counts in tagging.describe(entities).iterrows():
+        assert f"| {name} | {counts['train']:,} | {counts['dev']:,} | {counts['test']:,} |" in card
+    everything = [sentence for part in entities.values() for sentence in part]
+    sizes = [len(sentence.words) for sentence in everything]
+    text = " ".join(card.split())
+    assert f"has {min(sizes)} to {max(sizes)} words and signs, {sum(sizes) / len(sizes):.0f} on average" in text
+    whole = [" ".join(sentence.words) for sentence in everything]
+    without = sum(not tagging.entities(sentence.tags) for sentence in everything)
+    shouted, quiet = sum(x.upper() == x for x in whole), sum(x.lower() == x for x in whole)
+    assert f"{without} have no entity, {shouted} are in capitals and {quiet} in lower case throughout" in text
+    assert len(set(whole)) == len(whole)
+    names = {
+        split: [tuple(x.words[a:b]) for x in part for a, b, _ in tagging.entities(x.tags)]
+        for split, part in entities.items()
+    }
+    seen = sum(name in set(names["train"]) for name in names["test"])
+    assert f"Only {seen} of the {len(names['test'])} entities of test also occur in train" in text
+
+
+def test_two_readers_mark_the_same_entities(card):
+    blocks = (corpora.DATA / "entities" / "second_reading.txt").read_text(encoding="utf-8").strip().split("\n\n")
+    columns = [list(zip(*(line.split() for line in block.splitlines()), strict=True)) for block in blocks]
+    assert len(columns) == 200
+    tags = {"writer": 1, "reader 1": 2, "reader 2": 3}
+    for first, second in (("writer", "reader 1"), ("writer", "reader 2"), ("reader 1", "reader 2")):
+        f1 = tagging.entity_f1([x[tags[first]] for x in columns], [x[tags[second]] for x in columns])
+        assert f"| entities: {first} and {second} | {100 * f1:.1f} % |" in card
+
+
+def test_faq_has_five_questions_for_each_page(card):
+    pages = {row["id"]: row for row in table(corpora.DATA / "faq" / "answers.csv")}
+    parts = rows("faq")
+    for kind in ("answered", "near", "far"):
+        counts = [sum(row["kind"] == kind for row in parts[split]) for split in SPLITS]
+        assert f"| {kind} | {counts[0]} | {counts[1]} | {counts[2]} |" in card
+    for split, number in (("train", 3), ("dev", 1), ("test", 1)):
+        asked = Counter(row["answer"] for row in parts[split] if row["kind"] == "answered")
+        assert asked == dict.fromkeys(pages, number)
+        assert all(bool(row["answer"]) == (row["kind"] == "answered") for row in parts[split])
+    sizes = [len(page["answer"].split()) for page in pages.values()]
+    assert f"An answer has {min(sizes)} to {max(sizes)} words" in card
+    questions = [row["text"].lower() for part in parts.values() for row in part]
+    assert len(set(questions)) == len(questions)
+    readings = table(corpora.DATA / "faq" / "second_reading.csv")
+    assert len(readings) == 200
+    assert all(row["written"] == row["reader 1"] == row["reader 2"] for row in readings)

@@ -17,6 +17,13 @@ class Method(StrEnum):
     ia3 = "ia3"
 
 
+class TaskOption(StrEnum):
+    """What a label belongs to: a text, or each word of it."""
+
+    classes = "classes"
+    tags = "tags"
+
+
 class Adversarial(StrEnum):
     """Ways to train on changed word vectors."""
 
@@ -37,6 +44,10 @@ class OnFault(StrEnum):
     drop = "drop"
 
 
+TaskName = Annotated[
+    TaskOption | None,
+    typer.Option(help="tags: each word has a label, as in a CoNLL file. Default: as the corpus looks."),
+]
 Corpus = Annotated[str, typer.Argument(help="A file, a folder, or a data set of the Hugging Face Hub.")]
 Text = Annotated[list[str] | None, typer.Option(help="The column with the texts; twice for pairs of texts.")]
 Label = Annotated[

@@ -54,6 +54,7 @@ def table(frame: pd.DataFrame, first: str, title: str | None = None) -> Table:
 
 def print_next_commands(folder: Path, screen: Console) -> None:
     """Print what to look at, and what to type next."""
-    screen.print(f"Written: {folder}  (README.md, confusion.png, mistakes.csv)", soft_wrap=True)
+    names = [name for name in ("README.md", "confusion.png", "mistakes.csv") if (folder / name).is_file()]
+    screen.print(f"Written: {folder}  ({', '.join(names)})", soft_wrap=True)
     for command in (f"predict {folder} texts.csv -o labels.csv", f"serve {folder}"):
         screen.print(f"  nbhelpers {command}", soft_wrap=True, highlight=False)

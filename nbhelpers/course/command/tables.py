@@ -76,7 +76,8 @@ def print_summary(summary: pd.DataFrame, screen: Console) -> None:
 
     lines = summary.to_dict("records")
     known = [line for line in lines if line["source"] != results.NOT_MEASURED]
-    numbers = ["seeds", *results.SCORES.values(), "seconds"]
+    titles = summary.attrs["scores"] or list(results.SCORES.values())
+    numbers = ["seeds", *titles, "seconds"]
     columns = [Column(name, justify="right", no_wrap=True) for name in numbers]
     table = Table(Column("row", min_width=18), *columns, box=box.SIMPLE)
     for line in known:
@@ -85,7 +86,9 @@ def print_summary(summary: pd.DataFrame, screen: Console) -> None:
     compared = [line for line in known if line.get("against")]
     published = [line for line in known if line["source"] != results.MEASURED]
     lists = {
-        "Weighted F1, 95 % interval": [f"{x['row']}: {x['difference']}, against {x['against']}" for x in compared],
+        f"{titles[0][0].upper()}{titles[0][1:]}, 95 % interval": [
+            f"{x['row']}: {x['difference']}, against {x['against']}" for x in compared
+        ],
         "Published by others": [f"{x['row']}: {x['source']}" for x in published],
         "Not measured yet": [line["row"] for line in lines if line not in known],
     }
@@ -93,7 +96,7 @@ def print_summary(summary: pd.DataFrame, screen: Console) -> None:
         if items:
             screen.print("\n  ".join([f"{title}:", *items]), highlight=False)
     if compared:
-        screen.print(results.COVERS, highlight=False)
+        screen.print(summary.attrs["covers"], highlight=False)
 
 
 def print_export(comparison: pd.DataFrame, screen: Console) -> None:

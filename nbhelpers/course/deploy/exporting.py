@@ -11,14 +11,16 @@ from typing import Any
 import pandas as pd
 from datasets import DatasetDict
 
-from nbhelpers import batching, corpora, encoders, export
+from nbhelpers import batching, corpora, encoders, export, tagging
 from nbhelpers.classifier import seen
 from nbhelpers.classifier.data import Task, make_examples, make_task, one_hot
 from nbhelpers.classifier.folders import new_folder
 from nbhelpers.classifier.loading import digest_of, labels_of, load_torch
 from nbhelpers.classifier.rows import Rows
+from nbhelpers.classifier.scoring import score_name
 from nbhelpers.classifier.served import remembered_options
 from nbhelpers.classifier.several_labels import all_scores
+from nbhelpers.classifier.tags import decoded, gold_tags, load_tags
 from nbhelpers.course.errors import CourseError
 from nbhelpers.export.metadata import read_metadata
 
@@ -75,7 +77,7 @@ def export_folder(
             shutil.copy(folder / seen.FILE, new)
         table = export.compare(steps, dev, score, thresholds=thresholds, force=force)
         last = table.iloc[-1]
-        measured = {"dev weighted F1, exported": last["score"], "same labels": last["same labels"]}
+        measured = {f"dev {score_name(task)}, exported": last["score"], "same labels": last["same labels"]}
         export.add_scores(new, {**getattr(model.config, "scores", {}), **measured})
     return table
 
@@ -92,6 +94,9 @@ def read_corpus(folder: Path, dev: str | None, model: Any) -> Task:
     corpus = dev or settings.get("corpus")
     if corpus is None:
         raise CourseError(f"{folder} does not tell what it was trained on; name a corpus with --dev to compare on")
+    if settings.get("context") == "words":
+        task = load_tags(corpus, settings.get("corpus_options", {}) if dev is None else {}, labels)
+        return task._replace(splits={"dev": task.splits["train"], **task.splits})
     if dev is not None and Path(dev).expanduser().is_file():
         # perhaps not every class is in the file, so its names come from the model
         data = corpora.load(dev, **{"labels": labels, **remembered_options(folder)})
@@ -122,6 +127,10 @@ def make_score(task: Task, settings: dict[str, Any]) -> tuple[Callable[[Any], fl
     from nbhelpers import metrics
 
     labels = task.splits["dev"].labels
+    if task.tags:
+        rows = task.splits["dev"]
+        tags = gold_tags(rows, task.names)
+        return lambda logits: tagging.entity_f1(tags, decoded(logits.numpy(), rows, task.names)), None
     if not task.several:
         return lambda logits: metrics.scores(labels, logits.argmax(-1).numpy(), len(task.names))["weighted_f1"], None
     gold, chosen = one_hot(labels, len(task.names)), settings.get("thresholds", {})

@@ -20,6 +20,7 @@ from .baselines import Splits, majority, tf_idf
 from .data import read_for
 from .fine_tuning import fine_tuning
 from .perturbing import PREFIX
+from .tasks import run_task
 
 METHODS = {"majority": majority, "tf-idf": tf_idf, "fine-tuning": fine_tuning}
 
@@ -33,6 +34,7 @@ class Outcome(NamedTuple):
     probabilities: dict[str, np.ndarray]
     costs: dict[str, float]
     commit: str
+    scores: dict[str, Any] | None = None  # what a task measured, which then has no probabilities
 
 
 def run(config: Mapping[str, Any], seed: int, threads: int = 0) -> Outcome:
@@ -46,6 +48,11 @@ def run(config: Mapping[str, Any], seed: int, threads: int = 0) -> Outcome:
     commit_at_start = commit()  # not at the end, because files may be edited while a long run is going on
     if threads:
         torch.set_num_threads(threads)
+    start = time.perf_counter()
+    if config["method"] == "task":
+        scores = run_task(config, seed)
+        costs = {"seconds": time.perf_counter() - start, "peak_gib": peak_bytes() / 2**30}
+        return Outcome({}, {**costs, "threads": torch.get_num_threads()}, commit_at_start, scores)
     data, names = read_for(config)
     data = {**data, "train": training_rows(data["train"], config, seed)}
     start = time.perf_counter()
@@ -66,8 +73,12 @@ def score_run(config: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[st
         calibration, seconds, peak memory (of the GPU where there is one, else of the process) and threads. After
         training also its seconds alone, tokens per second, trainable parameters, and bytes on disk.
     """
+    first = outcomes[0]
+    if first.scores is not None:
+        spent = {name: round(first.costs[name], 2) for name in ("seconds", "peak_gib")}
+        return {**first.scores, **spent, "threads": int(first.costs["threads"]), "commit": first.commit}
     data, names = read_for(config)
-    splits = outcomes[0].probabilities
+    splits = first.probabilities
     means = {x: np.mean([outcome.probabilities[x] for outcome in outcomes], axis=0) for x in splits}
     predictions = {split: mean.argmax(-1) for split, mean in means.items()}
     if config["method"] == "decision":

@@ -17,7 +17,7 @@ from nbhelpers.course import paths
 from nbhelpers.course.errors import CourseError
 from nbhelpers.course.provenance import circumstances
 
-from .report import write_tests
+from .report import score_titles, write_tests
 from .store import append, measured, read
 from .tables import SEEDED, check_rows, table_rows, trainings
 
@@ -138,8 +138,9 @@ def store_run(table: str, run: Run, outcomes: Sequence[Any], jobs: int) -> str:
 
     scored = experiments.score_run(run.config, outcomes)
     append(table, {**run._asdict(), "jobs": jobs, **scored})
-    percent = 100 * scored["test"]["weighted_f1"]
-    return f"{table}, {run.row}, seed {run.seed}: test weighted F1 {percent:.2f}, {scored['seconds']:.0f} s"
+    shown = next((key, title) for key, title in score_titles(table).items() if key in scored["test"])
+    percent = 100 * scored["test"][shown[0]]
+    return f"{table}, {run.row}, seed {run.seed}: test {shown[1]} {percent:.2f}, {scored['seconds']:.0f} s"
 
 
 def stop_trainings(pool: Executor, futures: Futures) -> None:

@@ -29,8 +29,11 @@ COVERS = (  # what "difference" means in `summary`
     "Intervals and p-values cover other seeds and other test items (whole dialogues, where the corpus has them), and "
     "the p-values are corrected for the number of comparisons in the table (Holm)."
 )
+COVERS_SEEDS = (  # the same for tables of tasks, whose predictions are not stored
+    "Intervals and p-values cover other seeds, not other test items, and the p-values are corrected for the number of "
+    "comparisons in the table (Holm)."
+)
 NUM_RESAMPLES = 10_000  # Holm multiplies p-values, so that even the smallest one must be well below 0.05 / comparisons
-PUBLISHED = ("row", "seeds", "weighted F1", "macro F1", "accuracy", "seconds", "source")
 
 
 def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) -> pd.DataFrame:
@@ -51,22 +54,33 @@ def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) 
     Raises:
         CourseError: there is no such table or row.
     """
-    known, compared = table_rows(table), tests(table)
-    published = {line[0]: dict(zip(PUBLISHED, line, strict=True)) for line in load_table(table).get("published", [])}
+    known, compared, titles = table_rows(table), tests(table), score_titles(table)
+    columns = ("row", "seeds", *titles.values(), "seconds", "source")
+    published = {line[0]: dict(zip(columns, line, strict=True)) for line in load_table(table).get("published", [])}
     lines: list[dict[str, Any]] = []
     for name in [*known, *published] if rows is None else rows:
         if name in published:
             lines.append(published[name])
         elif name in known:
-            lines.append(measured_line(name, pd.DataFrame(runs(table, name)), compared.get(name, {}), costs))
+            lines.append(measured_line(name, pd.DataFrame(runs(table, name)), compared.get(name, {}), costs, titles))
         else:
             raise CourseError(f"table {table} has no row {name!r}; there are {', '.join([*known, *published])}")
     frame = pd.DataFrame(lines).fillna("")
     last = [column for column in ("difference", "against", "source") if column in frame]
-    return frame[[*frame.columns.drop(last), *last]]
+    frame = frame[[*frame.columns.drop(last), *last]]
+    frame.attrs["scores"] = [title for title in titles.values() if title in frame]
+    frame.attrs["covers"] = COVERS if titles == SCORES else COVERS_SEEDS
+    return frame
 
 
-def measured_line(name: str, row_runs: pd.DataFrame, compared: dict[str, Any], costs: bool) -> dict[str, Any]:
+def score_titles(table: str) -> dict[str, str]:
+    """Score -> its title, for the scores that a table shows."""
+    return dict(load_table(table).get("scores", SCORES))
+
+
+def measured_line(
+    name: str, row_runs: pd.DataFrame, compared: dict[str, Any], costs: bool, titles: dict[str, str]
+) -> dict[str, Any]:
     """The line of `summary` for a row of the table.
 
     Args:
@@ -74,11 +88,12 @@ def measured_line(name: str, row_runs: pd.DataFrame, compared: dict[str, Any], c
         row_runs: its runs, one per seed.
         compared: what `write_tests` kept for the row.
         costs: as in `summary`.
+        titles: from `score_titles`.
     """
     line: dict[str, Any] = {"row": name, "seeds": len(row_runs)}
     if len(row_runs):
         scores = 100 * pd.DataFrame(list(row_runs["test"]))
-        line |= {column: mean_sd(scores[key]) for key, column in SCORES.items()}
+        line |= {column: mean_sd(scores[key].dropna()) for key, column in titles.items() if key in scores}
         if row_runs["threads"].nunique() == 1:  # seconds with different numbers of threads have no useful mean
             line |= {"seconds": f"{row_runs['seconds'].mean():.0f}", "threads": str(row_runs["threads"].max())}
     for column, (key, unit, digits) in COSTS.items() if costs else ():
@@ -130,15 +145,39 @@ def write_tests(table: str, folder: Path | None = None) -> None:
     read_once = functools.cache(experiments.read)
     kept: dict[str, dict[str, Any]] = {}
     for name, config in table_rows(table).items():
-        if config["method"] in SEEDED and runs(table, name):
+        if config["method"] == "task" and runs(table, name):
+            kept[name] = seed_tests(table, name)
+        elif config["method"] in SEEDED and runs(table, name):
             kept[name] = row_tests(table, name, read_once)
     compared = [row for row in kept.values() if "against" in row]
-    corrected = metrics.holm([max(row["p_bootstrap"], row["p_permutation"]) for row in compared])
+    corrected = metrics.holm([max(row[x] for x in row if x.startswith("p_")) for row in compared])
     for row, p_value in zip(compared, corrected, strict=True):
         row["p_holm"] = round(float(p_value), 5)
     if kept:
         path = (folder or paths.RESULTS) / f"{table}.tests.json"
         path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def seed_tests(table: str, name: str) -> dict[str, Any]:
+    """The comparison of a row of a task with another row, seed by seed, in the first score of the table (Student's t).
+
+    It needs three seeds that both rows have. It covers other seeds, and no other test items.
+    """
+    from scipy import stats
+
+    content, key = load_table(table), next(iter(score_titles(table)))
+    against = content.get("against", {}).get(name, content.get("baseline"))
+    if against in (None, name):
+        return {}
+    made, other = ({run["seed"]: run["test"].get(key) for run in runs(table, row)} for row in (name, against))
+    seeds = [seed for seed in sorted(set(made) & set(other)) if None not in (made[seed], other[seed])]
+    gains = pd.Series([made[seed] - other[seed] for seed in seeds], dtype=float)
+    if len(seeds) < 3 or not gains.std():
+        return {}
+    half = float(stats.t.ppf(0.975, len(seeds) - 1) * gains.sem())
+    p_value = float(stats.ttest_1samp(gains, 0.0).pvalue)
+    found = {"difference": gains.mean(), "low": gains.mean() - half, "high": gains.mean() + half, "p_t": p_value}
+    return {"against": against, "seeds": seeds, **{x: round(float(value), 5) for x, value in found.items()}}
 
 
 def row_tests(table: str, name: str, read_corpus: Callable[[str], Any]) -> dict[str, Any]:

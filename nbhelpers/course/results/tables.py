@@ -11,7 +11,7 @@ from nbhelpers.course import paths
 from nbhelpers.course.errors import CourseError
 from nbhelpers.course.new_tokens import new_tokens_fault
 
-SEEDED = ("fine-tuning", "average", "decision")  # the methods whose result depends on the seed
+SEEDED = ("fine-tuning", "average", "decision", "task")  # the methods whose result depends on the seed
 INPUT = {"corpus", "test", "method"}  # what every configuration may say
 REQUIRED = {  # method -> what its configuration must say
     "majority": set(),
@@ -29,6 +29,7 @@ REQUIRED = {  # method -> what its configuration must say
         "warmup_ratio",
     },
     "average": {"members"},
+    "task": {"task"},
     "decision": {"by", "training"},  # one training, whose logits are moved before the largest is taken
 }
 OPTIONAL = {  # method -> what its configuration may say beside that
@@ -74,8 +75,9 @@ def load_table(table: str) -> dict[str, Any]:
 
     Returns:
         A dict with "rows" (name -> what the row changes in the defaults) and "defaults". It may also have "baseline"
-        (the row that others are compared with), "against" (row -> the row that it is compared with instead) and
-        "published" (lists of numbers that others have published, with their source).
+        (the row that others are compared with), "against" (row -> the row that it is compared with instead),
+        "scores" (score -> its title, where they are not weighted F1, macro F1 and accuracy; the first one is compared)
+        and "published" (lists of numbers that others have published, with their source).
 
     Raises:
         CourseError: there is no such file.
@@ -114,6 +116,11 @@ def configuration_faults(config: Mapping[str, Any]) -> Iterator[str]:
     method = config.get("method")
     if method not in REQUIRED:
         yield f"method {method!r} is not one of {', '.join(REQUIRED)}"
+        return
+    if method == "task":
+        from nbhelpers.course.experiments.tasks import task_faults  # imports torch
+
+        yield from task_faults(config)
         return
     known = INPUT | REQUIRED[method] | OPTIONAL.get(method, set())
     yield from (f"{name} is unknown" for name in sorted(set(config) - known))

@@ -1,0 +1,59 @@
+"""Fit the probabilities of a trained model on dev, and report how good it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from nbhelpers import baselines, metrics
+from nbhelpers import training as loops
+
+from .data import Task, one_hot
+from .report import Report, about_calibration, joined, single_label_report
+from .several_labels import best_thresholds, several_labels_report
+from .tags import tags_report
+
+
+def single_label(model: Any, task: Task, logits: Mapping[str, Any], split: str) -> Report:
+    """Calibrate the model on dev, and report how good it is on a split.
+
+    Args:
+        model: the model, whose last layer is divided by the temperature.
+        task: the data.
+        logits: split -> [rows, classes].
+        split: the one to report on.
+    """
+    labels = task.splits["dev"].labels
+    temperature = metrics.fit_temperature(logits["dev"], labels)
+    loops.scale_logits(model, temperature)
+    probabilities = (logits[split] / temperature).softmax(-1).numpy()
+    report = single_label_report(split, task.splits[split], probabilities, task.names, task.splits["train"])
+    num_wrong = int((logits["dev"].argmax(-1) != torch.tensor(labels)).sum())
+    return dataclasses.replace(report, calibration=about_calibration(temperature, len(labels), num_wrong))
+
+
+def tags_of_words(model: Any, task: Task, logits: Mapping[str, Any], split: str) -> Report:
+    """Calibrate the model on dev, and report how good it is at finding entities on a split. As `single_label`."""
+    labels = [label for sentence in task.splits["dev"].labels for label in sentence]
+    temperature = metrics.fit_temperature(logits["dev"], labels)
+    loops.scale_logits(model, temperature)
+    probabilities = (logits[split] / temperature).softmax(-1).numpy()
+    report = tags_report(split, task.splits[split], probabilities, task.names, task.splits["train"])
+    num_wrong = int((logits["dev"].argmax(-1) != torch.tensor(labels)).sum())
+    return dataclasses.replace(report, calibration=about_calibration(temperature, len(labels), num_wrong, "words"))
+
+
+def several_labels(model: Any, task: Task, logits: Mapping[str, Any], split: str) -> Report:
+    """Choose a threshold for each class on dev, and report how good the model is on a split. As `single_label`."""
+    gold = {name: one_hot(rows.labels, len(task.names)) for name, rows in task.splits.items()}
+    thresholds = best_thresholds(gold["dev"], logits["dev"].sigmoid().numpy())
+    model.config.settings["thresholds"] = dict(zip(task.names, thresholds, strict=True))
+    rows = task.splits[split]
+    baseline = baselines.tf_idf(joined(task.splits["train"]), gold["train"]).predict(joined(rows))
+    probabilities = logits[split].sigmoid().numpy()
+    report = several_labels_report(split, joined(rows), gold[split], probabilities, thresholds, task.names, baseline)
+    chosen = f"The probability from which a text is given a label was chosen for each label on {len(gold['dev']):,} "
+    return dataclasses.replace(report, calibration=f"{chosen} dev rows.")
