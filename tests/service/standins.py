@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 import psutil
 
-from nbhelpers import serving
+from nbhelpers import serving, tagging
 
 LABELS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 
@@ -54,6 +54,34 @@ def model(predict=answers, **options):
     """A Model in which a token is a character."""
     settings = {"name": "stand-in", "future": True, "reads": "dialogues", **options}
     return serving.Model(LABELS, encode, lambda *turns: encode(seen(*turns)), predict, **settings)
+
+
+TAGS = tuple(tagging.tag_names(["PER", "LOC"]))
+
+
+def tagger(**options):
+    """A Model that finds entities: words in capitals are people, words that begin with one are places."""
+
+    class Tokenizer:
+        pad_token_id, unk_token_id, model_max_length = 0, 1, 64
+
+        def __call__(self, texts, add_special_tokens=True):
+            one = [ord(character) for character in texts] if isinstance(texts, str) else None
+            ids = [one] if one is not None else [[ord(character) for character in text.strip()] for text in texts]
+            ids = [[2, *row, 3] if add_special_tokens else row for row in ids]
+            return {"input_ids": ids[0] if one is not None else ids}
+
+    def logits_fn(batch):
+        starts, ids = batch["starts"], batch["input_ids"]
+        found = np.zeros((*starts.shape, len(TAGS)))
+        for row, col in np.ndindex(*starts.shape):
+            first, second = (chr(c) for c in ids[row, starts[row, col] : starts[row, col] + 2])
+            kind = 0 if not first.isupper() else 1 if second.isupper() else 3
+            found[row, col, kind] = 4.0
+        return found
+
+    settings = {"tagging": tagging, "name": "stand-in", **options}
+    return serving.make_tagger(logits_fn, Tokenizer(), TAGS, **settings)
 
 
 def slow(seconds):

@@ -228,3 +228,19 @@ def test_texts_and_pairs_have_a_page_of_their_own(
             ]
             assert page.locator(f"#turn-{i}").locator(".chosen").all_inner_texts() == chosen
         page.screenshot(path=screenshots / f"page-{reads}.png", full_page=True)
+
+
+def test_entities_are_marked_in_the_text(open_page, run_service, screenshots):
+    """Also behind an emoji, which is one character for the service and two for a browser."""
+    with run_service(standins.tagger()) as address:
+        page = open_page(address)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Find entities")
+        expect(page.get_by_text("A turn is read with")).to_be_hidden()
+        page.get_by_role("textbox").fill("👩‍🚀 ANN left Rome.\n\nnothing <b>here</b>")
+        page.get_by_role("button", name="Find", exact=True).click()
+        expect(page.locator("#status")).to_have_text("2 texts: PER 1, LOC 1.")
+        assert page.locator("#turn-1 mark").all_inner_texts() == ["ANNPER 93 %", "RomeLOC 93 %"]
+        expect(page.locator("#turn-1 p")).to_have_text("1👩‍🚀 ANNPER 93 % left RomeLOC 93 %.")
+        expect(page.locator("#turn-2 p")).to_have_text("2nothing <b>here</b>")
+        expect(page.locator("#overview")).to_be_hidden()
+        page.screenshot(path=screenshots / "page-tags.png", full_page=True)

@@ -216,9 +216,10 @@ def test_the_request_that_is_printed_is_answered(workers):
         running.wait(timeout=10)
 
 
-@pytest.mark.parametrize("reads", ["texts", "pairs", "dialogues"])
+@pytest.mark.parametrize("reads", ["texts", "pairs", "dialogues", "tags"])
 def test_the_docs_have_a_request_for_what_the_model_reads(reads):
     model = dataclasses.replace(standins.model(reads=reads), encode=lambda texts: standins.encode(map("".join, texts)))
+    model = standins.tagger() if reads == "tags" else model
     with TestClient(serving.create_app(model)) as client:
         line = html.unescape(re.search("curl .*(?=</pre>)", client.get("/docs").text)[0])
         assert send(line, client).json()["results"]
