@@ -23,6 +23,7 @@ from nbhelpers import (
     training,
 )
 
+from . import processes
 from .data import Task, make_examples
 from .errors import ClassifierError
 from .loading import load_torch
@@ -46,6 +47,9 @@ def check_task(task: Task, settings: Settings) -> None:
     for name in SINGLE_TEXTS:
         if (task.is_dialogue or task.tags) and getattr(settings, name):
             raise ClassifierError(f"{name} is for texts that stand alone; leave it out for dialogues and for tags")
+    if processes.number() > 1 and (settings.search or settings.adversarial):
+        name = "search" if settings.search else "adversarial"
+        raise ClassifierError(f"{name} trains in one process; leave it out, or pass processes=1")
     if task.tags and settings.search:
         raise ClassifierError("search is for classes of texts; leave it out for tags")
     if settings.augment and task.splits["train"].pairs:
@@ -161,6 +165,8 @@ def fit_phase(
             with encoders.quiet():
                 trainer.train(resume_from_checkpoint=training.last_checkpoint(options["output_dir"]))
         except OutOfMemory as error:
+            if processes.number() > 1:  # the others would wait for this one
+                raise ClassifierError("the device has too little memory; use a smaller batch_size") from error
             num_parts *= 2
             if num_parts > MAX_PARTS:
                 raise ClassifierError(

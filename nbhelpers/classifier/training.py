@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import shutil
@@ -15,6 +16,7 @@ from datasets import DatasetDict
 from nbhelpers import adapters, corpora, encoders, environment
 from nbhelpers import training as loops
 
+from . import processes
 from .calibrating import several_labels, single_label, tags_of_words
 from .card import write_card
 from .data import Task, doubts_of_labels, make_task, notes_of
@@ -44,6 +46,8 @@ def train(
 ) -> Path:
     """Train a classifier, and write a folder that `evaluate`, `predict` and `nbhelpers serve` can use.
 
+    Several processes can train it together, as under torchrun; all of them call this function with the same arguments.
+
     The folder has the model with its tokenizer, and what is known about it: README.md (the model card), scores.json,
     confusion.png and mistakes.csv. They say how good the model is on the test split; without one, on the dev split.
 
@@ -67,10 +71,14 @@ def train(
         ClassifierError: the folder exists, there is nothing to resume, or the settings do not fit the data.
         CorpusError, EncoderError: the corpus or the encoder cannot be loaded.
     """
+    first = processes.is_first()  # of several processes, only this one writes and prints
+    if not first:
+        log, progress = lambda sentence: None, lambda step: None
     settings = Settings(**{name: options.pop(name) for name in SETTINGS if name in options})
     folder = Path(output) if output else Path("runs", name_of(corpus))
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
-    require_new(folder, checkpoints, resume)
+    if first:
+        require_new(folder, checkpoints, resume)
     task, sentences, doubts = read_task(corpus, options)
     for sentence in dict.fromkeys(sentences):  # splits that were made of one file have the same notes
         log(sentence)
@@ -80,13 +88,15 @@ def train(
     environment.set_seed(settings.seed)
     tokenizer, model = load_model(task, settings, remembered)
     num_parts = log_memory(model, settings, log)
-    start_or_resume(checkpoints, {**dataclasses.asdict(settings), **remembered})
-    with discarded_if_empty(checkpoints):
+    if first:
+        start_or_resume(checkpoints, {**dataclasses.asdict(settings), **remembered})
+    with discarded_if_empty(checkpoints) if first else contextlib.nullcontext():
         if settings.search:
             settings = better_settings(task, settings, remembered, checkpoints, log, num_parts)
         model = fit(model, tokenizer, task, settings, checkpoints, progress, num_parts)
-    save(model, tokenizer, task, settings, folder, doubts)
-    shutil.rmtree(checkpoints)
+    if first:
+        save(model, tokenizer, task, settings, folder, doubts)
+        shutil.rmtree(checkpoints)
     return folder
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from nbhelpers.classifier.processes import is_first
 from nbhelpers.classifier.settings import Settings  # without torch
 from nbhelpers.course import paths
 from nbhelpers.course.command.options import (
@@ -37,7 +38,9 @@ from nbhelpers.course.command.options import (
     Teacher,
     Text,
     Turn,
+    corpus_options,
 )
+from nbhelpers.course.command.processes import train_in_processes
 from nbhelpers.course.command.screen import make_screen
 from nbhelpers.course.errors import CourseError, on_interrupt
 
@@ -86,6 +89,7 @@ def train(
     patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better score.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything that is random.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that train together, such as one per GPU.")] = 1,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The new folder; default: runs/NAME.")] = None,
 ) -> None:
     """Train a classifier on texts of your own, and show how good it is."""
@@ -95,9 +99,13 @@ def train(
     paths.require(corpus, dev, test, label_file, encoder, teacher)
     folder = output or Path("runs", Path(corpus).name.partition(".")[0] or "classifier")
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
-    paths.require_new(folder)
-    if checkpoints.is_dir() and not resume:
-        raise CourseError(f"{checkpoints} is a run that was stopped; go on with --resume, or remove it")
+    if first := is_first():
+        paths.require_new(folder)
+        if checkpoints.is_dir() and not resume:
+            raise CourseError(f"{checkpoints} is a run that was stopped; go on with --resume, or remove it")
+    if processes > 1:
+        train_in_processes(processes, checkpoints)
+        return
     files = {split: file for split, file in {"train": corpus, "dev": dev, "test": test}.items() if file}
     source: Any = files if len(files) > 1 else corpus
     from nbhelpers import classifier
@@ -106,8 +114,9 @@ def train(
     kept = "stopped; the same command with --resume goes on"
     with on_interrupt(lambda: kept if checkpoints.is_dir() else "stopped"), TrainingProgress() as progress:
         classifier.train(source, folder, resume=resume, progress=progress, log=show, **options)
-    print_saved_report(folder, screen)
-    print_next_commands(folder, screen)
+    if first:
+        print_saved_report(folder, screen)
+        print_next_commands(folder, screen)
 
 
 def evaluate(
@@ -200,30 +209,6 @@ def as_options(sentence: str) -> str:
     with_value = re.sub(rf"\b({names})=(?=[^\s.,;])", r"--\1 ", switches)
     options = re.sub(rf"\b({names})=(\.\.\.)?", r"--\1", with_value)
     return re.sub(r"--\w+", lambda option: option[0].replace("_", "-"), options)
-
-
-def corpus_options(given: dict[str, Any]) -> dict[str, Any]:
-    """The options of `corpora.load` that were given on the command line.
-
-    Args:
-        given: name -> value of each option; None is left out.
-    """
-    plain = ("label_file", "label_separator", "dialogue", "turn", "speaker", "delimiter", "encoding", "on_fault")
-    options = {name: given[name] for name in plain if given.get(name) is not None}
-    for name in ("text", "label"):
-        if given.get(name):
-            options[name] = given[name][0] if len(given[name]) == 1 else list(given[name])
-    if given.get("columns"):
-        options["columns"] = given["columns"].split(",")
-    if given.get("delimiter") == "\\t":
-        options["delimiter"] = "\t"
-    if given.get("no_quotes"):
-        options["quotes"] = False
-    if names := given.get("labels"):
-        from nbhelpers import corpora
-
-        options["labels"] = corpora.read_names(names) if Path(names).is_file() else names.split(",")
-    return options
 
 
 class TrainingProgress:

@@ -39,8 +39,8 @@ no seed: call `transformers.set_seed(0)` before you create the model, because it
 
 The files: `loop` has `fit` and `predict`; `optimizer` makes the optimizer and the learning-rate schedule; `trainer` has
 `Trainer`, and `arguments` has `make_training_arguments` and `last_checkpoint`; `batches` groups batches to updates and
-counts their labels; `precision` scales the loss in fp16; `progress` keeps the history and the best weights;
-`temperature` calibrates a trained model.
+counts their labels; `sharing` divides them among processes; `precision` scales the loss in fp16; `progress` keeps the
+history and the best weights; `temperature` calibrates a trained model.
 """
 
 from .arguments import last_checkpoint, make_training_arguments
@@ -49,6 +49,7 @@ from .loop import fit, predict
 from .optimizer import SCHEDULES, freeze_encoder, is_encoder, make_optimizer, make_scheduler
 from .precision import DTYPES, LossScaler, autocast
 from .progress import BestWeights, History
+from .sharing import SharedBatches, share
 from .temperature import scale_logits
 from .trainer import Trainer
 
@@ -60,6 +61,7 @@ __all__ = [
     "History",
     "LossScaler",
     "Objective",
+    "SharedBatches",
     "Trainer",
     "autocast",
     "fit",
@@ -74,6 +76,7 @@ __all__ = [
     "predict",
     "scale_logits",
     "set_epoch",
+    "share",
     "to_device",
     "updates_per_epoch",
 ]

@@ -69,6 +69,7 @@ def make_training_arguments(
         "metric_for_best_model": metric_for_best_model,
         "greater_is_better": True if has_metric else None,
         "logging_steps": 10,
+        "ddp_find_unused_parameters": False,  # every weight of an encoder and its head is used in each batch
         "disable_tqdm": True,
         "use_cpu": not (torch.cuda.is_available() or torch.backends.mps.is_available()),
     }

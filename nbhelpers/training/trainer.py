@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import transformers
+from accelerate.data_loader import prepare_data_loader
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -14,6 +15,7 @@ from .arguments import check_resumable
 from .batches import NO_LABEL, Batch, Objective, num_labeled, updates_per_epoch
 from .optimizer import check_settings
 from .precision import LossScaler
+from .sharing import share
 
 
 class Trainer(transformers.Trainer):
@@ -28,7 +30,10 @@ class Trainer(transformers.Trainer):
     ignore that argument, so loss and gradient become `gradient_accumulation_steps` times too large
     (huggingface/transformers issue 47688).
 
-    One process trains on one device. Several devices need `accelerate launch`, which was not tested.
+    Under `torchrun` or `accelerate launch`, several processes train one model, each with its share of every batch. The
+    learning rates stay as they are, because the batches are those of a single process, and the result is the same up
+    to rounding and dropout. Each process evaluates all of dev. Objectives that need more of a model than its forward
+    pass, such as those that change word embeddings, do not work then. Two processes on a CPU were tested, and no GPUs.
 
     Args:
         model: A transformers model with a head.
@@ -124,12 +129,19 @@ class Trainer(transformers.Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the DataLoader that was passed in, on the right device; transformers would make its own."""
-        return self.accelerator.prepare(self.train_dataloader)
+        if self.args.world_size == 1:
+            return self.accelerator.prepare(self.train_dataloader)
+        # accelerate would give each process whole batches, so that an update reads as many as there are processes
+        return self.on_device(share(self.train_dataloader, self.args.process_index, self.args.world_size))
+
+    def on_device(self, dataloader: DataLoader[Any]) -> DataLoader[Any]:
+        """Return a DataLoader that all of this process reads, on the right device."""
+        return prepare_data_loader(dataloader, self.args.device, num_processes=1, process_index=0, put_on_device=True)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """Return the dev DataLoader that was passed in; for any other data set transformers makes one."""
         if self.dev_dataloader is not None and (eval_dataset is None or eval_dataset is self.eval_dataset):
-            return self.accelerator.prepare(self.dev_dataloader)
+            return self.on_device(self.dev_dataloader)
         return super().get_eval_dataloader(eval_dataset)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -142,11 +154,21 @@ class Trainer(transformers.Trainer):
     ) -> Any:
         """Compute the objective for training and the model's own cross-entropy for evaluation."""
         if model.training:
+            num_items = (inputs["labels"] != NO_LABEL).sum()
+            if not num_items and self.args.world_size > 1:
+                # nothing to learn here, but the gradients of the other processes are waited for
+                return model(**inputs).logits.sum() * 0.0
             # Gradients are averaged over the processes, but `num_items_in_batch` counts the items of all of them.
             loss = self.objective(model, inputs) * self.accelerator.num_processes
-            return loss * (inputs["labels"] != NO_LABEL).sum() / num_items_in_batch.clamp(min=1)
+            return loss * num_items / num_items_in_batch.clamp(min=1)
         outputs = model(**inputs)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate as transformers does. Each process reads all rows, so nothing is gathered."""
+        if self.args.world_size > 1:
+            self.gather_function = lambda tensor: tensor
+        return super().evaluation_loop(*args, **kwargs)
 
     def prediction_step(self, model: nn.Module, inputs: Batch, *args: Any, **kwargs: Any) -> Any:
         """Return the batch's mean loss once for each of its labeled items, so that every item counts the same."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -100,3 +101,27 @@ Search = Annotated[
         "whether the winner beats the default; in lesson 11 none does."
     ),
 ]
+
+
+def corpus_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of `corpora.load` that were given on the command line.
+
+    Args:
+        given: name -> value of each option; None is left out.
+    """
+    plain = ("label_file", "label_separator", "dialogue", "turn", "speaker", "delimiter", "encoding", "on_fault")
+    options = {name: given[name] for name in plain if given.get(name) is not None}
+    for name in ("text", "label"):
+        if given.get(name):
+            options[name] = given[name][0] if len(given[name]) == 1 else list(given[name])
+    if given.get("columns"):
+        options["columns"] = given["columns"].split(",")
+    if given.get("delimiter") == "\\t":
+        options["delimiter"] = "\t"
+    if given.get("no_quotes"):
+        options["quotes"] = False
+    if names := given.get("labels"):
+        from nbhelpers import corpora
+
+        options["labels"] = corpora.read_names(names) if Path(names).is_file() else names.split(",")
+    return options
