@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from .errors import ClassifierError
 
-
 REFUSED = 2  # the exit code of the command after a sentence that says what is wrong
 
 

@@ -20,6 +20,7 @@ from nbhelpers.course import lessons as course
 from nbhelpers.course import own_data, paths
 from nbhelpers.course.command.screen import make_screen, replace_what_cannot_be_shown
 from nbhelpers.course.errors import CourseError, Interrupted, on_interrupt
+from nbhelpers.course.monitor.command import monitor
 
 app = typer.Typer(
     add_completion=False,
@@ -35,6 +36,7 @@ ProfileOption = Annotated[str, typer.Option(help="A set of parameters from noteb
 app.command()(own_data.train)
 app.command()(own_data.evaluate)
 app.command()(own_data.predict)
+app.command()(monitor)
 
 
 class Format(StrEnum):

@@ -35,6 +35,8 @@ each_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_COMPLEXITY = 250, 60, 12
 LIGHT = (
+    "alerts",
+    "tagging",
     "metrics",
     "plots",
     "robustness",

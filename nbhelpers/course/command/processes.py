@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from nbhelpers.classifier import processes
+from nbhelpers.classifier.errors import ClassifierError
 from nbhelpers.course.errors import CourseError, on_interrupt
 
 
@@ -19,7 +20,7 @@ def train_in_processes(count: int, checkpoints: Path) -> None:
     with on_interrupt(lambda: f"stopped{advice()}"):
         try:
             code = processes.run([sys.executable, "-m", "nbhelpers.course.cli", *rest], count)
-        except processes.ClassifierError as error:
+        except ClassifierError as error:
             raise CourseError(f"{error}{advice()}") from error
     if code == 2:
         raise typer.Exit(2)  # the first process has said why
