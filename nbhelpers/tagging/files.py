@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import TagError
-from .schemes import detect, fault, tags_of, to_iob2
+from .schemes import detect, fault, parse, tags_of, to_iob2
 from .words import Mention, split_words, to_words
 
 CONLL = (".conll", ".conll03", ".bio", ".iob", ".iob2", ".bioes", ".txt", ".tsv", ".testa", ".testb", ".train", ".dev")
 JSON_LINES = (".jsonl", ".ndjson")
+SPACES = re.compile("[ \t]+")  # not other spaces, which can be in a word: "10 000" with a space that keeps it together
 DOCUMENT = "-DOCSTART-"  # CoNLL-2003's mark of a new document, which is no sentence
 
 
@@ -87,14 +89,14 @@ def conll(path: Path, word_column: int, tag_column: int) -> Iterator[Sentence]:
     tags: list[str] = []
     first, num_columns = 0, 0
     for number, line in lines_of(path):
-        columns = line.split("\t") if "\t" in line else line.split()
+        columns = line.split("\t") if "\t" in line else SPACES.split(line.strip(" "))
         if not line.strip() or columns[0] == DOCUMENT:
             if words:
                 yield Sentence(words, tags, first)
             words, tags = [], []
             continue
-        if line.startswith("# ") and not words:
-            continue  # a comment before a sentence, as in CoNLL-U
+        if line.startswith("# ") and not words and not (len(columns) == (num_columns or 2) and is_tag(columns[-1])):
+            continue  # a comment before a sentence, as in CoNLL-U; "# O" is the word # as in "# nofilter"
         num_columns = num_columns or len(columns)
         if len(columns) != num_columns or num_columns < 2:
             raise TagError(
@@ -102,7 +104,7 @@ def conll(path: Path, word_column: int, tag_column: int) -> Iterator[Sentence]:
                 "word and tag, with a space or a tab between them"
             )
         try:
-            word, tag = columns[word_column].strip(), columns[tag_column].strip()
+            word, tag = columns[word_column].strip(" "), columns[tag_column].strip()
         except IndexError as error:
             raise TagError(f"{path.name}, line {number}: there are only {num_columns} columns") from error
         first = first if words else number
@@ -156,10 +158,21 @@ def from_positions(text: str, given: Sequence[Any], place: str) -> tuple[list[st
     return [word.text for word in words], tags_of(len(words), found)
 
 
+def is_tag(text: str) -> bool:
+    """Whether a text is a tag.
+
+    >>> is_tag("B-PER"), is_tag("text")
+    (True, False)
+    """
+    try:
+        parse(text)
+    except TagError:
+        return False
+    return True
+
+
 def checked(tag: Any, place: str) -> str:
     """Return a tag, or raise TagError with its place for something that is none."""
-    from .schemes import parse
-
     if not isinstance(tag, str):
         raise TagError(f"{place}: {tag!r} is not a tag; write tags as text, such as B-PER")
     try:

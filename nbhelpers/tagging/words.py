@@ -11,9 +11,13 @@ import regex
 from .errors import TagError
 from .schemes import Entity
 
+# Scripts that put no space between words. Each letter is a word of its own there: a name could not be found inside of a
+# "word" that is a whole sentence.
+UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}--\p{N}]"
 # Letters and digits with the accents that follow them, also joined by one of . ' - & /, as in U.S., O'Hara, T-shirt.
 # Everything else is a word for each character as a reader sees it: an emoji of five code points is one.
-WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+(?:[.'’&/-][\p{L}\p{N}][\p{L}\p{M}\p{N}_]*)*|(?!\s)\X")
+LETTER, INNER = rf"[[\p{{L}}\p{{N}}]--{UNSPACED}]", rf"[[\p{{L}}\p{{M}}\p{{N}}_]--{UNSPACED}]"
+WORD = regex.compile(rf"(?V1){UNSPACED}\p{{M}}*|{INNER}+(?:[.'’&/-]{LETTER}{INNER}*)*|(?!\s)\X")
 
 
 class Word(NamedTuple):
@@ -41,6 +45,8 @@ def split_words(text: str, cuts: Sequence[int] = ()) -> list[Word]:
 
     >>> [word.text for word in split_words("Ann's café in St. Louis, U.S. 👩‍🚀!")]
     ['Ann', "'s", 'café', 'in', 'St', '.', 'Louis', ',', 'U.S', '.', '👩‍🚀', '!']
+    >>> [word.text for word in split_words("李雷在北京")]
+    ['李', '雷', '在', '北', '京']
     """
     words = []
     for match in WORD.finditer(text):

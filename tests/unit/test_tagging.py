@@ -120,6 +120,18 @@ def test_a_file_that_is_missing_or_in_another_encoding_is_refused(tmp_path):
         tagging.read(tmp_path / "latin.conll")
 
 
+def test_each_word_that_is_written_is_read_again(tmp_path):
+    words = ["#", "10\u00a0000", "\u3000", "#", "-"]
+    tagging.write_conll([tagging.Sentence(words, ["O", "B-PROD", "O", "O", "O"])] * 2, tmp_path / "a.conll")
+    assert [sentence.words for sentence in tagging.read(tmp_path / "a.conll")] == [words] * 2
+
+
+def test_comments_before_a_sentence_are_left_out(tmp_path):
+    source = "# sent_id = 1\n# text = Ann left\nAnn B-PER\nleft O\n\n# newpar\n# O\nmonday B-DATE\n"
+    found = tagging.read(write(tmp_path / "a.conll", source))
+    assert [sentence.words for sentence in found] == [["Ann", "left"], ["#", "monday"]]
+
+
 def test_missing_splits_are_made_and_equal_sentences_stay_together(tmp_path):
     sentences = [tagging.Sentence([f"w{i // 2}"], ["B-PER"]) for i in range(40)]
     tagging.write_conll(sentences, tmp_path / "all.conll")
@@ -163,6 +175,13 @@ def test_positions_are_exact_for_emojis_and_combining_characters():
     assert [word.text for word in words] == ["👨‍👩‍👧", "José\u0301", "in", "Sa\u0303o", "Paulo"]
     ((start, stop, _),) = tagging.to_text(words, [tagging.Entity(3, 5, "LOC")])
     assert text[start:stop] == "Sa\u0303o Paulo"
+
+
+def test_scripts_without_spaces_are_divided_by_letter():
+    words = [word.text for word in tagging.split_words("東京タワーへ 3 回, กรุงเทพ 서울에")]
+    assert words[:6] == ["東", "京", "タ", "ワ", "ー", "へ"]
+    assert "서울에" in words
+    assert "กรุงเทพ" not in words
 
 
 @given(st.lists(st.integers(1, 12), max_size=60), st.integers(8, 30))

@@ -15,11 +15,14 @@ from .imbalance import boundary
 from .methods import low_rank, two_passes
 from .numbers import number_line
 from .path import path
+from .pretraining import attention_head, masking_fates
 from .search import halving, search_points
 from .serving import request, rounding
+from .tagging import overlapping_windows, tag_schemes, tagged_sentence, word_pieces
 
 __all__ = [
     "Drawing",
+    "attention_head",
     "adversarial_steps",
     "bars",
     "boundary",
@@ -28,14 +31,19 @@ __all__ = [
     "halving",
     "loop",
     "low_rank",
+    "masking_fates",
     "number_line",
+    "overlapping_windows",
     "padding",
     "path",
     "request",
     "rounding",
     "search_points",
     "student_layers",
+    "tag_schemes",
+    "tagged_sentence",
     "teacher_student",
     "two_passes",
     "windows",
+    "word_pieces",
 ]
