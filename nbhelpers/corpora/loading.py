@@ -17,7 +17,7 @@ from .files import COMPRESSED, FORMATS, SPLIT_FILE
 from .hub import load_hub
 from .tables import load_table
 
-OWN = ("dialogues", "reviews", "intents", "topics", "finance")  # in DATA, written for this course
+OWN = ("dialogues", "reviews", "intents", "topics", "finance", "languages")  # in DATA, written for this course
 FILE_SUFFIXES = (*FORMATS, *COMPRESSED, ".xls")  # never those of a Hub name
 DIALOGUE_OPTIONS = {"dialogue", "turn", "speaker", "sentiment"}  # those that only `load_dialogues` has
 SPLIT_OPTIONS = {"dev_share", "test_share", "seed"}

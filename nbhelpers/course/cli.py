@@ -107,6 +107,9 @@ def show_results(
     table: Annotated[str, typer.Argument(help="A table's name; the files are in nbhelpers/course/tables.")],
     seeds: Annotated[int, typer.Option(help="Runs per row, with the seeds 0, 1, and so on.")] = 5,
     only: Annotated[str | None, typer.Option(help="Only this row.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Add rows with this encoder first, a folder or a Hub name (table encoders).")
+    ] = None,
     show: Annotated[bool, typer.Option(help="Show what has been measured, and run nothing.")] = False,
     tests: Annotated[bool, typer.Option(help="Compare the rows again, from the stored predictions.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time; each has its share of the threads.")] = 1,
@@ -115,6 +118,8 @@ def show_results(
     from nbhelpers.course import results
     from nbhelpers.course.command.tables import print_summary
 
+    if encoder and not show:
+        results.add_encoder(table, encoder)
     if not show and not tests:
         with on_interrupt(lambda: "stopped; the same command goes on"):
             results.measure(table, seeds, only, screen.print, jobs)

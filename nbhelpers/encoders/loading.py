@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from .embedded import EMBEDDED, embedded_folder
 from .embedded_base import EMBEDDED_BASE, embedded_base_folder
+from .embedded_multilingual import EMBEDDED_MULTILINGUAL, embedded_multilingual_folder
 from .pooling import MeanPoolingClassifier
 from .sources import EncoderError, from_source, quiet
 from .tokenizer import load_tokenizer
@@ -35,7 +36,8 @@ def load(
     a local server that answers like the Hub.
 
     Args:
-        name: "embedded", "embedded-base", a local folder, or a Hub name such as "roberta-base".
+        name: "embedded", "embedded-base", "embedded-multilingual", a local folder, or a Hub name such as
+                "roberta-base".
         labels: the class names in the order of their ids. They are saved with the model.
         pooling: "mean" averages the token vectors (`MeanPoolingClassifier`). "cls" is the architecture's own head on
             the first token; every program that uses transformers can load its folder.
@@ -154,6 +156,8 @@ def find(name: str | Path, revision: str | None) -> tuple[str, str | None]:
         return embedded_folder(), None
     if str(name) == EMBEDDED_BASE:
         return embedded_base_folder(), None
+    if str(name) == EMBEDDED_MULTILINGUAL:
+        return embedded_multilingual_folder(), None
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():

@@ -50,6 +50,11 @@ GIVEN = {
     "09-most": (CHECKS,),
     "10-size": ({"layers": 6, "embeddings": 11_900_000, "each layer": 1_774_464, "rest": 3_080},),
     "10-layers": (LAYERS,),
+    "15-wrong": (
+        [0.9, 0.2, 0.8, 0.1, 0.7, 0.6, 0.9],
+        ["answered", *["near"] * 2, *["far"] * 2, "near", "answered"],
+        0.5,
+    ),
     "13-fertility": (pd.DataFrame({"tokens": [40, 188], "per character": [0.49, 2.61]}, ["English", "Hindi"]), "Hindi"),
     "11-noise": ([0.70, 0.74, 0.71, 0.75], [0.74, 0.75, 0.75, 0.76]),
 }

@@ -35,7 +35,11 @@ each_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_COMPLEXITY = 250, 60, 12
 LIGHT = (
+    "abstention",
+    "active_learning",
     "alerts",
+    "long_texts",
+    "out_of_scope",
     "tagging",
     "metrics",
     "plots",

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from nbhelpers import batching, corpora, dialogue
 
+from .lengths import long_inputs
+from .real import REAL, real_file
+
 # What a model must remember of its configuration, so that its inputs can be made again in the same way.
-INPUT_SETTINGS = ("corpus", "context", "speaker_format", "past", "future", "max_length")
+INPUT_SETTINGS = (
+    "corpus",
+    "context",
+    "speaker_format",
+    "past",
+    "future",
+    "max_length",
+    "long_texts",
+    "prefix",
+)
 
 
 class Split(NamedTuple):
@@ -28,8 +38,8 @@ def read(name: str, labels: Sequence[str] | None = None) -> tuple[dict[str, Spli
 
     Args:
         name: what `corpora.load` knows, or one of these: "reviews, binary" (the reviews without the neutral ones);
-            "ag news" and "sst-2" (news items and sentences about films, from the folder in $NBHELPERS_DATA);
-            "imdb" and "amazon and yelp" (real reviews, only a test split, from there as well).
+            "imdb" and "amazon and yelp" (real reviews, only a test split, from the folder in $NBHELPERS_DATA); and the
+            names in `real.REAL`, from there as well.
         labels: the names of the classes, for a file or folder of texts. Default: those that occur in it.
 
     Returns:
@@ -42,8 +52,7 @@ def read(name: str, labels: Sequence[str] | None = None) -> tuple[dict[str, Spli
     if name in special:
         return special[name](), ["negative", "positive"]
     options = {"labels": labels} if labels else {}
-    real = {"ag news": ag_news, "sst-2": sst_2}
-    data = real[name]() if name in real else corpora.load(name, **options)
+    data = REAL[name]() if name in REAL else corpora.load(name, **options)
     features = data["train"].features
     target = "emotion" if "emotion" in features else "label"
     columns = ("text", target, "speaker", "dialogue_id", "sentiment")
@@ -60,17 +69,6 @@ def read_for(config: Mapping[str, Any]) -> tuple[dict[str, Split], list[str]]:
     if "test" in config:
         data = data | {"test": read(config["test"])[0]["test"]}
     return data, names
-
-
-def ag_news() -> Any:
-    """News of four topics: about 3,500 items in train, 500 in dev, 1,000 in test."""
-    names = corpora.read_names(real_file("ag_news", "train_5k_classes.txt"))
-    return corpora.load(real_file("ag_news", "train_5k.csv"), labels=names, dev_share=0.1, test_share=0.2)
-
-
-def sst_2() -> Any:
-    """Sentences from reviews of films: 6,920 in train, 872 in dev, 1,821 in test."""
-    return corpora.load(real_file("sst2", "train.tsv").parent, quotes=False)
 
 
 def imdb() -> dict[str, Split]:
@@ -101,18 +99,6 @@ def binary_reviews() -> dict[str, Split]:
     return splits
 
 
-def real_file(*parts: str) -> Path:
-    """A file of the real data sets.
-
-    Raises:
-        CorpusError: NBHELPERS_DATA does not lead to it.
-    """
-    path = Path(os.environ.get("NBHELPERS_DATA", ""), *parts)
-    if not path.is_file():
-        raise corpora.CorpusError(f"there is no {path}; set NBHELPERS_DATA to the folder that holds {parts[0]}/")
-    return path
-
-
 def first_dialogues(split: Split, count: int) -> Split:
     """The turns of the first `count` dialogues of a split, or all turns when it has fewer dialogues."""
     stop = dialogue.spans(split.dialogue_ids)[:count][-1].stop
@@ -131,7 +117,10 @@ def inputs(split: Split, tokenizer: Any, config: Mapping[str, Any], sentiments: 
     """
     options = dialogue.input_options(config)
     if options.get("context", "none") == "none":
-        return batching.tokenize(split.texts, tokenizer, labels=split.labels, max_length=options.get("max_length"))
+        if "long_texts" in config:
+            return long_inputs(split.texts, split.labels, tokenizer, config)[0]
+        texts = [config.get("prefix", "") + text for text in split.texts]
+        return batching.tokenize(texts, tokenizer, labels=split.labels, max_length=options.get("max_length"))
     rows = range(len(split.texts))  # as labels, they tell which turns an example classifies
     examples = dialogue.make_examples(
         split.texts, tokenizer, labels=rows, dialogue_ids=split.dialogue_ids, speakers=split.speakers, **options

@@ -19,6 +19,7 @@ from nbhelpers import adapters, batching, distillation, encoders, environment, i
 from .baselines import Measured, Splits
 from .data import Split, inputs
 from .distilling import teacher_logits
+from .lengths import join_windows
 from .models import load_model
 from .objective import make_objective
 from .perturbing import PREFIX, SEARCH, perturbed_splits, searched_texts
@@ -81,6 +82,8 @@ def fine_tuning(data: Splits, names: list[str], config: Config, seed: int) -> Me
         "trainable_without_head": parameters["without head"],
         "saved_bytes": saved_bytes,
     }
+    if config.get("context", "none") == "none":
+        costs["milliseconds"] = latency(partial(predict_texts, trained, config=config), data["test"].texts)
     probabilities = {split: trained.logits(split).softmax(-1).numpy() for split in data if split != "train"}
     if SEARCH in config.get("perturbations", ()):
         predict = partial(predict_texts, trained, config=config)
@@ -88,12 +91,25 @@ def fine_tuning(data: Splits, names: list[str], config: Config, seed: int) -> Me
     return probabilities, costs
 
 
+def latency(predict: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> float:
+    """The median milliseconds for one text at a time, over 20 texts that are spread over a split."""
+    chosen = texts[:: max(1, len(texts) // 20)][:20]
+    predict(chosen[:1])  # the first call prepares what the others reuse
+    measured = []
+    for text in chosen:
+        start = time.perf_counter()
+        predict([text])
+        measured.append(1000 * (time.perf_counter() - start))
+    return float(np.median(measured))
+
+
 def predict_texts(trained: Trained, texts: Sequence[str], config: Config) -> np.ndarray:
     """The probabilities [texts, classes] of new texts."""
     part = Split(list(texts), [0] * len(texts), [], [], [])
     precision, _ = environment.best_precision(environment.best_device())
     dataloader = make_dataloader(part, trained.tokenizer, config)
-    return training.predict(trained.model, dataloader, precision=precision).softmax(-1).numpy()
+    found = training.predict(trained.model, dataloader, precision=precision)
+    return join_windows(found, part.texts, part.labels, trained.tokenizer, config).softmax(-1).numpy()
 
 
 def train(
@@ -125,7 +141,8 @@ def train(
 
     def logits(split: str) -> torch.Tensor:
         # With sentiment as a second task, its classes come after those of the first.
-        return training.predict(model, dataloaders[split], precision=precision)[:, : len(names)]
+        found = training.predict(model, dataloaders[split], precision=precision)[:, : len(names)]
+        return join_windows(found, data[split].texts, data[split].labels, tokenizer, config)
 
     def dev_score(_: Any) -> float:
         with stopwatch.paused():

@@ -104,6 +104,8 @@ def score_run(config: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[st
         row["tokens_per_second"] = round(costs["tokens"].sum() / costs["training_seconds"].sum())
         counted = ("trainable_parameters", "trainable_without_head", "saved_bytes")
         row |= {name: int(costs[name].sum()) for name in counted}
+    if "milliseconds" in costs:
+        row["milliseconds"] = round(costs["milliseconds"].sum(), 1)
     return row
 
 

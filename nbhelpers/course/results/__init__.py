@@ -22,7 +22,7 @@ from .report import (
     write_tests,
 )
 from .store import append, measured, pack_predictions, predictions, read, runs, unpack_predictions
-from .tables import SEEDED, check_rows, load_table, table_rows, trainings
+from .tables import SEEDED, add_encoder, check_rows, load_table, table_rows, trainings
 
 __all__ = [
     "COVERS",
@@ -30,6 +30,7 @@ __all__ = [
     "NOT_MEASURED",
     "SCORES",
     "SEEDED",
+    "add_encoder",
     "append",
     "check_rows",
     "comparison",

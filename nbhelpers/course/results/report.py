@@ -22,6 +22,7 @@ COSTS = {  # column -> what a run measured, its unit, digits after the point
     "trainable": ("trainable_parameters", 1, 0),
     "without head": ("trainable_without_head", 1, 0),
     "GiB": ("peak_gib", 1, 2),
+    "ms per text": ("milliseconds", 1, 1),
     "MB on disk": ("saved_bytes", 1e6, 1),
 }
 MEASURED, NOT_MEASURED = "measured here", "not measured yet"

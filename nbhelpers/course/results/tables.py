@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,7 +34,7 @@ REQUIRED = {  # method -> what its configuration must say
     "decision": {"by", "training"},  # one training, whose logits are moved before the largest is taken
 }
 OPTIONAL = {  # method -> what its configuration may say beside that
-    "tf-idf": {"class_weight"},
+    "tf-idf": {"class_weight", "rows_per_class"},
     "fine-tuning": {
         "add_to_seed",
         "adversarial",
@@ -50,10 +51,12 @@ OPTIONAL = {  # method -> what its configuration may say beside that
         "layer_decay",
         "layers",
         "logit_adjustment",
+        "long_texts",
         "max_length",
         "mixup",
         "past",
         "perturbations",
+        "prefix",
         "r_drop",
         "rows_per_class",
         "sentiment",
@@ -98,6 +101,31 @@ def table_rows(table: str) -> dict[str, dict[str, Any]]:
     """
     content = load_table(table)
     return {name: {**content["defaults"], **(changes or {})} for name, changes in content["rows"].items()}
+
+
+def add_encoder(table: str, encoder: str) -> None:
+    """Add rows with another encoder to tables/TABLE.yml: one for each row with the embedded encoder.
+
+    Args:
+        table: a table whose rows are called "CORPUS, ENCODER", such as "encoders".
+        encoder: a folder or a Hub name. Rows that exist already are left as they are.
+
+    Raises:
+        CourseError: there is no such table, or it has no row whose name ends in ", embedded".
+    """
+    paths.require_checkout("adding rows to a results table")
+    rows, lines = table_rows(table), []
+    for name, config in rows.items():
+        corpus, _, model = name.rpartition(", ")
+        if model == "embedded" and f"{corpus}, {encoder}" not in rows:
+            # the learning rates of `nbhelpers train` for encoders that it does not know; small ones have higher ones
+            changed = {**config, "encoder": encoder, "lr": 2e-5, "head_lr": 1e-4}
+            content = yaml.safe_dump(changed, default_flow_style=True, width=1000).strip()
+            lines.append(f"  {json.dumps(f'{corpus}, {encoder}')}: {content}\n")
+    if not any(name.endswith(", embedded") for name in rows):
+        raise CourseError(f'table {table} has no rows "CORPUS, embedded" to copy; use the table encoders')
+    with (paths.TABLES / f"{table}.yml").open("a", encoding="utf-8") as file:
+        file.writelines(lines)  # the rows are the last part of the file
 
 
 def check_rows(table: str) -> None:

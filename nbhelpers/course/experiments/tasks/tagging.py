@@ -12,7 +12,7 @@ from nbhelpers import batching, corpora, encoders, environment, objectives, trai
 from nbhelpers import tagging as tags
 from nbhelpers.classifier.rows import Rows
 from nbhelpers.classifier.tags import decoded, find_names, gold_tags, load_tags, per_sentence
-from nbhelpers.course.experiments.data import real_file
+from nbhelpers.course.experiments.real import real_file
 
 PIECES = ("first", "mean", "all")
 
