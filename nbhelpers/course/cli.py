@@ -20,6 +20,7 @@ from nbhelpers.course import lessons as course
 from nbhelpers.course import own_data, paths
 from nbhelpers.course.command.screen import make_screen, replace_what_cannot_be_shown
 from nbhelpers.course.errors import CourseError, Interrupted, on_interrupt
+from nbhelpers.course.finding.command import search
 from nbhelpers.course.monitor.command import monitor
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app.command()(own_data.train)
 app.command()(own_data.evaluate)
 app.command()(own_data.predict)
 app.command()(monitor)
+app.command()(search)
 
 
 class Format(StrEnum):

@@ -1,11 +1,9 @@
 """Pretraining: merges are those of the package tokenizers, masks have the papers' shares, and usual traps show."""
 
 import math
-import os
 import re
 import warnings
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
@@ -535,9 +533,8 @@ def test_the_embedded_encoder_has_no_head_and_is_an_encoder_again_after_training
         assert torch.equal(weight, model.base_model.state_dict()[name]), name
 
 
-@pytest.mark.skipif("NBHELPERS_DATA" not in os.environ, reason="needs the data of NBHELPERS_DATA")
-def test_roberta_s_own_vocabulary_is_packed_and_masked():
-    tokenizer = transformers.AutoTokenizer.from_pretrained(Path(os.environ["NBHELPERS_DATA"]) / "roberta_tokenizer")
+def test_roberta_s_own_vocabulary_is_packed_and_masked(real_data):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(real_data / "roberta_tokenizer")
     assert pretraining.apply_merges("HELLO world", pretraining.merges_of(tokenizer)[:2000])
     packed = pretraining.pack_sentences(DOCUMENTS, tokenizer, 64)
     batch = pretraining.MaskingCollator(tokenizer, whole_words=True)(packed)

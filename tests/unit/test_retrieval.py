@@ -290,8 +290,9 @@ def test_texts_are_encoded_in_their_order_whatever_the_batches(embedded):
 
 @pytest.mark.slow
 def test_vectors_are_those_of_sentence_transformers(embedded, tmp_path):
-    sentence_transformers = pytest.importorskip("sentence_transformers")
-    models = pytest.importorskip("sentence_transformers.models")
+    import sentence_transformers  # here, because it takes seconds to import
+    from sentence_transformers import models
+
     embedded[1].save_pretrained(tmp_path)
     embedded[0].save_pretrained(tmp_path)
     word = models.Transformer(str(tmp_path))
@@ -321,7 +322,8 @@ def test_loss_is_cross_entropy_over_cosines():
 
 @pytest.mark.slow
 def test_loss_is_that_of_sentence_transformers():
-    losses = pytest.importorskip("sentence_transformers.losses")
+    from sentence_transformers import losses
+
     questions, documents, negatives = unit(5, 8), unit(5, 8, seed=1), unit(5, 8, seed=2)
     theirs = losses.MultipleNegativesRankingLoss(model=SimpleNamespace(), scale=20.0)
     ours = retrieval.multiple_negatives_loss(
@@ -437,7 +439,6 @@ def test_exact_search_finds_the_highest(num_vectors, k, seed):
 
 @pytest.mark.parametrize("kind", ["faiss", "hnsw", "ivf"])
 def test_faiss_finds_nearly_the_same(kind):
-    pytest.importorskip("faiss")
     vectors, queries = unit(2000, 16).numpy(), unit(20, 16, seed=1).numpy()
     _, exact = retrieval.exact_search(vectors, queries, 10)
     _, found = retrieval.make_faiss_index(vectors, kind).search(queries, 10)
@@ -446,7 +447,6 @@ def test_faiss_finds_nearly_the_same(kind):
 
 
 def test_ivf_works_with_few_vectors():
-    pytest.importorskip("faiss")
     vectors = unit(3, 8).numpy()
     _, found = retrieval.make_faiss_index(vectors, "ivf").search(vectors, 1)
     assert found.ravel().tolist() == [0, 1, 2]
@@ -498,8 +498,6 @@ def test_texts_can_be_added_later(index):
 
 @pytest.mark.parametrize("kind", ["exact", "faiss"])
 def test_index_is_saved_and_loaded(kind, tmp_path):
-    if kind != "exact":
-        pytest.importorskip("faiss")
     first = retrieval.Index(letters, kind=kind)
     first.add(range(4), [text + '\u2028\n"é' for text in DOCUMENTS])  # a line separator inside a text
     first.save(tmp_path / "deep" / "index")
