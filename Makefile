@@ -15,7 +15,7 @@ electives: .venv/course-ready
 	$(BIN)/nbhelpers run --all
 
 test: .venv/test-ready check
-	$(BIN)/pytest --numprocesses $(JOBS) -m "not alone"
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile -m "not alone"
 	$(BIN)/pytest -m alone
 
 fast: .venv/test-ready check

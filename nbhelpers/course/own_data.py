@@ -23,6 +23,7 @@ from nbhelpers.course.command.options import (
     Corpus,
     Delimiter,
     Dialogue,
+    Encoder,
     Encoding,
     Faults,
     Label,
@@ -68,9 +69,7 @@ def train(
     no_quotes: NoQuotes = False,
     encoding: Encoding = None,
     on_fault: Faults = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="embedded, embedded-base, embedded-multilingual, a Hub name, or a folder.")
-    ] = None,
+    encoder: Encoder = None,
     method: Annotated[Method | None, typer.Option(help="What is trained.")] = None,
     past_only: Annotated[bool, typer.Option("--past-only", help="Hide from a turn what comes after it.")] = False,
     no_context: Annotated[bool, typer.Option("--no-context", help="Classify each turn of a dialogue alone.")] = False,
@@ -96,12 +95,10 @@ def train(
 ) -> None:
     """Train a classifier on texts of your own, and show how good it is."""
     options = training_options(dict(locals()))
-    if task is not None:
-        options["task"] = str(task)
     paths.require(corpus, dev, test, label_file, encoder, teacher)
     folder = output or Path("runs", Path(corpus).name.partition(".")[0] or "classifier")
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
-    if first := is_first():
+    if is_first():
         paths.require_new(folder)
         if checkpoints.is_dir() and not resume:
             raise CourseError(f"{checkpoints} is a run that was stopped; go on with --resume, or remove it")
@@ -110,13 +107,18 @@ def train(
         return
     files = {split: file for split, file in {"train": corpus, "dev": dev, "test": test}.items() if file}
     source: Any = files if len(files) > 1 else corpus
+    run_training(source, folder, checkpoints, resume, options)
+
+
+def run_training(source: Any, folder: Path, checkpoints: Path, resume: bool, options: dict[str, Any]) -> None:
+    """Train with a progress bar, and show how good the classifier is."""
     from nbhelpers import classifier
     from nbhelpers.course.command.own_data import print_next_commands, print_saved_report
 
     kept = "stopped; the same command with --resume goes on"
     with on_interrupt(lambda: kept if checkpoints.is_dir() else "stopped"), TrainingProgress() as progress:
         classifier.train(source, folder, resume=resume, progress=progress, log=show, **options)
-    if first:
+    if is_first():
         print_saved_report(folder, screen)
         print_next_commands(folder, screen)
 
@@ -190,6 +192,8 @@ def training_options(given: dict[str, Any]) -> dict[str, Any]:
     options = corpus_options(given) | {name: x for name, x in given.items() if name in names and x not in (None, False)}
     if given["epochs"] is not None:
         options["num_epochs"] = given["epochs"]
+    if given["task"] is not None:
+        options["task"] = str(given["task"])
     if given["no_context"]:
         options["context"] = "none"
     return options

@@ -102,7 +102,8 @@ def test_a_path_means_what_it_means_where_the_user_stands(monkeypatch, tmp_path)
 
 
 def test_the_names_that_are_no_paths_are_those_of_the_course():
-    assert {*corpora.OWN, "meld", encoders.EMBEDDED, encoders.EMBEDDED_BASE, ""} == set(paths.NAMES)
+    embedded = (encoders.EMBEDDED, encoders.EMBEDDED_BASE, encoders.EMBEDDED_MULTILINGUAL)
+    assert {*corpora.OWN, "entities", "faq", "meld", *embedded, ""} == set(paths.NAMES)
 
 
 def test_variables_with_paths_mean_what_they_mean_where_the_user_stands(monkeypatch, tmp_path):

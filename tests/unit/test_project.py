@@ -73,9 +73,9 @@ def test_every_requirement_is_pinned_within_its_range():
 
 def test_all_means_all():
     named = re.findall(r"[\w]+", EXTRAS["all"][0].partition("[")[2])
-    assert {*named, "all", "lessons", "embedded", "deploy", "explain"} == set(EXTRAS)
+    assert {*named, "all", "lessons", "embedded", "multilingual", "deploy", "explain"} == set(EXTRAS)
     assert EXTRAS["course"][0] == "nbhelpers[lessons]"  # it brings them
-    assert EXTRAS["lessons"][0] == "nbhelpers[embedded,deploy,explain]"
+    assert EXTRAS["lessons"][0] == "nbhelpers[embedded,multilingual,deploy,explain]"
 
 
 def test_conda_takes_the_same_versions_as_make():

@@ -49,6 +49,9 @@ TaskName = Annotated[
     TaskOption | None,
     typer.Option(help="tags: each word has a label, as in a CoNLL file. Default: as the corpus looks."),
 ]
+Encoder = Annotated[
+    str | None, typer.Option(help="embedded, embedded-base, embedded-multilingual, a Hub name, or a folder.")
+]
 Corpus = Annotated[str, typer.Argument(help="A file, a folder, or a data set of the Hugging Face Hub.")]
 Text = Annotated[list[str] | None, typer.Option(help="The column with the texts; twice for pairs of texts.")]
 Label = Annotated[
