@@ -17,7 +17,7 @@ class LiveTraining:
     """Pass it to `training.fit` as `log`. Every half second it draws how far the training is.
 
     Args:
-        num_epochs: of the training.
+        num_epochs: of the training; part of an epoch is possible.
 
     >>> live = LiveTraining(num_epochs=1)
     >>> live.rows = [{"epoch": 0.5, "train_loss": 1.5}, {"epoch": 1, "train_loss": 0.5}, {"epoch": 1, "dev_score": 0.6}]
@@ -25,7 +25,7 @@ class LiveTraining:
     'Epoch 1.0 of 1. Loss of the batches from 1.50 to 0.50. Score on dev after each epoch, in percent: 60.0.'
     """
 
-    def __init__(self, num_epochs: int) -> None:
+    def __init__(self, num_epochs: float) -> None:
         self.num_epochs = num_epochs
         self.rows: list[dict[str, float]] = []
         self.started = self.drawn = time.monotonic()
@@ -48,7 +48,7 @@ class LiveTraining:
         losses = [(row["epoch"], row["train_loss"]) for row in self.rows if "train_loss" in row]
         scores = [(row["epoch"], 100 * row["dev_score"]) for row in self.rows if "dev_score" in row]
         done = self.rows[-1]["epoch"] / self.num_epochs
-        alt = f"Epoch {self.rows[-1]['epoch']:.1f} of {self.num_epochs}. "
+        alt = f"Epoch {self.rows[-1]['epoch']:.1f} of {round(self.num_epochs, 1):g}. "
         alt += f"Loss of the batches from {losses[0][1]:.2f} to {losses[-1][1]:.2f}." if losses else ""
         if scores:
             numbers = ", ".join(f"{score:.1f}" for _, score in scores)
