@@ -28,10 +28,26 @@
 # You should know logits, F1 and the training loop ([lesson 3](03_baseline.ipynb)).
 #
 # <!-- facts -->
-# Minutes and memory: not measured yet.
+# Measured: default profile 4.1 min, 2.0 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
+#
+# | part | minutes |
+# |---|---|
+# | A tag for each word | 3 |
+# | Words and their pieces | 2 |
+# | Train | 1 |
+# | Count entities, not words | 3 |
+# | Tags that fit together | 2 |
+# | Which pieces? | 2 |
+# | CAPITALS and lower case | 2 |
+# | Positions in a text | 2 |
+# | What goes wrong | 4 |
+# | Now yours | 1 |
+# | Exercises | 1 |
+# | Quiz | 1 |
+# | Recap | 1 |
 #
 # <!-- /outline -->
 #
