@@ -17,7 +17,8 @@ project = "nbhelpers"
 author = "the authors of nbhelpers"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "sphinxext.opengraph"]
 myst_heading_anchors = 4
-suppress_warnings = ["myst.header"]
+# ref.python: the annotation `type` is taken for an attribute of that name
+suppress_warnings = ["myst.header", "ref.python"]
 default_role = "code"  # docstrings write names between single backticks, as Markdown does
 autodoc_typehints = "description"
 autodoc_type_aliases = {"ArrayLike": "ArrayLike"}  # its own definition would fill three lines

@@ -79,8 +79,9 @@ def contrastive_objective(
 
     Args:
         model: an encoder without a head: its output has `last_hidden_state`.
-        batch: "input_ids" and "attention_mask" of the questions, the same of the documents with the prefix
-            "document_", of the hard negatives, if any, with "negative_", and "labels": the documents' numbers.
+        batch: "input_ids" and "attention_mask" of the questions, "document_input_ids" and "document_attention_mask" of
+            the documents, likewise "negative_input_ids" of hard negatives, if any, and "labels", the documents'
+            numbers.
         scale, mask_duplicates: as in `multiple_negatives_loss`.
     """
 

@@ -803,7 +803,7 @@ shown.assign(**{"the models say": [wishes[i] for i in out_of_fold[flagged[:8]].a
 # Read each row, and decide who is right. You will find four kinds: the label is wrong; the message has two wishes; the
 # message is hard, and the label is right; the rule for labeling is unclear. Only the first kind is corrected by a new
 # label. The last one is corrected by a better rule, which then changes many rows. Two readers have read a part of these
-# messages without their labels and agreed with nearly all ([data card](../data/README.md)), so most flags here will be
+# messages without their labels and agreed with nearly all (the data card says more), so most flags here will be
 # hard rows. A weak model flags many: the flags tell where to read, not what is true.
 #
 # How good is the search itself? To measure that, plant errors: give 5 % of the rows a random wrong label, and count how

@@ -13,11 +13,11 @@
 # %% [markdown]
 # # 16. Which model, which language
 #
-# *"穿了三天鞋底就开胶了，店家说是我走路的姿势不对。"* A customer writes that after three days the soles of the shoes
-# came off, and that the shop blames the way she walks. The embedded encoder of this course reads: unknown, unknown,
-# *three*, *day*, unknown, unknown, unknown ... It never sees the soles, the shop or the walking. Nothing fails: there
-# is no error, no warning, and a prediction with a probability. So how do you find a model that can read your texts, and
-# how much model do you need?
+# A customer writes that after three days the soles of the shoes came off, and that the shop blames the way she walks.
+# She writes it in Chinese, and the embedded encoder of this course reads: unknown, unknown, *three*, *day*, unknown,
+# unknown, unknown ... In *"穿了三天鞋底就开胶了，店家说是我走路的姿势不对。"* it never sees the soles, the shop or the
+# walking. Nothing fails: there is no error, no warning, and a prediction with a probability. So how do you find a model
+# that can read your texts, and how much model do you need?
 #
 # After this lesson you can
 #

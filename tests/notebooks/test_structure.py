@@ -64,7 +64,7 @@ def test_parameters_cell_is_a_form_with_plain_literals(path):
     lines = source(cell).splitlines()
     for comment, line in zip(lines[::2], lines[1::2], strict=True):
         assert re.match(r"# @markdown [A-Z\"].+\.$", comment), comment
-        assert re.match(r"[a-z_]+ = \S+  # @param (\{type: \"\w+\"\}|\[.+\])$", line), line
+        assert re.match(r"[a-z_]+ = \S.*  # @param (\{type: \"\w+\"\}|\[.+\])$", line), line
         ast.literal_eval(line.partition(" = ")[2].partition("  #")[0])
 
 

@@ -76,7 +76,7 @@ def print_summary(summary: pd.DataFrame, screen: Console) -> None:
 
     lines = summary.to_dict("records")
     known = [line for line in lines if line["source"] != results.NOT_MEASURED]
-    titles = summary.attrs["scores"] or list(results.SCORES.values())
+    titles = summary.attrs.get("scores") or list(results.SCORES.values())
     numbers = ["seeds", *titles, "seconds"]
     columns = [Column(name, justify="right", no_wrap=True) for name in numbers]
     table = Table(Column("row", min_width=18), *columns, box=box.SIMPLE)
@@ -96,7 +96,7 @@ def print_summary(summary: pd.DataFrame, screen: Console) -> None:
         if items:
             screen.print("\n  ".join([f"{title}:", *items]), highlight=False)
     if compared:
-        screen.print(summary.attrs["covers"], highlight=False)
+        screen.print(summary.attrs.get("covers", results.COVERS), highlight=False)
 
 
 def print_export(comparison: pd.DataFrame, screen: Console) -> None:
