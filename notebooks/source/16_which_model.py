@@ -636,7 +636,7 @@ explore(compared, column=["weighted F1", "seconds", "GiB", "ms per text", "MB on
 drawings.which_model()
 
 # %% [markdown]
-# | | bag of words | fine-tuned encoder | prompted large model |
+# | question | bag of words | fine-tuned encoder | prompted large model |
 # |---|---|---|---|
 # | labels for training | hundreds | 200 to 500 for a first useful result | none; 100 to check it |
 # | time for one text | below a millisecond to a few | milliseconds on a CPU | often a second or more |
