@@ -18,7 +18,7 @@ from .tags import tags_report
 
 
 def single_label(model: Any, task: Task, logits: Mapping[str, Any], split: str) -> Report:
-    """Calibrate the model on dev, and report how good it is on a split.
+    """Calibrate a model that gives each text, or each word, one label on dev, and report how good it is on a split.
 
     Args:
         model: the model, whose last layer is divided by the temperature.
@@ -27,23 +27,16 @@ def single_label(model: Any, task: Task, logits: Mapping[str, Any], split: str) 
         split: the one to report on.
     """
     labels = task.splits["dev"].labels
+    if task.tags:
+        labels = [label for sentence in labels for label in sentence]
     temperature = metrics.fit_temperature(logits["dev"], labels)
     loops.scale_logits(model, temperature)
     probabilities = (logits[split] / temperature).softmax(-1).numpy()
-    report = single_label_report(split, task.splits[split], probabilities, task.names, task.splits["train"])
+    make_report = tags_report if task.tags else single_label_report
+    report = make_report(split, task.splits[split], probabilities, task.names, task.splits["train"])
     num_wrong = int((logits["dev"].argmax(-1) != torch.tensor(labels)).sum())
-    return dataclasses.replace(report, calibration=about_calibration(temperature, len(labels), num_wrong))
-
-
-def tags_of_words(model: Any, task: Task, logits: Mapping[str, Any], split: str) -> Report:
-    """Calibrate the model on dev, and report how good it is at finding entities on a split. As `single_label`."""
-    labels = [label for sentence in task.splits["dev"].labels for label in sentence]
-    temperature = metrics.fit_temperature(logits["dev"], labels)
-    loops.scale_logits(model, temperature)
-    probabilities = (logits[split] / temperature).softmax(-1).numpy()
-    report = tags_report(split, task.splits[split], probabilities, task.names, task.splits["train"])
-    num_wrong = int((logits["dev"].argmax(-1) != torch.tensor(labels)).sum())
-    return dataclasses.replace(report, calibration=about_calibration(temperature, len(labels), num_wrong, "words"))
+    calibration = about_calibration(temperature, len(labels), num_wrong, "words" if task.tags else "rows")
+    return dataclasses.replace(report, calibration=calibration)
 
 
 def several_labels(model: Any, task: Task, logits: Mapping[str, Any], split: str) -> Report:

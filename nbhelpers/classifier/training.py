@@ -17,7 +17,7 @@ from nbhelpers import adapters, corpora, encoders, environment
 from nbhelpers import training as loops
 
 from . import processes
-from .calibrating import several_labels, single_label, tags_of_words
+from .calibrating import several_labels, single_label
 from .card import write_card
 from .data import Task, doubts_of_labels, make_task, notes_of
 from .errors import ClassifierError
@@ -231,7 +231,7 @@ def save(model: Any, tokenizer: Any, task: Task, settings: Settings, folder: Pat
             inputs = model.config.settings
             dataloader = make_dataloader(task.splits[split], tokenizer, inputs, task, settings)
             logits[split] = loops.predict(model, dataloader, precision=precision)
-    make_report = several_labels if task.several else tags_of_words if task.tags else single_label
+    make_report = several_labels if task.several else single_label
     report = make_report(model, task, logits, "test" if "test" in logits else "dev")
     split, verdict = report.split, " ".join(filter(None, (report.verdict, doubts)))
     report = dataclasses.replace(report, verdict=verdict)

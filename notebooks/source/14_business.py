@@ -168,7 +168,7 @@ frozen = TextVectors(model.base_model).to(device)
 #     nbhelpers serve runs/reviews
 #
 # The option `--all-probabilities` matters: costs and thresholds need more than the label. Here the frozen encoder
-# stands in for the trained one:
+# takes the place of the trained one:
 
 # %%
 reviews = {split: read("reviews", split) for split in splits}
@@ -792,7 +792,7 @@ from cleanlab.filter import find_label_issues
 frozen_wishes = vectors_of(intents["train"]["text"], frozen)
 suspect = LogisticRegression(C=10, max_iter=1000)
 out_of_fold = cross_val_predict(suspect, frozen_wishes, wish["train"], cv=folds, method="predict_proba")
-flagged = find_label_issues(wish["train"], out_of_fold, return_indices_ranked_by="self_confidence")
+flagged = find_label_issues(wish["train"], out_of_fold, return_indices_ranked_by="self_confidence", n_jobs=1)
 print(f"{len(flagged)} of {len(wish['train'])} messages are flagged")
 
 # %%
@@ -1001,7 +1001,7 @@ given[planted] = (given[planted] + rng.integers(1, len(wishes), len(planted))) %
 seen = suspect.fit(frozen_wishes, given).predict_proba(frozen_wishes)
 unseen = cross_val_predict(suspect, frozen_wishes, given, cv=folds, method="predict_proba")
 for name, p in {"in sample": seen, "out of fold": unseen}.items():
-    issues = find_label_issues(given, p)
+    issues = find_label_issues(given, p, n_jobs=1)
     print(
         f"{name}: {issues.sum()} rows flagged, {issues[planted].sum()} of the {len(planted)} planted errors among them"
     )
