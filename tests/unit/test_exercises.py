@@ -1,5 +1,6 @@
 """Exercises: right answers pass in any form, mistakes get their explanation, and the lessons' solutions are right."""
 
+import copy
 import doctest
 import json
 import random
@@ -272,6 +273,11 @@ def test_the_solutions_in_the_lessons_are_right(capsys, path):
         exec(solution, scope)
         check(name, scope[answer])
         assert "Right!" in capsys.readouterr().out
+        exercise = exercises.EXERCISES[name]
+        if exercise.inputs is not None:  # whatever the random numbers are
+            for seed in range(50):
+                for inputs in exercise.inputs(random.Random(seed)):
+                    assert not exercise.fault_of_result(scope[answer](*copy.deepcopy(inputs)), inputs), inputs
 
 
 @pytest.mark.parametrize("module", [kinds, running])

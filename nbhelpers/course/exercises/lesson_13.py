@@ -70,9 +70,17 @@ def epochs_needed(probability: float, share: float) -> int:
 
 
 def epochs_inputs(draw: random.Random) -> list[tuple[float, float]]:
-    """The 15 % of the papers, and drawn ones."""
-    some = [(draw.choice((0.1, 0.15, 0.2, 0.4)), round(draw.uniform(0.2, 0.99), 2)) for _ in range(20)]
-    return [(0.15, 0.95), (0.15, 0.5), (0.15, 0.15), (0.4, 0.9), *some]
+    """The 15 % of the papers, and drawn ones.
+
+    A drawn share lies between those of two epochs. Where it is reached exactly, rounding errors would decide.
+    """
+
+    def some() -> tuple[float, float]:
+        probability = draw.choice((0.1, 0.15, 0.2, 0.4))
+        epochs = draw.randint(1, int(math.log(0.01) / math.log(1 - probability))) - draw.uniform(0.2, 0.8)
+        return probability, round(1 - (1 - probability) ** epochs, 3)
+
+    return [(0.15, 0.95), (0.15, 0.5), (0.15, 0.15), (0.4, 0.9), *(some() for _ in range(20))]
 
 
 def epochs_mistakes(probability: float, share: float) -> dict[str, float]:
