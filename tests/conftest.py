@@ -1,5 +1,5 @@
 """What some tests need and not every machine has, as fixtures: `real_data`, `chromium`, `browser`, `base_encoder` and
-`multilingual_encoder`.
+`multilingual_encoder`; and what tests in several folders share.
 
 Tests that ask for something missing are deselected, and pytest's last lines say so. Where CI is set they fail instead:
 a build server that lost its data or its browser must not turn green.
@@ -8,11 +8,12 @@ a build server that lost its data or its browser must not turn green.
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 # A busy machine must not make a test fail.
@@ -89,6 +90,44 @@ def base_encoder() -> None:
 def multilingual_encoder() -> None:
     if not NEEDS["multilingual_encoder"][0]:
         pytest.fail(NEEDS["multilingual_encoder"][1])
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of pytest-xdist share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def make_once() -> Callable[[Path, Callable[[Path], None]], Path]:
+    """A function that fills a folder by `write(folder)` unless it exists, perhaps because another worker did it."""
+
+    def make(folder: Path, write: Callable[[Path], None]) -> Path:
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.exists():
+                unfinished = folder.with_suffix(".unfinished")
+                write(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shallow_encoder(shared_folder: Path, make_once: Any) -> str:
+    """A folder with the first two layers of the embedded encoder: real weights, a third of the time."""
+
+    def write(folder: Path) -> None:
+        import transformers  # here, because most tests need it not or later
+
+        from nbhelpers import encoders
+
+        source = encoders.embedded_folder()
+        transformers.AutoModel.from_pretrained(source, num_hidden_layers=2).save_pretrained(folder)
+        transformers.AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+
+    return str(make_once(shared_folder / "shallow", write))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

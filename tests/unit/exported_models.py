@@ -35,13 +35,6 @@ def save_encoders(folder):
         tokenizer.save_pretrained(folder / name)
 
 
-def save_shallow_encoder(folder):
-    """Save the first two layers of the embedded encoder, with its tokenizer."""
-    source = encoders.embedded_folder()
-    transformers.AutoModel.from_pretrained(source, num_hidden_layers=2).save_pretrained(folder)
-    transformers.AutoTokenizer.from_pretrained(source).save_pretrained(folder)
-
-
 def load_encoder(encoder_folders, name, mode):
     """A tokenizer and a classifier, always with the same random head."""
     torch.manual_seed(0)

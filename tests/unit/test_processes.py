@@ -105,19 +105,13 @@ def test_a_random_order_of_each_process_is_refused():
         training.share(DataLoader([{"labels": 1}] * 4, shuffle=True), 0, 2)
 
 
-@pytest.mark.slow
-def test_what_trains_in_one_process_is_refused_in_several(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "nbhelpers.course.cli",
-        "train",
-        "reviews",
-        "--adversarial",
-        "fgm",
-        "--processes=2",
-    ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.count("adversarial trains in one process; leave it out, or pass --processes 1") == 1
+def test_what_trains_in_one_process_is_refused_in_several(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(classifier.ClassifierError, match="adversarial trains in one process; leave it out, or pass"):
+        classifier.train("reviews", tmp_path / "model", adversarial="fgm")
     assert not list(tmp_path.iterdir())
+
+
+def test_only_the_first_process_says_why_it_refuses(capfd):
+    assert processes.run([sys.executable, "-c", "import sys; print('no', file=sys.stderr); sys.exit(2)"], 2) == 2
+    assert capfd.readouterr().err == "no\n"

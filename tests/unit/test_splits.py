@@ -85,26 +85,26 @@ def test_a_corpus_that_does_not_fit_is_refused_in_a_sentence(tmp_path):
         splits.load_splits(pairs, label_separator=";")
 
 
-def run_source(name, corpus, folder, **columns):
-    """The result of a lesson's source at the smoke profile with another corpus."""
+def run_source(name, corpus, encoder, folder, **columns):
+    """The result of a lesson's source at the smoke profile with another corpus and encoder."""
     notebook = folder / f"{name}.ipynb"
     jupytext.write(build.unexecuted(build.SOURCE / f"{name}.py"), notebook)
     (folder / "out").mkdir()
     lesson = lessons.read_lesson(notebook)
     smoke = yaml.safe_load((lessons.NOTEBOOKS / "profiles.yml").read_text(encoding="utf-8"))["smoke"]
-    parameters = {**smoke.get(lesson.number, {}), "corpus": str(corpus), **columns}
+    parameters = {**smoke.get(lesson.number, {}), "corpus": str(corpus), "encoder": encoder, **columns}
     return runner.run_lesson(lesson, parameters, folder / "out")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["02_eda", "03_baseline"])  # lesson 5 reads reviews by default
-def test_lessons_take_a_single_file_of_texts(tmp_path, name):
-    assert run_source(name, write_table(tmp_path / "mine.csv", 200), tmp_path).failure is None
+def test_lessons_take_a_single_file_of_texts(tmp_path, name, shallow_encoder):
+    assert run_source(name, write_table(tmp_path / "mine.csv", 200), shallow_encoder, tmp_path).failure is None
 
 
 @pytest.mark.slow
-def test_lesson_6_says_why_it_refuses_a_corpus_without_dialogues(tmp_path):
-    failure = run_source("06_meld_context", "reviews", tmp_path).failure
+def test_lesson_6_says_why_it_refuses_a_corpus_without_dialogues(tmp_path, shallow_encoder):
+    failure = run_source("06_meld_context", "reviews", shallow_encoder, tmp_path).failure
     assert failure.error.splitlines()[-1].startswith(
         "this lesson reads each turn with the turns around it, and reviews has no dialogues with speakers;"
     )
@@ -112,10 +112,10 @@ def test_lesson_6_says_why_it_refuses_a_corpus_without_dialogues(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["02_eda", "06_meld_context"])
-def test_lessons_take_dialogues_with_columns_and_labels_of_their_own(tmp_path, name):
+def test_lessons_take_dialogues_with_columns_and_labels_of_their_own(tmp_path, name, shallow_encoder):
     rows = corpora.load("dialogues")["train"].to_pandas().query("dialogue_id < 40")
     rows["mood"] = rows["emotion"].map(lambda i: "calm" if i == 0 else "upset")
     columns = {"dialogue_id": "scene", "speaker": "who", "text": "said", "mood": "mood"}
     rows[[*columns]].rename(columns=columns).to_csv(tmp_path / "talks.csv", index=False)
     named = {"text": "said", "label": "mood", "dialogue": "scene", "speaker": "who"}
-    assert run_source(name, tmp_path / "talks.csv", tmp_path, **named).failure is None
+    assert run_source(name, tmp_path / "talks.csv", shallow_encoder, tmp_path, **named).failure is None
