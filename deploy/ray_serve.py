@@ -3,9 +3,12 @@
     pip install -e ".[deploy,scale]"
     NBHELPERS_MODEL=runs/my_model_onnx serve run deploy.ray_serve:app
 
-The page, /classify and all else are those of `nbhelpers serve`, and each replica batches what it is given. Ray replaces
-a replica whose process dies, and places replicas on all machines of a cluster; the folder must have the same path on
-each, or be on a shared disk. How many there are is set here. Each answer names its replica in the header X-Replica.
+The page, /classify and all else are those of `nbhelpers serve`, and each replica batches what it is given. Ray places
+replicas on all machines of a cluster; the folder must have the same path on each, or be on a shared disk. How many
+there are is set here. Each answer names its replica in the header X-Replica.
+
+Ray replaces a replica whose process dies, and answers with status 500 what that one was computing. With nginx in front
+(nginx.conf in this folder), these requests are asked again of another replica, so that no client notices.
 
 /metrics counts for the one replica that answers; Ray's own metrics count for all. A key in NBHELPERS_API_KEY must be in
 the environment in which Ray is started, on each machine.

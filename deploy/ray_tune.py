@@ -13,7 +13,8 @@ Then, on the first machine and in the root of the repository:
     trials = search(train_and_score, {"lr": (1e-5, 1e-3, "log"), "batch_size": [16, 32]}, num_trials=20)
 
 Each trial runs in a process of its own on whichever machine is free. It needs the same packages and the same data
-there, at the same path or on a shared disk. Confirm the winner with fresh seeds on one machine (`nbhelpers.search`).
+there, at the same path or on a shared disk. When a process or a machine dies, its trial starts again elsewhere. Confirm
+the winner with fresh seeds on one machine (`nbhelpers.search`).
 """
 
 import math
@@ -27,6 +28,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from ray import tune
 
 from nbhelpers.search.space import SearchError, make_distributions
+
+MAX_FAILURES = 3  # how often a trial starts again
 
 
 def search(
@@ -64,9 +67,12 @@ def search(
             epochs = epoch
             tune.report({"score": score, "epoch": epoch})
 
-        score = float(train_and_score({**config, "seed": seed}, report))
+        try:
+            score, error = float(train_and_score({**config, "seed": seed}, report)), None
+        except Exception as fault:  # it would come again, so only a trial whose process dies is started again
+            score, error = math.nan, repr(fault)
         # Ray keeps the last report of a trial, and the score that counts may be that of an earlier epoch.
-        tune.report({"score": score, "epoch": epochs})
+        tune.report({"score": score, "epoch": epochs, "error": error})
 
     scheduler = tune.schedulers.ASHAScheduler(time_attr="epoch", grace_period=min_epochs) if min_epochs else None
     tuner = tune.Tuner(
@@ -76,14 +82,17 @@ def search(
             metric="score", mode="max", num_samples=num_trials, scheduler=scheduler,
             search_alg=tune.search.BasicVariantGenerator(random_state=seed),
         ),
-        run_config=tune.RunConfig(storage_path=str(Path(folder or tempfile.mkdtemp()).resolve()), verbose=0),
+        run_config=tune.RunConfig(
+            storage_path=str(Path(folder or tempfile.mkdtemp()).resolve()), verbose=0,
+            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+        ),
     )  # fmt: skip
     rows = [
         {
             "config": {**result.config, "seed": seed},
             "score": math.nan if result.error else result.metrics["score"],
             "epochs": (result.metrics or {}).get("epoch", 0),
-            "error": str(result.error) if result.error else None,
+            "error": str(result.error) if result.error else result.metrics.get("error"),
         }
         for result in tuner.fit()
     ]

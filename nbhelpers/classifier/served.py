@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,8 @@ from nbhelpers import dialogue, exported, serving, tagging
 
 from .errors import ClassifierError
 
-OF_TRAINING = ("dev_share", "test_share", "group", "seed", "on_fault")  # options that no other corpus should inherit
+# options that no other corpus should inherit
+OF_TRAINING = ("dev_share", "test_share", "group", "seed", "on_fault", "query", "table")
 
 
 def load(folder: Path, threads: int = 0) -> serving.Model:
@@ -82,7 +84,20 @@ def remembered_options(folder: Path) -> dict[str, Any]:
 def num_cores() -> int:
     """How many cores this process may use. Two threads of one core would wait for each other in matrix products."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(allowed, psutil.cpu_count(logical=False) or 1)
+    return max(1, int(min(allowed, psutil.cpu_count(logical=False) or 1, core_limit())))
+
+
+def core_limit(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> float:
+    """How many cores a container may use, such as 2.0; infinity without a limit.
+
+    Args:
+        file: of Linux control groups: microseconds of computing, or "max", in a period of so many microseconds.
+    """
+    try:
+        allowed, period = file.read_text().split()
+    except (OSError, ValueError):
+        return math.inf
+    return math.inf if allowed == "max" else int(allowed) / int(period)
 
 
 def parse_limits(texts: Sequence[str]) -> serving.Limits:

@@ -1,28 +1,21 @@
-"""Ray Tune on this machine, with two workers.
-
-It is no part of the suite, since Ray is large: pip install -e ".[scale,test]"; pytest tests/scale/test_ray_tune.py
-"""
+"""Ray Tune on two machines, which are both this one. How to run it: see "Run the tests" in CONTRIBUTING.md."""
 
 import itertools
 import os
+import signal
 import time
-from pathlib import Path
 
+import pandas as pd
 import pytest
-import ray
 
 from nbhelpers.search import SearchError
 
 SPACE = {"lr": (1e-4, 1e-1, "log"), "batch_size": [16, 32], "layers": (1, 6), "dropout": (0.0, 0.5)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def two_workers():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parents[2])  # Ray's workers get the path of this process
-        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20)
-        yield
-        ray.shutdown()
+@pytest.fixture(autouse=True)
+def on_two_machines(cluster):
+    """Each test runs on the cluster."""
 
 
 def test_two_workers_share_the_trials(tmp_path):
@@ -71,17 +64,46 @@ def test_a_trial_that_fails_is_recorded_and_the_others_go_on():
     assert trials["error"][failed].str.contains("too large").all()
 
 
-def test_hopeless_trials_are_stopped():
+def test_a_killed_worker_changes_no_result(tmp_path):
+    """The process of the fourth trial that begins is killed in its second epoch."""
+    from deploy.ray_tune import search
+
+    def train_and_score(config, report):
+        score = 1 - abs(config["lr"] - 0.01)
+        for epoch in (1, 2):
+            report(epoch, score - 0.1 / epoch)
+        (tmp_path / str(config["lr"])).touch()
+        if len(list(tmp_path.iterdir())) == 4 and not (tmp_path / "killed").exists():
+            (tmp_path / "killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return score
+
+    trials = search(train_and_score, SPACE, 6, seed=3)
+    assert (tmp_path / "killed").exists()
+    undisturbed = search(train_and_score, SPACE, 6, seed=3)
+    assert len(trials) == 6
+    assert trials["error"].isna().all()
+    by_lr = [table.sort_values("score", ignore_index=True) for table in (trials, undisturbed)]
+    pd.testing.assert_frame_equal(*by_lr)
+
+
+def test_hopeless_trials_are_stopped(tmp_path):
+    """Poor trials wait for a better one, because the first to arrive always goes on."""
     from deploy.ray_tune import search
 
     def train_and_score(config, report):
         for epoch in range(1, 17):
-            time.sleep(0.05)
+            while epoch == 2 and config["quality"] < 0.5 and not list(tmp_path.iterdir()):
+                time.sleep(0.02)
             report(epoch, config["quality"])
+            if epoch == 3 and config["quality"] > 0.6:
+                (tmp_path / str(config["quality"])).touch()
         return config["quality"]
 
     trials = search(train_and_score, {"quality": (0.0, 1.0)}, 8, min_epochs=2)
-    assert trials["epochs"].min() < 16
+    assert trials["score"].max() > 0.6
+    poor = trials["score"] < 0.5
+    assert set(trials["epochs"][poor]) == {2}
     assert trials["epochs"][trials["score"].idxmax()] == 16
 
 
