@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nbhelpers.course import lessons as course
 from nbhelpers.course import own_data, paths
+from nbhelpers.course.bench.command import bench
 from nbhelpers.course.command.screen import make_screen, replace_what_cannot_be_shown
 from nbhelpers.course.errors import CourseError, Interrupted, on_interrupt
 from nbhelpers.course.finding.command import search
@@ -39,6 +40,7 @@ app.command()(own_data.evaluate)
 app.command()(own_data.predict)
 app.command()(monitor)
 app.command()(search)
+app.command()(bench)
 
 
 class Format(StrEnum):

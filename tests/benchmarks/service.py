@@ -10,18 +10,12 @@ import argparse
 import asyncio
 import contextlib
 import gc
-import json
 import logging
 import multiprocessing
 import operator
 import random
-import re
-import selectors
-import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -35,6 +29,8 @@ from nbhelpers import corpora, encoders, export, metrics, serving
 from nbhelpers.classifier import served
 from nbhelpers.classifier.loading import load_torch
 from nbhelpers.course import deploy, results
+from nbhelpers.course.bench import load
+from nbhelpers.course.bench.comparing import NotMeasured
 from nbhelpers.course.lessons import ROOT, CourseError
 
 THREADS = torch.get_num_threads()  # as `nbhelpers serve` takes
@@ -169,79 +165,24 @@ def percentiles(milliseconds):
 # --- the service is a process of its own; the client, in this one, does as little as it can --------------------------
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-def get(port, path):
-    """The first bytes of the answer; empty while nobody listens."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
-        return connection.recv(100)
-    return b""
-
-
 @contextlib.contextmanager
 def service(folder):
     """`nbhelpers serve FOLDER`: its process, its port, and the seconds until /ready said so."""
-    port = free_port()
+    port = load.free_port()
     command = [Path(sys.executable).with_name("nbhelpers"), "serve", folder, "--port", str(port)]
-    with tempfile.TemporaryFile("w+") as log:
-        start = time.perf_counter()
-        with subprocess.Popen(command, stdout=log, stderr=log) as process:
-            try:
-                while not get(port, "/ready").startswith(b"HTTP/1.1 200"):
-                    if process.poll() is not None or time.perf_counter() - start > 60:
-                        log.seek(0)
-                        raise CourseError(f"nbhelpers serve {folder} does not get ready: {log.read()[-300:].strip()}")
-                    time.sleep(0.01)
-                yield process, port, time.perf_counter() - start
-            finally:
-                process.terminate()
+    start = time.perf_counter()
+    with load.process(command) as (process, log):
+        try:
+            load.wait_until_ready(process, log, load.Endpoint(port))
+        except NotMeasured as error:
+            raise CourseError(f"nbhelpers serve {folder}: {error}") from error
+        yield process, port, time.perf_counter() - start
 
 
-async def ask(port, idle, texts):
-    """Status and content of the answer to POST /classify, on an idle connection or a new one; status 0: none came."""
-    while idle and idle[-1][0].at_eof():  # the service closes a connection that was idle for 5 s
-        idle.pop()
-    try:
-        async with asyncio.timeout(30):
-            reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
-            body = json.dumps({"texts": texts}).encode()
-            head = "POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length:"
-            writer.write(f"{head} {len(body)}\r\n\r\n".encode() + body)
-            head = await reader.readuntil(b"\r\n\r\n")
-            content = json.loads(await reader.readexactly(content_length(head)))
-    except (OSError, EOFError):  # hung up, half an answer, or none in time
-        return 0, None
-    idle.append((reader, writer))
-    return int(head.split()[1]), content
-
-
-def content_length(head):
-    return int(re.search(rb"content-length: *(\d+)", head.lower())[1])
-
-
-async def steady(port, texts, seconds):
+def steady(port, texts, seconds):
     """Requests of one text at random times, RATE a second, each timed from when it was due, whoever else waits."""
-    clock, draw, taken, failed = asyncio.get_running_loop().time, random.Random(0), [], 0
-    idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(64)]
-
-    async def client(due, text):
-        nonlocal failed
-        status, _ = await ask(port, idle, [text])
-        taken.append(1000 * (clock() - due))
-        failed += status != 200
-
-    due = start = clock()
-    async with asyncio.TaskGroup() as group:
-        while (due := due + draw.expovariate(RATE)) < start + seconds:
-            await asyncio.sleep(due - clock())
-            group.create_task(client(due, draw.choice(texts)))
-    for _, writer in idle:
-        writer.close()
-    return {"requests": len(taken), "failed": failed, **percentiles(taken)}
+    taken = load.run(load.steady(load.Endpoint(port), texts, RATE, seconds))
+    return {"requests": len(taken), "failed": taken.count(float("inf")), **percentiles(taken)}
 
 
 async def crowd(pid, port, labels, texts, expected, allowed, seconds):
@@ -254,7 +195,7 @@ async def crowd(pid, port, labels, texts, expected, allowed, seconds):
         draw = random.Random(seed)
         while (began := clock()) < start + seconds:
             chosen = draw.sample(range(len(texts)), draw.randint(1, 8))
-            status, content = await ask(port, idle, [texts[i] for i in chosen])
+            status, content = await load.ask(port, idle, {"texts": [texts[i] for i in chosen]})
             taken.append(1000 * (clock() - began))
             if status != 200 or len(content["results"]) != len(chosen):
                 lost += 1
@@ -284,34 +225,28 @@ async def crowd(pid, port, labels, texts, expected, allowed, seconds):
     }  # fmt: skip
 
 
-def run(coroutine):
-    """asyncio.run with select: epoll would round waits up to whole milliseconds."""
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-        return runner.run(coroutine)
-
-
 def idle_service(port):
     """Answers at once, always the same: the time that is left is the client's own."""
 
     async def reply(reader, writer):
         with contextlib.suppress(EOFError):
             while head := await reader.readuntil(b"\r\n\r\n"):
-                await reader.readexactly(content_length(head))
+                await reader.readexactly(load.content_length(head))
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 
     async def listen():
         await (await asyncio.start_server(reply, "127.0.0.1", port)).serve_forever()
 
-    run(listen())
+    load.run(listen())
 
 
 def client_alone(texts, seconds):
-    port = free_port()
+    port = load.free_port()
     process = multiprocessing.get_context("spawn").Process(target=idle_service, args=[port], daemon=True)
     process.start()
-    while not get(port, "/"):
+    while not load.get(port, "/"):
         time.sleep(0.01)
-    record(f"the client alone, {RATE} requests a second", run(steady(port, texts, seconds)))
+    record(f"the client alone, {RATE} requests a second", steady(port, texts, seconds))
     process.kill()
 
 
@@ -324,10 +259,10 @@ def through_http(form, folder, labels, texts, expected, allowed, seconds):
         starts.append(started)
         rounded = [round(x, 2) for x in starts]
         record(f"start to ready, {form}", {"seconds": statistics.median(starts), "rounds": rounded}, seconds="<= 5")
-        run(steady(port, texts, 1))  # warm
-        found = run(steady(port, texts, seconds / 3))
+        steady(port, texts, 1)  # warm
+        found = steady(port, texts, seconds / 3)
         record(f"{RATE} requests a second, {form}", found, failed="== 0", median_ms="<= 6", p99_ms="<= 25")
-        found = run(crowd(process.pid, port, labels, texts, expected, allowed, seconds))
+        found = load.run(crowd(process.pid, port, labels, texts, expected, allowed, seconds))
         memory = {"memory_growth": "< 0.05", **({"mib": "<= 250"} if form == "int8" else {})}
         record(f"{CLIENTS} clients, {form}", found, lost="== 0", wrong="== 0", **memory)
 
