@@ -13,9 +13,9 @@ project, copy the units: `corpora` reads the file, `encoders` loads the model, `
 `plots` tell how good it is.
 
 The files: `training` trains, with the `settings`, the `data`, its `rows` and the `trainer`; `searching` looks for
-better settings; `report` and `card` tell how good the result is; `evaluating` and `predicting` use it; `runs` lets a
-stopped run go on, and `folders` writes a folder as a whole; `loading` gets from a folder to a torch model, and `served`
-to what a service needs.
+better settings; `report` and `card` tell how good the result is; `evaluating` and `predicting` use it, with `chunks`
+and `outputs`; `runs` lets a stopped run go on, and `folders` writes a folder as a whole; `loading` gets from a folder
+to a torch model, and `served` to what a service needs.
 """
 
 from __future__ import annotations

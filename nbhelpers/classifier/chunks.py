@@ -80,7 +80,7 @@ def write_part(chunk: Chunk, part: Path, suffix: str) -> None:
     if suffix != ".jsonl":
         chunk = Chunk(chunk.names, [[in_json(cell) for cell in row] for row in chunk.rows])
     if suffix == ".parquet":
-        columns = {name: [row[i] for row in chunk.rows] for i, name in enumerate(chunk.names)}
+        columns = {name: as_array([row[i] for row in chunk.rows]) for i, name in enumerate(chunk.names)}
         pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
     else:
         with temporary.open("w", encoding="utf-8", newline="") as file:
@@ -97,20 +97,43 @@ def write_part(chunk: Chunk, part: Path, suffix: str) -> None:
 
 
 def in_json(cell: Any) -> Any:
-    """Return a list, such as the entities of a text, as JSON, because a table has no better place for it.
+    """Return a list, such as the entities of a text, or an object as JSON: a table has no better place for them.
 
     >>> in_json([{"start": 0}]), in_json("text")
     ('[{"start": 0}]', 'text')
     """
-    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell
+    return json.dumps(cell, ensure_ascii=False, default=str) if isinstance(cell, list | dict) else cell
+
+
+def as_array(cells: list[Any]) -> pyarrow.Array:
+    """Return the cells of a column as parquet can hold them. Those of several types become text.
+
+    >>> as_array([1, None, "b"]).to_pylist(), as_array([1, None]).to_pylist()
+    (['1', None, 'b'], [1, None])
+    """
+    try:
+        return pyarrow.array(cells)
+    except (pyarrow.ArrowException, OverflowError):
+        return pyarrow.array([None if cell is None else str(cell) for cell in cells])
+
+
+def joint_schema(schemas: Sequence[pyarrow.Schema]) -> pyarrow.Schema:
+    """Return the types of columns that all parts can be converted to: text, where the types have nothing in common."""
+    fields = []
+    for i, name in enumerate(schemas[0].names):
+        alone = [pyarrow.schema([schema.field(i)]) for schema in schemas]
+        try:
+            fields.append(pyarrow.unify_schemas(alone, promote_options="permissive").field(0))
+        except pyarrow.ArrowException:
+            fields.append(pyarrow.field(name, pyarrow.string()))
+    return pyarrow.schema(fields)
 
 
 def join_parts(parts: Sequence[Path], names: list[str], output: Path, suffix: str) -> None:
     """Join the parts to one file, as a whole."""
     temporary = output.with_name(f".{output.name}.new")
     if suffix == ".parquet":
-        tables = [pyarrow.parquet.read_schema(part) for part in parts]
-        schema = pyarrow.unify_schemas(tables, promote_options="permissive")
+        schema = joint_schema([pyarrow.parquet.read_schema(part) for part in parts])
         with pyarrow.parquet.ParquetWriter(temporary, schema) as writer:
             for part in parts:
                 writer.write_table(pyarrow.parquet.read_table(part).cast(schema))

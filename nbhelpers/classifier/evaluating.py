@@ -86,6 +86,6 @@ def evaluate_tags(
         log(sentence)
     logits = compute(model, model.encode_words(rows.texts))  # type: ignore[misc]
     probabilities = model.probabilities(logits, sum(map(len, rows.texts)))
-    title = Path(corpus).name if split == "train" and isinstance(corpus, str | Path) else split
+    title = Path(corpora.without_secrets(corpus)).name if split == "train" and isinstance(corpus, str | Path) else split
     report = tags_report(title, rows, probabilities, list(model.labels))
     return dataclasses.replace(report, verdict=seen_in_training(joined(rows), folder))

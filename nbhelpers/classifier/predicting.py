@@ -14,6 +14,7 @@ from nbhelpers.corpora.errors import listing
 
 from .chunks import Chunk, format_of, in_chunks, join_parts, write_part
 from .errors import ClassifierError
+from .outputs import deliver, kept_rows, local_output
 from .rows import Rows, compute, logits_of
 from .runs import changed_since_start
 from .served import load, num_cores, remembered_options
@@ -35,9 +36,11 @@ def predict(
     delimiter: str | None = None,
     quotes: bool | None = None,
     encoding: str | None = None,
+    query: str | None = None,
+    table: str | None = None,
     progress: Callable[[int], None] = lambda rows: None,
     log: Callable[[str], None] = print,
-) -> Path:
+) -> str | Path:
     """Classify each row of a file, and write a file with the same columns and rows, and with the answers.
 
     The new columns are "predicted" and "probability"; from a model that tags words, "entities" with a list of the
@@ -46,15 +49,19 @@ def predict(
     until all is done: when the program is stopped and called again in the same way, it goes on there. A .json or .xlsx
     file is read as a whole.
 
+    A file at an address is copied first, as by `corpora.local_path`, and so are the rows of a database. An output at an
+    address is written when all rows are done; until then, what is done is in the folder "outputs" of the cache.
+
     Args:
         folder: from `train`, or an export of such a folder.
-        source: a file of a format that `train` reads; it needs no labels.
-        output: the new file: .csv, .tsv, .jsonl or .parquet.
+        source: a file of a format that `train` reads; it needs no labels. Or its address, or that of a database.
+        output: the new file: .csv, .tsv, .jsonl or .parquet. Or its address, such as "s3://bucket/labels.parquet".
         text: the column with the texts, or two for pairs; by default those of the training data.
         dialogue, speaker: columns, for a classifier of dialogues. The rows of a dialogue must follow each other, in the
             order in which they were said.
         all_probabilities: also write the probability of each class, as "probability of NAME".
         columns, delimiter, quotes, encoding: as for `corpora.load`; by default those of the training data.
+        query, table: of a database, the query that gives the rows, or the table or view that contains them.
         progress: called with the number of rows that are done.
         log: called with a sentence about how the file was read, where it is not as its suffix says.
 
@@ -62,40 +69,55 @@ def predict(
         The output.
 
     Raises:
-        ClassifierError: the output exists, has another format, or was begun by another call; or a column is missing.
+        ClassifierError: the output exists, has another format, was begun by another call, or cannot be written; or a
+            column is missing.
         CorpusError: the file is missing, or cannot be read.
     """
-    folder, source, output = Path(folder), Path(source), Path(output)
-    suffix = format_of(output)
-    if output.exists():
-        raise ClassifierError(f"{output} exists already; remove it, or choose another name")
+    folder, suffix = Path(folder), format_of(Path(corpora.without_secrets(output)))
+    file = local_output(output)
     known = remembered_options(folder)
     given: dict[str, Any] = {"columns": columns, "delimiter": delimiter, "quotes": quotes, "encoding": encoding}
     reading = {name: known.get(name) if x is None else x for name, x in given.items()}
-    table = corpora.stream(source, **{name: x for name, x in reading.items() if x is not None})
+    name, rows, run = open_source(source, reading, query, table)
     roles = columns_of(known, text=text, dialogue=dialogue, speaker=speaker)
-    require_columns(source.name, table.names, roles)
-    if table.notes:
-        log(f"{source.name}: {'; '.join(table.notes)}")
+    require_columns(name, rows.names, roles)
+    if rows.notes:
+        log(f"{name}: {'; '.join(rows.notes)}")
     model = load(folder, num_cores())
     if model.reads == "tags" and all_probabilities:
         raise ClassifierError("all_probabilities is for classes of texts; leave it out for entities")
-    run = {"source": str(source.resolve()), "bytes": source.stat().st_size, "model": model.digest}
-    run |= {**reading, **roles, "all_probabilities": all_probabilities}
-    parts = output.with_name(f"{output.name}.parts")
+    run |= {"model": model.digest, **reading, **roles, "all_probabilities": all_probabilities}
+    parts, kept = (file.with_name(file.name + end) for end in (".parts", ".rows.parquet"))
     done = rows_done(parts, suffix, run)
-    for chunk in in_chunks(source.name, table, CHUNK_ROWS, done, roles.get("dialogue")):
+    if "query" in run:
+        rows = kept_rows(rows, kept, CHUNK_ROWS, log) if not done else corpora.stream(kept)
+    for chunk in in_chunks(name, rows, CHUNK_ROWS, done, roles.get("dialogue")):
         answered = classify(model, chunk, roles, all_probabilities)
         changed_since_start(parts, run)  # the folder is made with the first part, so that an error before leaves none
         done += len(chunk.rows)
         write_part(answered, parts / f"{done:012}{suffix}", suffix)
         progress(done)
     if not done:
-        raise ClassifierError(f"{source} has no rows; check that it was saved and copied completely")
-    names = [*table.names, *new_columns(model, all_probabilities)]
-    join_parts(sorted(parts.glob(f"*{suffix}")), names, output, suffix)
+        raise ClassifierError(f"{name} has no rows; check that it was saved and copied completely")
+    names = [*rows.names, *new_columns(model, all_probabilities)]
+    join_parts(sorted(parts.glob(f"*{suffix}")), names, file, suffix)
+    deliver(file, output)
     shutil.rmtree(parts)
-    return output
+    if "query" in run:
+        kept.unlink()
+    return output if corpora.is_address(output) else file
+
+
+def open_source(
+    source: str | Path, reading: Mapping[str, Any], query: str | None, table: str | None
+) -> tuple[str, corpora.Stream, dict[str, Any]]:
+    """The name of a source, its rows, and what tells a run on it from a run on another one. As `predict`."""
+    if query is not None or table is not None:
+        about = {"source": corpora.without_secrets(source), "query": query, "table": table}
+        return table or "query", corpora.stream(source, query=query, table=table), about
+    path = corpora.local_path(source)
+    rows = corpora.stream(path, **{name: x for name, x in reading.items() if x is not None})
+    return path.name, rows, {"source": str(path.resolve()), "bytes": path.stat().st_size}
 
 
 def columns_of(known: Mapping[str, Any], text: str | Sequence[str] | None, **named: str | None) -> dict[str, str]:

@@ -47,7 +47,7 @@ def is_tagged(corpus: Any, task: str | None) -> bool:
     if task is not None or corpus == OWN:
         return task != "classes"
     paths = list(corpus.values()) if isinstance(corpus, Mapping) else [corpus]
-    for path in (Path(x) for x in paths if isinstance(x, str | Path)):
+    for path in (Path(corpora.without_secrets(x)) for x in paths if isinstance(x, str | Path)):
         names = [path, *path.iterdir()] if path.is_dir() else [path]
         if any(name.suffix.lower() in SUFFIXES for name in names):
             return True
@@ -69,7 +69,7 @@ def load_tags(corpus: Any, options: Mapping[str, Any], names: Sequence[str] | No
     if unfit := sorted(set(options) - known):
         raise ClassifierError(f"{unfit[0]} is not for tagged words; leave it out")
     try:
-        splits = tagging.load(corpora.DATA / OWN if corpus == OWN else corpus, **options)
+        splits = tagging.load(corpora.DATA / OWN if corpus == OWN else local_paths(corpus), **options)
         names = names or tagging.tag_names(tagging.entity_types(splits))
     except tagging.TagError as error:
         raise ClassifierError(str(error)) from error
@@ -82,6 +82,13 @@ def load_tags(corpus: Any, options: Mapping[str, Any], names: Sequence[str] | No
         for split, sentences in splits.items()
     }
     return Task(rows, list(names), several=False, tags=True)
+
+
+def local_paths(corpus: Any) -> Any:
+    """The corpus as `tagging.load` reads it: with the paths of local copies of files that are given by address."""
+    if isinstance(corpus, Mapping):
+        return {split: corpora.local_path(path) for split, path in corpus.items()}
+    return corpora.local_path(corpus)
 
 
 def tag_facts(task: Task) -> Iterator[str]:

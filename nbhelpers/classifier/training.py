@@ -108,7 +108,9 @@ def name_of(corpus: Any) -> str:
     """
     if isinstance(corpus, Mapping) and not isinstance(corpus, DatasetDict):
         corpus = corpus.get("train")
-    return Path(corpus).name.partition(".")[0] or "classifier" if isinstance(corpus, str | Path) else "classifier"
+    if not isinstance(corpus, str | Path):
+        return "classifier"
+    return Path(corpora.without_secrets(corpus)).name.partition(".")[0] or "classifier"
 
 
 def require_new(folder: Path, checkpoints: Path, resume: bool) -> None:
@@ -201,10 +203,11 @@ def log_memory(model: Any, settings: Settings, log: Callable[[str], None]) -> in
 
 
 def origin(corpus: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model must remember in order to load its corpus again. Paths stay as the user wrote them."""
+    """What a model must remember in order to load its corpus again. Paths stay as written, addresses lose secrets."""
     if isinstance(corpus, DatasetDict):
         return {}
-    name = {split: str(file) for split, file in corpus.items()} if isinstance(corpus, Mapping) else str(corpus)
+    shown = corpora.without_secrets
+    name = {split: shown(x) for split, x in corpus.items()} if isinstance(corpus, Mapping) else shown(corpus)
     return {"corpus": name, **({"corpus_options": dict(options)} if options else {})}
 
 

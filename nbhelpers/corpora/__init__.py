@@ -9,6 +9,8 @@ The name says where the data comes from:
     load("meld")               MELD, downloaded once and verified, or from a local copy
     load("reviews.csv")        your own file (.csv, .tsv, .txt, .jsonl, .json, .parquet, .xlsx, also with .gz), or a
                                folder with train, dev and test files, or with a folder for each class
+    load("s3://bucket/reviews.parquet")    a file of a storage or of the web, see `local_path`
+    load("sqlite:///shop.db", table="messages")    rows of a database
     load("dair-ai/emotion")    a data set of the Hugging Face Hub
 
 Row numbers in error messages are those of a spreadsheet: the header is row 1, and a record is one row, even if a quoted
@@ -24,8 +26,9 @@ the files, and `readers` reads one, with the help of `encodings`, `parsing` and 
 read what is spread over files or nested in records. `columns` and `dialogue_columns` find the columns, `validation`
 checks the cells, `labels` finds the classes, `splitting` makes missing splits, `normalizing` contains the rules for
 texts, `tokenizing` adds them to a tokenizer, and `building` creates the data sets. `streaming` reads what a trained
-model is to classify, row by row. `arguments` checks what was passed,
-`meld` downloads MELD, and `describing` shows what was loaded.
+model is to classify, row by row. `addresses` copies a file from its address, with the help of `transfer`, and
+`databases` reads rows of a database. `arguments` checks what was passed, `meld` downloads MELD, and `describing` shows
+what was loaded.
 
 Load a file of your own and look at what was changed:
 
@@ -43,6 +46,8 @@ Load a file of your own and look at what was changed:
 [2, 1, 1]
 """
 
+from .addresses import local_path
+from .arguments import is_address, without_secrets
 from .describing import describe, loading_report
 from .dialogues import DIALOGUE_COLUMNS, EMOTIONS, SENTIMENTS, load_dialogues, load_meld
 from .errors import CorpusError
@@ -74,15 +79,18 @@ __all__ = [
     "CorpusError",
     "Stream",
     "describe",
+    "is_address",
     "load",
     "load_dialogues",
     "load_hub",
     "load_meld",
     "load_table",
     "loading_report",
+    "local_path",
     "meld_folder",
     "normalize",
     "normalizing_tokenizer",
     "read_names",
     "stream",
+    "without_secrets",
 ]

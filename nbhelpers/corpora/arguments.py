@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -56,6 +57,8 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "quotes": (lambda value: isinstance(value, bool), "True or False", "False"),
     "encoding": (is_text, "the name of an encoding", "'utf-8'"),
     "max_chars": (is_limit, "a whole number above 0", "100_000"),
+    "query": (is_column, "a query", "'select text, label from messages'"),
+    "table": (is_column, "the name of a table", "'messages'"),
     "config": (lambda value: value is None or is_text(value), "a name", "'split'"),
     "revision": (lambda value: value is None or is_text(value), "a name", "'main'"),
 }
@@ -92,6 +95,44 @@ def path_of(argument: str, value: Any) -> str:
         fault = f"{argument}={shown(value)} is not a path, because it contains a line break"
         raise CorpusError(f"{fault}; write the data to a file and pass its path")
     return os.path.expanduser(path)
+
+
+def is_address(value: Any) -> bool:
+    r"""Return whether a value is the address of a file that may be on another machine, or of a database.
+
+    >>> is_address("s3://bucket/part.parquet"), is_address("sqlite:///shop.db"), is_address("C:\\reviews.csv")
+    (True, True, False)
+    """
+    return isinstance(value, str) and re.match(r"[A-Za-z][\w.+-]+(::[\w.+-]+)*://", value) is not None
+
+
+def is_http(address: str) -> bool:
+    """Return whether an address is one of the web."""
+    return address.lower().startswith(("http://", "https://"))
+
+
+def without_secrets(path: Any) -> str:
+    """Return a path or an address as it may be shown and written to files.
+
+    Addresses lose passwords, and what follows a "?", because it can be a signature that gives access. Those of the web
+    lose the name of the user as well, because it can be a token.
+
+    >>> without_secrets("https://token@example.org/a.csv?signature=17"), without_secrets("what?.csv")
+    ('https://example.org/a.csv', 'what?.csv')
+    >>> without_secrets("postgresql://ann:secret@localhost/shop"), without_secrets("s3://bucket/C#.csv")
+    ('postgresql://ann@localhost/shop', 's3://bucket/C#.csv')
+    """
+    if not is_address(path):
+        return str(path)
+    address = str(path).partition("?")[0]
+    if is_http(address):
+        return re.sub("//[^/]*@", "//", address.partition("#")[0])
+    return without_password(address)
+
+
+def without_password(address: str) -> str:
+    """Return an address with the name of the user, but without a password."""
+    return re.sub("(//[^/:]*):[^/]*@", r"\1@", address)
 
 
 def names_of(argument: str, values: Any) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from datasets import ClassLabel, Dataset, DatasetDict
 
-from .arguments import check_arguments, names_of, path_of
+from .addresses import local_path
+from .arguments import check_arguments, names_of
 from .building import classes_of, one_label, to_dataset
 from .dialogue_columns import (
     MELD_LAYOUT,
@@ -63,6 +64,8 @@ def load_dialogues(
     delimiter: str | None = None,
     quotes: bool = True,
     encoding: str = "utf-8",
+    query: str | None = None,
+    table: str | None = None,
     max_chars: int = MAX_CHARS,
 ) -> DatasetDict:
     """Load dialogues whose turns have labels, from files of the formats that `load_table` reads.
@@ -93,7 +96,7 @@ def load_dialogues(
         sentiment: a second column of classes, which `objectives.multi_task` can use.
         dev_share, test_share, seed: make a split that is missing from this share of the train split. Dialogues stay
             whole.
-        on_fault, columns, delimiter, quotes, encoding, max_chars: as for `load_table`.
+        on_fault, columns, delimiter, quotes, encoding, query, table, max_chars: as for `load_table`.
 
     Raises CorpusError if something is wrong with a file.
 
@@ -110,26 +113,24 @@ def load_dialogues(
     check_arguments(**given, dev_share=dev_share, test_share=test_share, seed=seed, on_fault=on_fault)
     check_arguments(delimiter=delimiter, quotes=quotes, encoding=encoding, max_chars=max_chars)
     names = None if columns is None else names_of("columns", columns)
-    form = Format(names, delimiter, quotes, encoding, on_fault)
-    tables = {split: turns_as_rows(table, dialogue) for split, table in read_splits(path, form).items()}
+    form = Format(names, delimiter, quotes, encoding, on_fault, query, table)
+    tables = {split: turns_as_rows(part, dialogue) for split, part in read_splits(path, form).items()}
     if "train" not in tables:
         raise CorpusError(f"there is no train split, only {', '.join(tables)}; name one split train")
     is_meld = labels is None and not any(given.values()) and "Dialogue_ID" in tables["train"].columns
     layout = meld_layout(tables["train"]) if is_meld else choose_columns(tables["train"], given)
-    for table in tables.values():
-        require_columns(
-            table, list(layout.values()), "name your columns, or use load_table for texts without dialogues"
-        )
+    for part in tables.values():
+        require_columns(part, list(layout.values()), "name your columns, or use load_table for texts without dialogues")
     checks = checks_of(layout, max_chars)
-    tables = {split: without_faults(table, checks, on_fault) for split, table in tables.items()}
+    tables = {split: without_faults(part, checks, on_fault) for split, part in tables.items()}
     classes = classes_of_roles(tables["train"], layout, EMOTIONS if is_meld else labels, is_meld)
     ids_of_roles = {layout[role]: partial(class_id, ids=ids, advice=ADVICE) for role, (_, ids) in classes.items()}
-    tables = {split: without_faults(table, ids_of_roles, on_fault) for split, table in tables.items()}
+    tables = {split: without_faults(part, ids_of_roles, on_fault) for split, part in tables.items()}
     splitting = Splitting(dev_share, test_share, None, seed)
     if splitting.is_wanted:
         train = tables["train"].columns
         tables = make_splits(tables, splitting, train[layout["label"]], train[layout["dialogue"]])
-    return DatasetDict({split: turns_of(table, layout, classes, max_chars, is_meld) for split, table in tables.items()})
+    return DatasetDict({split: turns_of(part, layout, classes, max_chars, is_meld) for split, part in tables.items()})
 
 
 def classes_of_roles(
@@ -194,4 +195,4 @@ def load_meld(folder: str | Path | None = None) -> DatasetDict:
                 download(file, folder)
         elif not folder.is_dir():
             raise CorpusError(f"NBHELPERS_DATA is set, but there is no folder {folder}; put MELD there or unset it")
-    return load_dialogues(path_of("folder", folder))
+    return load_dialogues(local_path(folder, argument="folder"))

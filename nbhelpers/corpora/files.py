@@ -36,6 +36,11 @@ READ = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 Part = TypeVar("Part")
 
 
+def cache_folder() -> Path:
+    """Return the folder for what is kept between calls: $NBHELPERS_CACHE, or ~/.cache/nbhelpers."""
+    return Path(os.environ.get("NBHELPERS_CACHE") or "~/.cache/nbhelpers").expanduser()
+
+
 def split_files(folder: Path) -> dict[str, Path]:
     """Return a dict from split to file. A folder without a train file is an error."""
     if os.path.isfile(folder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from .addresses import local_path
 from .encodings import decode
 from .errors import CorpusError
 from .files import SPLITS, by_split, content_of
@@ -83,7 +84,7 @@ def read_names(path: str | Path, encoding: str = "utf-8") -> list[str] | dict[st
     ...     read_names(file)
     {'0': 'anger', '1': 'joy'}
     """
-    path = Path(path)
+    path = local_path(path)
     text = decode(path.name, content_of(path), encoding, quotes=False).removeprefix("\ufeff")
     if path.suffix.lower() == ".json":
         names = json_value(path.name, text, "write a list of names")

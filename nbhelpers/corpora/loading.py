@@ -10,7 +10,8 @@ from typing import Any
 
 from datasets import DatasetDict
 
-from .arguments import check_options, path_of
+from .addresses import local_path
+from .arguments import check_options
 from .dialogues import load_dialogues, load_meld
 from .errors import CorpusError, missing
 from .files import COMPRESSED, FORMATS, SPLIT_FILE
@@ -33,7 +34,7 @@ DATA = data_folder(Path(__file__).resolve().parents[1])
 
 
 def load(name: str | Path | Mapping[str, str | Path], **options: Any) -> DatasetDict:
-    """Load a corpus by name: one of `OWN`, "meld", a local file or folder, or a data set of the Hub.
+    """Load a corpus by name: one of `OWN`, "meld", a file or folder, an address, or a data set of the Hub.
 
     "dialogues", "meld", files in MELD's format, and all files for which you name the column of the `dialogue`, have the
     columns that `load_dialogues` describes. All other corpora have those that `load_table` describes. The options are
@@ -51,10 +52,10 @@ def load(name: str | Path | Mapping[str, str | Path], **options: Any) -> Dataset
     """
     is_dialogue = bool(DIALOGUE_OPTIONS & set(options))
     load_files = load_dialogues if is_dialogue else load_table
-    if isinstance(name, Mapping):
+    if isinstance(name, Mapping) or any(options.get(x) is not None for x in ("query", "table")):
         check_options(load_files, options)
         return load_files(name, **options)
-    path = Path(path_of("name", name))
+    path = local_path(name, argument="name")
     if name in (*OWN, "meld"):
         if unfit := set(options) - SPLIT_OPTIONS:  # the others need no answer, because these corpora have all splits
             raise CorpusError(f"{name!r} has fixed columns and labels; leave out {', '.join(sorted(unfit))}")

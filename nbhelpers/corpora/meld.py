@@ -14,6 +14,7 @@ from pathlib import Path
 import pooch
 
 from .errors import CorpusError
+from .files import cache_folder
 
 COMMIT = "2d2011b409d3ca2d7e94460cd007d434b1d0a102"
 MELD_SOURCES = (  # tried in this order
@@ -32,7 +33,7 @@ def meld_folder() -> Path:
     """Return the folder from which `load_meld()` reads, whether MELD is already there or not."""
     if os.environ.get("NBHELPERS_DATA"):
         return Path(os.environ["NBHELPERS_DATA"], "meld")
-    return Path(os.environ.get("NBHELPERS_CACHE") or "~/.cache/nbhelpers").expanduser() / "meld"
+    return cache_folder() / "meld"
 
 
 def compare_with_official(file: str, content: bytes) -> list[str]:
@@ -81,7 +82,7 @@ def download(file: str, folder: Path) -> None:
     raise CorpusError(f"{file} cannot be downloaded: {'; '.join(faults)}; {advice} NBHELPERS_DATA to its parent folder")
 
 
-def cause(error: OSError) -> str:
+def cause(error: Exception) -> str:
     """Return the part of a message of `requests` that a reader needs; the rest is about its connection pool.
 
     >>> cause(OSError("HTTPSConnectionPool(host='cdn.example', port=443): Read timed out. (read timeout=15.0)"))

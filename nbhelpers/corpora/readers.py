@@ -26,6 +26,8 @@ class Format:
     quotes: bool = True
     encoding: str = "utf-8"
     on_fault: str = "raise"
+    query: str | None = None
+    table: str | None = None
 
 
 @dataclass

@@ -13,7 +13,9 @@ from typing import IO, Any, NamedTuple
 import pyarrow
 import pyarrow.parquet
 
-from .arguments import check_arguments, names_of, path_of
+from .addresses import local_path
+from .arguments import check_arguments, names_of
+from .databases import database_rows
 from .encodings import advice, decode, require_no_utf8
 from .errors import CorpusError, place, suffix_of
 from .files import content_of, readable, require_file, require_kind
@@ -40,8 +42,10 @@ def stream(
     delimiter: str | None = None,
     quotes: bool = True,
     encoding: str = "utf-8",
+    query: str | None = None,
+    table: str | None = None,
 ) -> Stream:
-    """Read a file row by row. It needs no labels, and its cells are returned as they are.
+    """Read a file, or the rows of a database, row by row. It needs no labels, and its cells are returned as they are.
 
     The formats, the options and the errors are those of `load_table`, and what separates the columns, or whether there
     is a header, is found in the same way. Of .csv, .tsv, .txt, .jsonl and .parquet files, only some rows are in memory
@@ -59,14 +63,16 @@ def stream(
     """
     check_arguments(delimiter=delimiter, quotes=quotes, encoding=encoding)
     names = None if columns is None else names_of("columns", columns)
-    form, path = Format(names, delimiter, quotes, encoding), Path(path_of("path", path))
+    if query is not None or table is not None:
+        return Stream(*database_rows(path, query, table), [])
+    form, path = Format(names, delimiter, quotes, encoding), local_path(path)
     require_file(path)
     suffix, notes = suffix_of(path.name), list[str]()
     if suffix == ".parquet":
         return Stream(*parquet_rows(path), notes)
     if suffix == ".json":
-        table = read(path, form)
-        return Stream(list(table.columns), map(list, zip(*table.columns.values(), strict=True)), table.notes)
+        whole = read(path, form)
+        return Stream(list(whole.columns), map(list, zip(*whole.columns.values(), strict=True)), whole.notes)
     if suffix == ".xlsx":
         records, notes = xlsx_records(path.name, content_of(path))
         return Stream(*table_rows(path.name, records, form, notes), notes)

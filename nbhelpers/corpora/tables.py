@@ -8,9 +8,11 @@ from pathlib import Path
 
 from datasets import DatasetDict
 
-from .arguments import check_arguments, is_text, names_of, path_of, shown
+from .addresses import local_path
+from .arguments import check_arguments, is_text, names_of, shown
 from .building import classification_data
 from .columns import Columns
+from .databases import database_table
 from .errors import CorpusError
 from .files import SPLITS, by_split, split_files, unread_files
 from .folders import parallel_files, read_class_folders, read_parallel, split_folders
@@ -37,6 +39,8 @@ def load_table(
     delimiter: str | None = None,
     quotes: bool = True,
     encoding: str = "utf-8",
+    query: str | None = None,
+    table: str | None = None,
     max_chars: int = MAX_CHARS,
 ) -> DatasetDict:
     """Load texts and labels from files.
@@ -44,14 +48,16 @@ def load_table(
     Files can be CSV (.csv), separated by tabs (.tsv, .txt), JSON Lines (.jsonl), JSON (.json: a list of objects or of
     pairs, or an object with such a list for each split), parquet or Excel (.xlsx, which needs openpyxl), and all of
     them also compressed by gzip (.csv.gz). A folder has train, dev and test files, or a folder for each class with a
-    .txt file for each text, or pairs of files such as train_text.txt and train_labels.txt.
+    .txt file for each text, or pairs of files such as train_text.txt and train_labels.txt. A file can also be given by
+    its address, as `local_path` describes, and the rows can come from a database.
 
     The result has the columns text (string), text_pair (string, only of pairs) and label (ClassLabel, or a list of
     ClassLabel if a text can have several labels). The train split defines the classes. A single file becomes the train
     split.
 
     Args:
-        path: a file, a folder, or a dict from the name of a split to its file.
+        path: a file, a folder, or a dict from the name of a split to its file; or the address of a database in
+            SQLAlchemy's form, such as "sqlite:///shop.db".
         text: the column with the texts; two columns for pairs of texts, such as a question and an answer. By default it
             is guessed, if only one column can be it. What was guessed is in the notes of `describe`.
         label: the column with the labels, which are names, or ids from 0 on. For several labels per text: a column with
@@ -72,6 +78,8 @@ def load_table(
             another one that fits better.
         quotes: False if quotation marks are plain characters, as in most TSV files of shared tasks.
         encoding: the encoding of the files.
+        query, table: of a database, the query that gives the rows, or the table or view that contains them. Without
+            "order by", the rows are sorted, so that each call finds them in the same order.
         max_chars: the longest text that is accepted.
 
     Raises CorpusError if something is wrong with a file.
@@ -99,9 +107,10 @@ def load_table(
         max_chars=max_chars,
     )
     names = None if columns is None else names_of("columns", columns)
-    form = Format(names, delimiter, quotes, encoding, on_fault)
+    form = Format(names, delimiter, quotes, encoding, on_fault, query, table)
     if label_file is not None:
-        tables = {"train": read_parallel(Path(path_of("path", path)), Path(path_of("label_file", label_file)), form)}
+        labels_of_texts = local_path(label_file, argument="label_file")
+        tables = {"train": read_parallel(local_path(path), labels_of_texts, form)}
     else:
         tables = read_splits(path, form, labels)
     return classification_data(
@@ -120,9 +129,13 @@ def read_splits(
     path: str | Path | Mapping[str, str | Path], form: Format, labels: Labels | None = None
 ) -> dict[str, Table]:
     """Return a dict from split to its table. The names of the classes choose among folders for each class."""
+    if form.query is not None or form.table is not None:
+        if isinstance(path, Mapping):
+            raise CorpusError("query= and table= read one database; pass its address alone, and no other split")
+        return {"train": database_table(path, form.query, form.table)}
     if isinstance(path, Mapping):  # for files whose names say nothing about the split
         return {split: read(file, form) for split, file in files_of_dict(path).items()}
-    folder = Path(path_of("path", path))
+    folder = local_path(path)
     if os.path.isdir(folder):
         return read_folder(folder, form, labels)
     tables = read_tables(folder, form)
@@ -156,5 +169,5 @@ def files_of_dict(path: Mapping[str, str | Path]) -> dict[str, Path]:
     for split in path:
         if not is_text(split):
             raise CorpusError(f"{shown(split)} is not the name of a split; {advice}")
-    files = {split: Path(path_of(f"path[{split!r}]", file)) for split, file in path.items()}
+    files = {split: local_path(file, argument=f"path[{split!r}]") for split, file in path.items()}
     return by_split(files, "the dict of files")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from nbhelpers.classifier.processes import is_first
 from nbhelpers.classifier.settings import Settings  # without torch
@@ -33,8 +32,10 @@ from nbhelpers.course.command.options import (
     LogitAdjustment,
     Method,
     NoQuotes,
+    Query,
     Search,
     Speaker,
+    TableName,
     TaskName,
     Teacher,
     Text,
@@ -42,6 +43,7 @@ from nbhelpers.course.command.options import (
     corpus_options,
 )
 from nbhelpers.course.command.processes import train_in_processes
+from nbhelpers.course.command.progress import TrainingProgress, fetch
 from nbhelpers.course.command.screen import make_screen
 from nbhelpers.course.errors import CourseError, on_interrupt
 
@@ -68,6 +70,8 @@ def train(
     delimiter: Delimiter = None,
     no_quotes: NoQuotes = False,
     encoding: Encoding = None,
+    query: Query = None,
+    table: TableName = None,
     on_fault: Faults = None,
     encoder: Encoder = None,
     method: Annotated[Method | None, typer.Option(help="What is trained.")] = None,
@@ -96,12 +100,11 @@ def train(
     """Train a classifier on texts of your own, and show how good it is."""
     options = training_options(dict(locals()))
     paths.require(corpus, dev, test, label_file, encoder, teacher)
-    folder = output or Path("runs", Path(corpus).name.partition(".")[0] or "classifier")
+    folder = output or Path("runs", paths.name_of(corpus) or "classifier")
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
     if is_first():
-        paths.require_new(folder)
-        if checkpoints.is_dir() and not resume:
-            raise CourseError(f"{checkpoints} is a run that was stopped; go on with --resume, or remove it")
+        require_new_run(folder, checkpoints, resume)
+        fetch(screen, None if query or table else corpus, dev, test, label_file)
     if processes > 1:
         train_in_processes(processes, checkpoints)
         return
@@ -110,13 +113,20 @@ def train(
     run_training(source, folder, checkpoints, resume, options)
 
 
+def require_new_run(folder: Path, checkpoints: Path, resume: bool) -> None:
+    """Raise CourseError if a folder exists, or the run that would write it was stopped and is not to be resumed."""
+    paths.require_new(folder)
+    if checkpoints.is_dir() and not resume:
+        raise CourseError(f"{checkpoints} is a run that was stopped; go on with --resume, or remove it")
+
+
 def run_training(source: Any, folder: Path, checkpoints: Path, resume: bool, options: dict[str, Any]) -> None:
     """Train with a progress bar, and show how good the classifier is."""
     from nbhelpers import classifier
     from nbhelpers.course.command.own_data import print_next_commands, print_saved_report
 
     kept = "stopped; the same command with --resume goes on"
-    with on_interrupt(lambda: kept if checkpoints.is_dir() else "stopped"), TrainingProgress() as progress:
+    with on_interrupt(lambda: kept if checkpoints.is_dir() else "stopped"), TrainingProgress(screen) as progress:
         classifier.train(source, folder, resume=resume, progress=progress, log=show, **options)
     if is_first():
         print_saved_report(folder, screen)
@@ -137,11 +147,14 @@ def evaluate(
     delimiter: Delimiter = None,
     no_quotes: NoQuotes = False,
     encoding: Encoding = None,
+    query: Query = None,
+    table: TableName = None,
     on_fault: Faults = None,
 ) -> None:
     """Score a classifier on rows with labels that it has not seen."""
     options = corpus_options(dict(locals()))
     paths.require(folder, corpus, label_file)
+    fetch(screen, None if query or table else corpus, label_file)
     from nbhelpers import classifier
     from nbhelpers.course.command.own_data import print_report
 
@@ -152,8 +165,10 @@ def evaluate(
 
 def predict(
     folder: Annotated[Path, typer.Argument(help="A classifier's folder, or an export of it.")],
-    source: Annotated[Path, typer.Argument(help="A file of a format that `train` reads; it needs no labels.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The new file: .csv, .tsv, .jsonl or .parquet.")],
+    source: Annotated[str, typer.Argument(help="A file, or an address, as for `train`; it needs no labels.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="The new file: .csv, .tsv, .jsonl or .parquet; or its address.")
+    ],
     text: Text = None,
     dialogue: Dialogue = None,
     speaker: Speaker = None,
@@ -164,11 +179,14 @@ def predict(
     delimiter: Delimiter = None,
     no_quotes: NoQuotes = False,
     encoding: Encoding = None,
+    query: Query = None,
+    table: TableName = None,
 ) -> None:
     """Classify the texts of a file, and write them with their labels. A run that was stopped goes on."""
     options = corpus_options(dict(locals()))
-    paths.require(folder, source)
-    from nbhelpers import classifier
+    paths.require(folder, source if paths.is_address(source) else Path(source))
+    fetch(screen, None if query or table else source)
+    from nbhelpers import classifier, corpora
 
     shown = (TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
     going_on = on_interrupt(lambda: "stopped; the same command goes on")
@@ -183,7 +201,7 @@ def predict(
             log=show,
             **options,
         )
-    screen.print(f"Written: {output}", soft_wrap=True)
+    screen.print(f"Written: {corpora.without_secrets(output)}", soft_wrap=True)
 
 
 def training_options(given: dict[str, Any]) -> dict[str, Any]:
@@ -215,23 +233,3 @@ def as_options(sentence: str) -> str:
     with_value = re.sub(rf"\b({names})=(?=[^\s.,;])", r"--\1 ", switches)
     options = re.sub(rf"\b({names})=(\.\.\.)?", r"--\1", with_value)
     return re.sub(r"--\w+", lambda option: option[0].replace("_", "-"), options)
-
-
-class TrainingProgress:
-    """A progress bar with the time left and the last dev score, to be used in a `with` statement."""
-
-    def __enter__(self) -> Callable[[Any], None]:
-        columns = (TextColumn("training"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=screen, transient=True)
-        self.bar.start()
-        task = self.bar.add_task("", total=None)
-
-        def update(step: Any) -> None:
-            text = f"update {step.update:,} of {step.num_updates:,}, epoch {step.epoch} of {step.num_epochs}"
-            text += "" if step.score is None else f", dev {step.score_name} {100 * step.score:.1f}"
-            self.bar.update(task, completed=step.update, total=step.num_updates, description=text)
-
-        return update
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.stop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
 
 from nbhelpers.course.errors import CourseError
@@ -62,9 +63,26 @@ def from_here(value: str) -> str:
     return os.path.abspath(path) if value not in NAMES and (meant_as_path(value) or path.exists()) else value
 
 
+def is_address(value: str) -> bool:
+    """Whether what a user wrote is an address, such as s3://bucket/part.parquet, and no path."""
+    return "://" in value
+
+
+def name_of(corpus: str) -> str:
+    """The name of a corpus without folders, suffixes, and the secrets that an address can have.
+
+    >>> name_of("data/reviews.csv.gz"), name_of("https://ann:secret@host/reviews.csv?key=17")
+    ('reviews', 'reviews')
+    """
+    path = re.split(r"[?#]", corpus)[0].rpartition("@")[2] if is_address(corpus) else corpus
+    return Path(path).name.partition(".")[0]
+
+
 def meant_as_path(value: str) -> bool:
-    """Whether what a user wrote for a corpus or a model can only be a path, and no name of the Hub."""
+    """Whether what a user wrote for a corpus or a model can only be a path: no name of the Hub, and no address."""
     path = Path(value)
+    if is_address(value):
+        return False
     return value.startswith((".", "~")) or path.is_absolute() or path.suffix.lower() in TABLES_OF_USERS
 
 

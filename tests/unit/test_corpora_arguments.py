@@ -58,7 +58,7 @@ def test_a_text_that_is_longer_than_any_path_is_refused(function):
 
 OPTIONS = (
     "text, label, labels, label_file, label_separator, dev_share, test_share, group, seed, on_fault, columns, delimiter, "
-    "quotes, encoding, max_chars"
+    "quotes, encoding, query, table, max_chars"
 )
 
 

@@ -52,7 +52,13 @@ TaskName = Annotated[
 Encoder = Annotated[
     str | None, typer.Option(help="embedded, embedded-base, embedded-multilingual, a Hub name, or a folder.")
 ]
-Corpus = Annotated[str, typer.Argument(help="A file, a folder, or a data set of the Hugging Face Hub.")]
+Corpus = Annotated[
+    str,
+    typer.Argument(
+        help="A file, a folder, or a data set of the Hugging Face Hub; or an address: of a file, such as "
+        "s3://bucket/part.parquet, or of a database, such as sqlite:///shop.db."
+    ),
+]
 Text = Annotated[list[str] | None, typer.Option(help="The column with the texts; twice for pairs of texts.")]
 Label = Annotated[
     list[str] | None, typer.Option(help="The column with the labels; several with 0 and 1 for a class each.")
@@ -67,6 +73,8 @@ Columns = Annotated[str | None, typer.Option(help="Names of the columns, as a,b,
 Delimiter = Annotated[str | None, typer.Option(help="What separates the columns.")]
 NoQuotes = Annotated[bool, typer.Option("--no-quotes", help="Quotation marks are plain characters.")]
 Encoding = Annotated[str | None, typer.Option(help="The encoding of the files; default: utf-8.")]
+Query = Annotated[str | None, typer.Option(help="For a database: the query that gives the rows.")]
+TableName = Annotated[str | None, typer.Option("--table", help="For a database: the table with the rows.")]
 Faults = Annotated[OnFault | None, typer.Option(help="Stop at a faulty row (raise), or leave it out (drop).")]
 
 # The numbers are those of the results table `intents`: means over five seeds.
@@ -112,7 +120,8 @@ def corpus_options(given: dict[str, Any]) -> dict[str, Any]:
     Args:
         given: name -> value of each option; None is left out.
     """
-    plain = ("label_file", "label_separator", "dialogue", "turn", "speaker", "delimiter", "encoding", "on_fault")
+    plain = ["label_file", "label_separator", "dialogue", "turn", "speaker", "delimiter", "encoding", "on_fault"]
+    plain += ["query", "table"]
     options = {name: given[name] for name in plain if given.get(name) is not None}
     for name in ("text", "label"):
         if given.get(name):
@@ -126,5 +135,6 @@ def corpus_options(given: dict[str, Any]) -> dict[str, Any]:
     if names := given.get("labels"):
         from nbhelpers import corpora
 
-        options["labels"] = corpora.read_names(names) if Path(names).is_file() else names.split(",")
+        in_file = corpora.is_address(names) or Path(names).is_file()
+        options["labels"] = corpora.read_names(names) if in_file else names.split(",")
     return options
