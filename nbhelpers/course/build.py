@@ -1,6 +1,6 @@
 """Makes notebooks/*.ipynb from notebooks/source/*.py: executed, with outputs, without what changes from run to run.
 
-    python -m nbhelpers.course.build [--facts-only] [01 03 ...]
+    python -m nbhelpers.course.build [--record] [--facts-only] [01 03 ...]
 
 It also writes the outline of each lesson, and from data/results/course.jsonl its fact line and the table of lessons in
 README.md.
@@ -18,6 +18,7 @@ import jupytext
 import nbformat
 
 from nbhelpers.course import lessons, paths, results, runner
+from nbhelpers.course.command.run import record_lesson
 
 SOURCE = paths.NOTEBOOKS / "source"
 FACTS = re.compile(r"(<!-- facts -->\n)(.*?)((?:# )?<!-- /facts -->)", re.DOTALL)
@@ -197,6 +198,9 @@ def main() -> None:
     parser.add_argument(
         "--facts-only", action="store_true", help="execute nothing; only bring the minutes and the memory up to date"
     )
+    parser.add_argument(
+        "--record", action="store_true", help="also add minutes, memory and headline to data/results/course.jsonl"
+    )
     options = parser.parse_args()
     if not paths.is_checkout():
         parser.error("an installed package has no sources of lessons; run this in a checkout of the course")
@@ -207,6 +211,9 @@ def main() -> None:
             refresh(path)
         else:
             result = build(path)
+            if options.record:
+                record_lesson(result, "default")
+                refresh(path)
             print(f"{path.stem}: {60 * result.minutes:.0f} s, {result.peak_gib:.1f} GiB, {result.headline}")
     write_table()
 

@@ -58,7 +58,8 @@ def inverse_frequency_weights(counts: Sequence[int] | Tensor, *, power: float = 
 
     Mean 1 over the training rows, because then the loss and the gradient are as large as without weights, and the
     learning rate still fits. Weights with mean 1 over the classes, as many papers have them, make the loss smaller by
-    a factor that depends on the imbalance: 0.36 for 9 and 1 rows. That is a change of learning rate in disguise.
+    a factor that depends on the imbalance: 0.36 for 9 and 1 rows. For SGD that is a change of learning rate in
+    disguise. AdamW divides by the size of the gradient, but its loss cannot be compared with that of other runs.
 
     Args:
         counts: The training rows of each class [classes], from `count_labels`.

@@ -14,9 +14,10 @@
 # # 8. Rare classes and more data
 #
 # *"Please strike me from everything. I'm ninety, I shan't be buying any more, and I'd like to leave the world as few
-# lists as possible with my name on them."* This message to a shop is about privacy, and somebody must answer it within
-# a month. Only 20 of the shop's 962 training messages are of this kind. A model can have a good score and never predict
-# "privacy" at all. So how do you make a rare class count, and which of the many methods is worth its trouble?
+# lists as possible with my name on them."* This message to a shop is about privacy, and in the EU somebody must answer
+# it within a month. Only 20 of the shop's 962 training messages are of this kind. A model can have a good score and
+# never predict "privacy" at all. So how do you make a rare class count, and which of the many methods is worth its
+# trouble?
 #
 # After this lesson you can
 #
@@ -27,7 +28,7 @@
 # You should know logits, the cross-entropy, F1 and the dev split ([lesson 3](03_baseline.ipynb)).
 #
 # <!-- facts -->
-# Measured: default profile 2.2 min, 2.0 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 1.2 min, 1.9 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -41,7 +42,7 @@
 # | Correct in training | 2 |
 # | What pays: the measured table | 2 |
 # | More data from the data you have | 4 |
-# | What goes wrong | 4 |
+# | What goes wrong | 5 |
 # | Exercises | 1 |
 # | Quiz | 1 |
 # | Recap | 1 |
@@ -62,8 +63,8 @@ except ImportError:  # on Colab, Kaggle or a server
     run_path(str(found[0]))
 
 # %% [markdown]
-# The picture shows how a text becomes probabilities. This lesson changes what goes in, the texts, and what is made of
-# the numbers that come out. The encoder stays the same.
+# The picture shows how a text becomes probabilities. This lesson changes the texts that go in, and what is made of the
+# numbers that come out. The rest is as in [lesson 3](03_baseline.ipynb).
 
 # %%
 from nbhelpers.course.lesson import LiveTraining, check, diagrams, explore, headline, load_splits, quiz, results
@@ -140,8 +141,8 @@ of_splits = {split: imbalance.count_labels(labels, len(names)).numpy() for split
 plots.label_distribution(pd.DataFrame(of_splits, names))
 
 # %% [markdown]
-# Look at the smallest class in dev and test. If it has four rows there, one more hit is 25 points of its recall. Keep
-# this number in mind in all that follows.
+# Look at the smallest class in dev. If it has four rows there, one more that is found is 25 points of its recall. Keep
+# this number in mind.
 #
 # ## A score that looks fine
 #
@@ -182,9 +183,9 @@ logits = {}
 plain_model, logits["plain"] = train(objectives.cross_entropy, dataloaders["train"])
 
 # %% [markdown]
-# How good is it? *Weighted F1* counts each class by its number of rows, and *macro F1* counts all classes alike. The
-# table has a line for each class, the rarest first. (Of more than ten classes, it shows the five rarest and the five
-# most frequent.)
+# The epoch with the best weighted F1 on dev was kept. *Weighted F1* counts each class by its number of rows, and *macro
+# F1* counts all classes alike. The table has a line for each class, the rarest first. (Of more than ten classes, it
+# shows the five rarest and the five most frequent.)
 
 # %%
 by_size = imbalance.rarest_classes(counts, len(names))
@@ -211,10 +212,11 @@ of_classes("dev", predicted)
 # %% [markdown]
 # Compare both scores, and then read the first lines of the table. Where weighted F1 is far above macro F1, the model
 # does worse on rare classes. An F1 of 0 means that no row of the class was found, often because the class is never
-# predicted. Weighted F1 hardly notices: such a class has few rows. (If your classes are equally frequent, both scores
-# are about the same, and the methods of this lesson change nothing. Each cell shows that too.)
+# predicted. Weighted F1 hardly notices: such a class has few rows. If your classes are equally frequent, both scores
+# are about the same, and weights, logit adjustment and a balanced sampler change nothing.
 #
-# Ask the model about a message yourself. Try to write one that it takes for the rarest class:
+# Ask the model about a message yourself. Try to write one that it takes for the rarest class. The example is from the
+# message above:
 
 
 # %%
@@ -238,8 +240,8 @@ explore(plain_probabilities, text=request)
 # ## Weights: errors on rare classes cost more
 #
 # Why does this happen? The loss is a mean over rows. A class with few rows has a small share in it, so the model gains
-# little by learning it. *Class weights* change that: each row counts as much as its class's weight says. There are
-# three usual formulas, where n_c is the number of training rows of class c. Here they are for three classes:
+# little by learning it. *Class weights* change that: the loss of each row is multiplied by the weight of its class.
+# There are three usual formulas, where n_c is the number of training rows of class c. Here they are for three classes:
 
 # %%
 three = torch.tensor([80.0, 15.0, 5.0])  # rows of each class
@@ -254,21 +256,22 @@ scaled = {name: (w * three.sum() / (w * three).sum()).tolist() for name, w in fo
 pd.DataFrame(scaled, ["80 rows", "15 rows", "5 rows"]).T.round(2)
 
 # %% [markdown]
-# Each line was multiplied by a number that makes the mean over all *rows* 1. This keeps the loss as large as before, so
-# the learning rate still fits. Many papers make the mean over the *classes* 1, which shrinks the loss of unequal
-# classes. That is a change of learning rate in disguise.
+# With inverse weights, a row of the rarest class counts 16 times as much as one of the largest. Each line was
+# multiplied by a number that makes the mean over all *rows* 1, so the loss stays about as large as before. Many papers
+# make the mean over the *classes* 1. That makes the loss of unequal classes smaller: for SGD a lower learning rate in
+# disguise, for AdamW hardly a change.
 #
-# The *effective number* says that further rows of a class bring less and less new. So from about 1 / (1 - beta) rows
-# on, all classes have nearly the same weight. What do the weights do to the loss? If all rows had the same loss, each
-# class would have this share of it, in percent:
+# The *effective number* ([Cui et al. 2019](https://arxiv.org/abs/1901.05555)) says that further rows of a class bring
+# less and less new. From a few times 1 / (1 - beta) rows on, all classes therefore have nearly the same weight. What do
+# the weights do to the loss? If all rows had the same loss, each class would have this share of it, in percent:
 
 # %%
 shares = {name: (w * three / (w * three).sum() * 100).tolist() for name, w in formulas.items()}
 pd.DataFrame(shares, ["80 rows", "15 rows", "5 rows"]).T.round(1)
 
 # %% [markdown]
-# Inverse weights give each class the same share, and the square root lies between. The helpers
-# `inverse_frequency_weights` (`power=1` or `0.5`) and `effective_number_weights` compute the same for your corpus:
+# Inverse weights give each class the same share. The two other formulas lie between that and no weights. The helpers
+# `inverse_frequency_weights` (`power=1` or `0.5`) and `effective_number_weights` compute the weights of your classes:
 
 # %%
 weights = {
@@ -281,8 +284,8 @@ pd.DataFrame({"train rows": counts.numpy(), **{name: w.numpy() for name, w in we
 ].round(2)
 
 # %% [markdown]
-# A class with 5 rows and a weight of 20 does not become a class with 100 rows. The model sees the same five texts, and
-# can learn them by heart.
+# Where all classes have far fewer than 1,000 rows, the last column is nearly "inverse". A class with 5 rows and a
+# weight of 20 does not become a class with 100 rows. The model sees the same five texts, and can learn them by heart.
 #
 # **Exercise.** Write the inverse weights by hand. You get the counts as a list, for instance `[80, 15, 5]`, and return
 # a list of weights whose mean over all rows is 1.
@@ -307,9 +310,9 @@ check("08-weights", inverse_weights)
 # 1/n_c by N/C.
 # </details>
 #
-# *Focal loss* ([Lin et al. 2017](https://arxiv.org/abs/1708.02002)) does not look at classes at all. It multiplies the
-# loss of each row by (1 − p)^gamma, where p is the probability of the right label. So rows that the model already knows
-# count less:
+# In its basic form, *focal loss* ([Lin et al. 2017](https://arxiv.org/abs/1708.02002)) does not look at classes at all.
+# It multiplies the loss of each row by (1 − p)^gamma, where p is the probability of the right label. So rows that the
+# model already knows count less:
 
 # %%
 p = torch.tensor([0.95, 0.6, 0.1])  # the probability of the right label, of three rows
@@ -317,27 +320,28 @@ losses = {"p": p, "cross-entropy": -p.log(), "focal loss, gamma 2": -((1 - p) **
 pd.DataFrame({name: column.tolist() for name, column in losses.items()}).round(3)
 
 # %% [markdown]
-# Rows of rare classes are often among the unsure ones. But so are rows whose label is wrong.
+# Only the last row keeps most of its loss. Rows of rare classes are often like it. But so are rows whose label is
+# wrong.
 #
 # ## Move the boundary after training
 #
 # Weights need a new training. There is a way without one. A classifier learns two things at once: what speaks for a
 # class in the text, and how frequent the class is. If a text leaves it in doubt, the frequency decides. The picture has
-# two classes and one kind of evidence. Move tau:
+# two classes and one kind of evidence. Move tau, the strength of the correction:
 
 # %%
 explore(diagrams.boundary, tau=(-1.0, 2.0, 0.25))
 
 # %% [markdown]
-# The plain boundary is where both curves cross. It is deep inside the rare class, because most texts there belong to
-# the frequent one. *Logit adjustment* ([Menon et al. 2021](https://arxiv.org/abs/2007.07314)) subtracts tau times the
-# *log prior* from the logits. The prior of a class is its share of the training rows. With tau = 1 the frequency no
-# longer counts. A negative tau adds the log prior, and the boundary moves the other way.
+# The plain boundary is where both curves cross. It cuts the rare class in half, because left of it the frequent class
+# still has more texts. *Logit adjustment* ([Menon et al. 2021](https://arxiv.org/abs/2007.07314)) subtracts tau times
+# the *log prior* from the logits. The log prior is the logarithm of the class's share of the training rows. With tau =
+# 1 the frequency no longer counts. A negative tau adds the log prior, and the boundary moves the other way.
 #
-# Read the numbers at the right: the rare class is found more often, and more of its predictions are false alarms. There
-# is no boundary without errors. You only choose which ones.
+# Read the numbers at the right: with tau = 1 the rare class has a higher recall and a lower precision, because more of
+# its predictions are false alarms. There is no boundary without errors. You only choose which ones.
 #
-# By hand, on the logits that were kept, it is three lines:
+# By hand, on the dev logits of the plain model, it is three lines:
 
 # %%
 prior = counts / counts.sum()
@@ -347,8 +351,8 @@ difference = (adjusted - imbalance.adjust_logits(logits["plain"]["dev"], counts,
 print(f"{totals('dev', predicted)}; difference to the helper: {difference:.0e}")
 
 # %% [markdown]
-# Now with your data. Before you move tau: what will happen to the recall and to the precision of the first class, and
-# to those of the last?
+# Compare macro F1 with that of the plain model above. Now move tau yourself. Before you do: what will happen to the
+# recall and to the precision of the first class, and to those of the last?
 
 
 # %%
@@ -361,8 +365,8 @@ explore(at_tau, tau=(0.0, 2.0, 0.1))
 
 # %% [markdown]
 # As tau grows, the rarest class is predicted more often. Its recall can only rise, and sooner or later its precision
-# falls. The recall of the most frequent class can only fall. Macro F1 often rises at first and falls again; where,
-# depends on the data.
+# falls. The recall of the most frequent class can only fall. Macro F1 often rises at first and then falls again. Where
+# it is highest depends on the data.
 #
 # **Exercise.** By how many points does the recall of the rarest class, in the first line, change from tau = 0 to
 # tau = 1?
@@ -387,8 +391,9 @@ check("08-recall", recall_change, gold["dev"], logits["plain"]["dev"], counts)
 # ## Choose on dev: gains that are too good
 #
 # `choose_tau` tries 21 values of tau and takes the one with the highest macro F1 on dev. That is one number. Instead,
-# `tune_offsets` looks for a separate *offset* for each class, which is the same as a threshold for each class. It goes
-# from class to class until dev does not improve any more. Each way adds a fixed number to the logit of each class:
+# `tune_offsets` looks for a separate *offset* for each class, which works like a threshold for each class. It goes from
+# class to class until macro F1 on dev does not improve any more. Both methods add a fixed number to the logit of each
+# class:
 
 # %%
 tau = imbalance.choose_tau(logits["plain"]["dev"], gold["dev"], counts)
@@ -400,7 +405,8 @@ shifts = {
 pd.DataFrame({name: shift.numpy() for name, shift in shifts.items()}, names).iloc[shown].round(2)
 
 # %% [markdown]
-# How much do they gain? To see whether a gain on dev lasts, this section also scores test. (Nothing is chosen there.)
+# The numbers of tau follow from the class sizes. How much do both gain? To see whether a gain on dev lasts, this
+# section also scores test. (Nothing is chosen there.)
 
 
 # %%
@@ -419,10 +425,11 @@ print(f"offsets: {on_dev:+.1f} points of macro F1 on dev, {on_test:+.1f} on test
 print(f"The rarest class has {of_splits['dev'][rarest]} dev rows and {of_splits['test'][rarest]} test rows.")
 
 # %% [markdown]
-# Compare the two last columns. The offsets can fit every accident of the dev rows, so their gain on dev is usually far
-# larger than the one on test. Tau has less freedom, so it promises less and keeps more of it. In both lines the number
-# on dev is too good to report, because the choice was made there. Even the gain on test is uncertain. Its 95 %
-# interval, from a paired bootstrap over the test rows:
+# Compare the last two columns. The offsets can fit every accident of the dev rows, so their gain on dev is usually far
+# larger than the one on test. Tau has less freedom, so it usually promises less and disappoints less. One run can be an
+# exception; the measured table below has five seeds. In both lines the number on dev is too good to report, because the
+# choice was made there. Even the gain on test is uncertain. Its 95 % interval, from a paired bootstrap over the test
+# rows:
 
 # %%
 for name in (tau_name, offsets_name):
@@ -434,7 +441,7 @@ for name in (tau_name, offsets_name):
 # %% [markdown]
 # If the interval contains 0, these rows do not show a gain.
 #
-# How does the curve over tau look? If dev and test peak at different places, you see how uncertain the choice is:
+# How does macro F1 change with tau? If dev and test peak at different places, you see how uncertain the choice is:
 
 # %%
 taus = [step / 10 for step in range(21)]
@@ -442,7 +449,7 @@ curve = {split: [macro(split, -tau * prior.log()) for tau in taus] for split in 
 plots.run_curves(pd.DataFrame(curve, pd.Index(taus, name="tau")), "macro F1 (%)", over="tau")
 
 # %% [markdown]
-# One more thing moves: the probabilities. After the adjustment, the softmax is that of a world in which all classes are
+# One more thing changes: the probabilities. With tau = 1, the softmax is that of a world in which all classes are
 # equally frequent. Your data is not such a world. The *calibration error* (lesson 3) is the average gap between
 # confidence and accuracy:
 
@@ -453,21 +460,25 @@ for name in ("plain", tau_name):
     print(f"{name}: calibration error {100 * error:.1f} points on test")
 
 # %% [markdown]
-# Take the prediction from the adjusted logits, and the confidence from those of the model.
+# Take the prediction from the adjusted logits, and its probability from the plain ones.
 #
 # ## Correct in training
 #
 # The same correction can be a part of the loss. `logit_adjusted_loss` *adds* the log prior to the logits, but in the
 # loss only. The frequency is then already accounted for, and the model learns the rest: what speaks for a class in the
-# text. At prediction nothing is subtracted. (With tau = 1 this is also called *balanced softmax*.) On one row:
+# text. At prediction nothing is subtracted. (With tau = 1 this is also called *balanced softmax*, [Ren et al.
+# 2020](https://arxiv.org/abs/2007.10740).) On one row:
 
 # %%
 row, target = logits["plain"]["dev"][:1], gold["dev"][:1]
 by_hand = F.cross_entropy(row + imbalance.log_prior(counts), target)
+# The lambda is a model that always returns these logits
 as_model = partial(imbalance.logit_adjusted_loss, lambda: SimpleNamespace(logits=row), {"labels": target})
 print(f"by hand {by_hand:.4f}, the helper {as_model(counts=counts):.4f}, plain {F.cross_entropy(row, target):.4f}")
 
 # %% [markdown]
+# The adjusted loss is above the plain one if the label is rarer than the classes that compete with it.
+#
 # A *balanced sampler* leaves the loss as it is, and repeats the rows of rare classes instead. An epoch keeps its number
 # of rows, so some rows of frequent classes are left out. The parameter `method` chooses one of five trainings:
 
@@ -486,22 +497,22 @@ trainings = {
 method_model, logits[method] = train(*trainings[method])
 
 # %% [markdown]
-# The F1 of each class on dev, in percent, beside the plain model and the plain model with tau:
+# The F1 of each class on dev, in percent, for the plain model, the plain model with tau, and the second training:
 
 # %%
 answers = {"plain": logits["plain"]["dev"], tau_name: logits["plain"]["dev"] + shifts[tau_name]}
 answers[method] = logits[method]["dev"]
 f1 = {name: imbalance.f1_per_class(gold["dev"], x.argmax(-1), len(names)).numpy() for name, x in answers.items()}
 for name, x in answers.items():
-    print(f"{name}: {totals('dev', x.argmax(-1))}")
+    print(f"{name}, {totals('dev', x.argmax(-1))}")
 (100 * pd.DataFrame(f1, names)).iloc[shown].round(1).assign(**{"dev rows": of_splits["dev"][shown]})
 
 # %% [markdown]
-# Is the second training better than one subtraction after the first? On so few rows, a difference of a few points says
-# nothing; the table in the next section has five seeds. Note the last line as well: what do the frequent classes pay?
+# Is the second training better than one subtraction after the first? On few rows, a difference of a few points says
+# nothing, and tau was chosen on these very rows; the table in the next section has five seeds. Look at the last line as
+# well: what do the frequent classes pay?
 #
-# Try a message of your own with all three. (For the line with tau these are not probabilities to trust, as shown
-# above.)
+# Try a message of your own with all three. (Only the plain bars are meant as probabilities of your data.)
 
 
 # %%
@@ -517,9 +528,10 @@ explore(three_models, text=request)
 # ## What pays: the measured table
 #
 # Each line has the scores on the test split of the messages to the shop, in percent: the mean over five seeds ±
-# standard deviation (TF-IDF needs no seed). All encoders were trained for five epochs, with equally many updates.
-# "Rarest" is the mean F1 of the three rarest classes. The calibration error is in points, without and with a
-# temperature that was fitted on dev ("scaled").
+# standard deviation (the first three lines need no seed). All encoders were trained for five epochs, with equally many
+# updates. The last two lines are the plain models, with a tau or offsets chosen on dev. "Rarest" is the mean F1 of the
+# three rarest classes. The calibration error is in points, without and with a temperature that was fitted on dev
+# ("scaled").
 
 # %%
 shop = load_splits("intents")
@@ -541,8 +553,9 @@ pd.DataFrame({row: means(row) for row in results.table_rows("intents") if result
 
 # %% [markdown]
 # Which differences are real? Compare the macro F1 of each line with that of the plain model, seed by seed on the same
-# test rows. The interval covers other seeds and other test rows. With so many comparisons, one of them would look good
-# by chance, so *Holm's* correction makes the p-values larger.
+# test rows, in points. The 95 % interval, "low" to "high", covers other seeds and other test rows. With so many
+# comparisons, one could look good by chance, so *Holm's* correction makes the p-values larger (but not the intervals
+# wider).
 
 
 # %%
@@ -564,25 +577,25 @@ gains["verdict"] = np.where(is_shown, np.where(gains["difference"] > 0, "pays", 
 gains.round({"difference": 1, "low": 1, "high": 1, "p (Holm)": 3})
 
 # %% [markdown]
-# "No difference shown" is a result too: the method may help or harm by as much as its interval says; the runs cannot
-# tell. None of these methods takes noticeably longer than plain training. So if several pay, take the one with the
-# largest gain. If none does, prefer a tau after training, because it can be changed later. Look at the line "weights
-# and balanced sampler" as well; the part on mistakes explains it. Reproduce the table with `nbhelpers results intents`.
+# "No difference shown" is a result too: the method may help or harm by as much as its interval says, and the runs
+# cannot tell. None of these methods makes training noticeably slower. So if several pay, choose among them on your own
+# dev split. If none does, prefer a tau after training, because it can be changed later. Look at the line "weights and
+# balanced sampler" as well, which "What goes wrong" explains. Reproduce the table with `nbhelpers results intents`.
 #
 # <details><summary>What the authors report</summary>
 #
 # In [the paper's code](https://github.com/google-research/google-research/tree/master/logit_adjustment), accuracy on
-# CIFAR-10-LT, pictures with very unequal classes, rises from 71.4 to 77.3 with logit adjustment after training and to
-# 77.9 in training. The test set there has equally frequent classes. So the log prior is wrong for it, and subtracting
-# it must help. Your test set probably has the frequencies of train.
+# CIFAR-10-LT, pictures with very unequal classes, rises from 71.4 to 77.3 % with logit adjustment after training and to
+# 77.9 % in training. The test set there has equally frequent classes, which is what the correction aims at. Your test
+# set probably has the frequencies of train.
 # </details>
 #
 # ## More data from the data you have
 #
 # If rows are few, can you make more? *Augmentation* adds changed copies of training texts, with the same label. Here
-# are five operations on one message; the first four are those of *EDA*
-# ([Wei and Zou 2019](https://arxiv.org/abs/1901.11196)). Type a text of your own, and judge each copy: would you still
-# give it the same label?
+# are five operations on one text; the first four are those of *EDA* ([Wei and Zou
+# 2019](https://arxiv.org/abs/1901.11196)). Type a text of your own, and judge each copy: would you still give it the
+# same label?
 
 # %%
 operations = {
@@ -600,25 +613,26 @@ def copies_of(text, alpha=0.2):
 
 
 # %%
+# The example has a negation, and as many operations as possible change it
 with_negation = [t for t in texts["train"] if "not" in augmentation.breaks_label(t, "")] or texts["train"]
 num_changed = {t: (copies_of(t)["text"] != t).sum() for t in with_negation}
 example = max(with_negation, key=lambda t: (num_changed[t], -abs(len(t) - 90)))
 explore(copies_of, text=example, alpha=(0.05, 0.5, 0.05))
 
 # %% [markdown]
-# `alpha` is the share of words to change; one word at least is changed. A synonym changes little that a pretrained
-# encoder would not know already. The other operations make texts that nobody would write.
+# `alpha` is the share of words to change, and at least one word is changed. A pretrained encoder knows most synonyms
+# already. Insertion, swap and deletion mostly make texts that nobody would write.
 #
-# A sixth operation, `replace_masked_words`, lets a language model propose words for a gap. It needs a model with its
-# masked-language head, such as roberta-base. The embedded encoder has none, so its words would be random. The
-# proposals fit the sentence, but not the label: for "I ___ it" a model proposes *love* and *hate*.
+# A sixth operation, `replace_masked_words`, hides words and lets a language model propose others. It needs a model with
+# its masked-language head, such as roberta-base. The embedded encoder has none, so its words would be random. The
+# proposals fit the sentence, but not always the label: for "I ___ it" a model may propose *love* and *hate*.
 #
 # ### Labels that break
 #
 # A copy gets the label of its text. But "I do not want it" without its *not* says the opposite. The operations leave
-# negations alone unless you pass other `protected` words. How often would a copy lose or gain one? The table counts
-# training texts with a negation, in percent of the copies. *Emotion words* such as "awful" are protected only if you
-# ask for it.
+# negations alone unless you pass other `protected` words. How often would a copy lose or gain one? The table has copies
+# of training texts with a negation, and says how many percent are broken. The right half is for *emotion words* such as
+# "awful", which are protected only if you ask for it.
 
 # %%
 sample = texts["train"][:300]
@@ -635,7 +649,7 @@ def percent_broken(operation, words, protected):
 # %%
 word_lists = {"negations": augmentation.NEGATIONS, "emotion words": augmentation.EMOTION_WORDS}
 broken = {
-    (kind, "protected" if protected else "not"): {
+    (kind, "protected" if protected else "not protected"): {
         name: percent_broken(operation, words, words if protected else ()) for name, operation in operations.items()
     }
     for kind, words in word_lists.items()
@@ -644,11 +658,11 @@ broken = {
 pd.DataFrame(broken).round(1)
 
 # %% [markdown]
-# Protected words are never touched, so these columns are 0. In the others, the numbers depend on the operation: a swap
-# moves a word, which this count does not see, and the table of synonyms has no negations. It has many emotion words,
-# and "terrible" for "awful" breaks nothing, so the count is an upper limit there. Does a lost negation break
-# *your* label? In a review it nearly always does. In a message to a shop it may not: without its *not*, a parcel that
-# has not come is still asked for. Decide which words carry your labels, protect them, and read twenty copies.
+# Protected words are never touched, so these columns are 0. In the others, the numbers depend on the operation. A swap
+# moves a word, which this count does not see. The list of synonyms has no negations, but many emotion words. "Terrible"
+# for "awful" breaks nothing, so the count is an upper limit there. Does a lost negation break *your* label? In a review
+# it often does. In a message to a shop it may not: "my parcel has not come" is about the order status, with or without
+# its *not*. Decide which words carry your labels, protect them, and read twenty copies.
 #
 # **Exercise.** Count broken copies by hand. You get a list of texts, a list of their copies, and a list of protected
 # words. Words are separated by spaces, and a capital letter makes no difference. A copy is broken if a protected word
@@ -676,8 +690,9 @@ check("08-broken", count_broken)
 #
 # ### Mixup: between two texts
 #
-# Texts cannot be averaged, but their vectors can. *Mixup* takes the pooled vectors of two texts, mixes them in a random
-# ratio, and asks the head for both labels in the same ratio. In five lines, with a head that only multiplies by 3:
+# Texts cannot be averaged, but their vectors can. *Mixup* ([Zhang et al. 2018](https://arxiv.org/abs/1710.09412)) takes
+# the pooled vectors of two texts, mixes them in a random ratio, and asks the head for both labels in the same ratio. In
+# five lines, with a head that only multiplies by 3:
 
 # %%
 first, second, share = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 0.7  # two vectors, of classes 0 and 1
@@ -688,13 +703,14 @@ loss = share * losses[0] + (1 - share) * losses[1]
 print(f"mixed vector {[round(x, 1) for x in mixed.tolist()]}, loss {loss:.3f}")
 
 # %% [markdown]
-# The helper `augmentation.mixup` does this for a batch. It is an objective, like the losses above.
+# This loss is lowest, at 0.611, where the head gives the two classes 70 and 30 %. The helper `augmentation.mixup` does
+# this for a batch. It is an objective, like the losses above.
 #
 # ### What augmentation brought
 #
-# The table has weighted F1 on test, for few and for many training rows a class. A copy of each text doubles the
-# training rows, and so the updates. To be fair, compare with "twice the epochs", which makes as many updates without
-# new texts. AG News is a corpus of real news.
+# The table has weighted F1 on test, in percent, for few and for many training rows of each class. A copy of each text
+# doubles the training rows, and so the updates. To be fair, compare with "twice the epochs", which makes as many
+# updates without new texts. (Mixup also has twice the epochs.) AG News is a corpus of real news.
 
 # %%
 summary = results.summary("augmentation").reindex(columns=["row", "weighted F1", "difference"], fill_value="")
@@ -720,8 +736,8 @@ pd.DataFrame({row: {"gain": results.comparison(test), "against": test["against"]
 #
 # <details><summary>What others report</summary>
 #
-# The authors of EDA see gains [below 500 rows](https://github.com/jasonwei20/eda_nlp). For BERT, XLNet and RoBERTa,
-# [Longpre et al. 2020](https://arxiv.org/abs/2010.01764) find no consistent gain, even where rows are few.
+# The authors of EDA report substantial gains [below 500 rows](https://github.com/jasonwei20/eda_nlp). For BERT, XLNet
+# and RoBERTa, [Longpre et al. 2020](https://arxiv.org/abs/2010.01764) find no consistent gain, even where rows are few.
 # </details>
 #
 # ## What goes wrong
@@ -735,7 +751,7 @@ pd.DataFrame({row: {"gain": results.comparison(test), "against": test["against"]
 repeats = torch.tensor([sampler.repeats[i] for i in range(len(names))])
 ways = {"plain": counts * 1.0, "weights": counts * weights["inverse"], "sampler": counts * repeats}
 ways["both"] = counts * weights["inverse"] * repeats
-pd.DataFrame({name: (100 * w / w.sum()).numpy() for name, w in ways.items()}, names).iloc[shown].round(1)
+pd.DataFrame({name: (100 * w / w.sum()).tolist() for name, w in ways.items()}, names).iloc[shown].round(1)
 
 # %% [markdown]
 # With both, the imbalance is back, turned upside down: the rarest class has the largest share. (Only equally frequent
@@ -743,9 +759,9 @@ pd.DataFrame({name: (100 * w / w.sum()).numpy() for name, w in ways.items()}, na
 #
 # ### The adjustment applied twice
 #
-# A model that was trained with logit adjustment is done. Many scripts subtract the log prior from its logits again,
-# because the inference code was written for another model. `applied_tau` finds out: it estimates from labeled rows how
-# far logits are adjusted already.
+# A model that was trained with logit adjustment needs no other correction. But code for prediction that was written
+# for a plain model subtracts the log prior again. `applied_tau` finds out: it estimates from labeled rows such as dev
+# how far logits are adjusted already.
 
 # %%
 stages = {"plain": logits["plain"]["dev"], f"{method}": logits[method]["dev"]}
@@ -760,15 +776,16 @@ for name, x in stages.items():
 pd.DataFrame(rows).T.map("{:.3g}".format)
 
 # %% [markdown]
-# About 0 is a plain model, 1 an adjusted one, and 2 was adjusted twice. It is a rough number if the rare classes have
-# few rows or if the model has hardly learned anything, and it means nothing if all classes are equally frequent. Check
-# it once before you adjust, and write it into the model card.
+# About 0 is a plain model, 1 an adjusted one, and 2 was adjusted twice. Compare the last column with the number of dev
+# rows of this class. The estimate is rough if the rare classes have few rows or if the model has hardly learned
+# anything, and it means nothing if all classes are equally frequent. Check it once before you adjust, and write it into
+# the model card.
 #
 # ### Weights and gradient accumulation
 #
 # `torch.nn.CrossEntropyLoss(weight=...)` divides by the sum of the *weights* in the batch, not by the number of rows.
-# In one large batch that is harmless. With gradient accumulation each small batch has another sum. Four rows by hand,
-# where the last one is rare and has a large loss:
+# In one large batch that is nearly harmless. With gradient accumulation each small batch has another sum. Four rows by
+# hand, where the last one is rare and has a large loss:
 
 # %%
 loss_of_row = torch.tensor([0.2, 0.2, 0.2, 2.0])
@@ -781,16 +798,16 @@ table = pd.DataFrame(table).T.astype(float)
 table.assign(**{"mean of the halves": table.iloc[:, 1:].mean(axis=1)}).round(3)
 
 # %% [markdown]
-# Divided by rows, the halves give the loss of the whole batch. Divided by weights, they do not: in the second half the
-# rare row makes its own divisor larger, so it counts less than it should. So the same settings with another small batch
-# train another model. The objectives of `imbalance` divide by rows.
+# Divided by rows, the mean of the halves is the loss of the whole batch. Divided by weights, it is not: in the second
+# half the rare row makes its own divisor larger, so it counts less than it should. So the same settings with more
+# `gradient_accumulation_steps` and smaller batches train another model. The objectives of `imbalance` divide by rows.
 #
 # ### Weights and label smoothing
 #
 # *Label smoothing* moves a part of the target, here 10 %, from the label to all classes. Together with weights, torch
-# multiplies each part of the target by the weight of *its* class
-# ([issue 104776](https://github.com/pytorch/pytorch/issues/104776)). For a row of the frequent class, with 9 rows of
-# one class and 1 of another:
+# multiplies each part of the target by the weight of *its* class ([issue
+# 104776](https://github.com/pytorch/pytorch/issues/104776)). The table has both targets for a row of the frequent
+# class, with 9 rows of one class and 1 of another. A gradient of about 0 shows that torch's loss is lowest there:
 
 # %%
 w = imbalance.inverse_frequency_weights([9, 1])  # 0.56 and 5
@@ -798,25 +815,26 @@ meant = torch.tensor([0.95, 0.05])  # half of the 10 % stays with the label
 of_torch = meant * w / (meant * w).sum()
 best = of_torch.log().requires_grad_()
 F.cross_entropy(best[None], torch.tensor([0]), weight=w, label_smoothing=0.1, reduction="sum").backward()
-print(f"the gradient of torch's loss is {best.grad.abs().max():.0e} at the second line, so this is its target")
+print(f"gradient of torch's loss at its own target: {best.grad.abs().max():.0e}")
 pd.DataFrame({"meant": meant.tolist(), "torch": of_torch.tolist()}, ["frequent class", "rare class"]).T.round(2)
 
 # %% [markdown]
-# Torch asks for a model that gives a clear row of the frequent class 32 % of the rare one. `objectives.cross_entropy`
-# gives the whole row the weight of its label.
+# For torch, the best model gives a clear row of the frequent class a probability of 32 % for the rare class.
+# `objectives.cross_entropy` gives the whole row the weight of its label, so the target stays as it was meant.
 #
 # ### SMOTE on token ids
 #
-# *SMOTE* makes new rows of a rare class: it takes a row and one of its nearest neighbors of the same class, and puts a
-# new row somewhere on the line between them. Some tutorials apply it to token ids. But an id is only a place in a
-# list: halfway between the ids of "refund" and "please" is an unrelated word. See what comes out:
+# *SMOTE* ([Chawla et al. 2002](https://doi.org/10.1613/jair.953)) makes new rows of a rare class: it takes a row and
+# one of its nearest neighbors of the same class, and puts a new row somewhere on the line between them. Some tutorials
+# apply it to token ids. But an id is only a place in a list: halfway between the ids of "refund" and "please" is an
+# unrelated word. See what comes out:
 
 # %%
 from imblearn.over_sampling import SMOTE
 
 longest = max(lengths)
 ids = np.array([e["input_ids"] + [tokenizer.pad_token_id] * (longest - len(e["input_ids"])) for e in examples["train"]])
-target = int(counts.float().median())
+target = int(counts.float().median())  # smaller classes are filled up to this number
 strategy = {i: max(target, n + 3) for i, n in enumerate(counts.tolist()) if 2 <= n <= target}  # SMOTE needs two rows
 neighbors = min([5, *(counts[i].item() - 1 for i in strategy)])
 smote = SMOTE(sampling_strategy=strategy, k_neighbors=neighbors, random_state=seed)
@@ -830,9 +848,9 @@ strange = np.mean([token not in used for row in made for token in row.tolist() i
 print(f"{len(made)} new rows; {100 * strange:.0f} % of their tokens are in no training text")
 
 # %% [markdown]
-# Where is SMOTE legitimate? On numbers whose differences mean something: the vectors of a *frozen* encoder, and a
-# simple classifier on top. And on the training rows alone, after the split. `TextVectors` is the path up to the pooling
-# ([lesson 3](03_baseline.ipynb)):
+# Where does SMOTE make sense? On numbers whose differences mean something, such as the vectors of a *frozen* encoder
+# with a simple classifier on top, and on the training rows alone, after the split. `TextVectors` runs the encoder up to
+# the pooling ([lesson 3](03_baseline.ipynb)):
 
 
 # %%
@@ -843,6 +861,7 @@ class TextVectors(torch.nn.Module):
 
     def forward(self, input_ids, attention_mask):
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        # `training.predict` collects what is called logits
         return SimpleNamespace(logits=encoders.mean_over_text(hidden, attention_mask))
 
 
@@ -872,13 +891,13 @@ for name, training_rows in rows.items():
 pd.DataFrame(table).T.round(1)
 
 # %% [markdown]
-# Compare SMOTE on vectors with class weights: if they are about equal, take the weights, which need no new rows. If the
-# nonsense of the last line does no harm here, it is because the classifier ignores vectors so far from all others. It
-# has no way to help.
+# Compare SMOTE on vectors with class weights: if they are about equal, take the weights, which need no new rows. The
+# nonsense of the last line teaches nothing about texts. Any gain there comes from rare classes that count more, as with
+# weights, or from chance.
 #
 # ### Augmenting before the split
 #
-# Many scripts augment the whole file first and split it afterwards. Then versions of one text are in train and in dev.
+# Some scripts augment the whole file first and split it afterwards. Then versions of one text are in train and in dev.
 # The next cells do it both ways, with two copies of each text with typing errors. The model only looks up the most
 # similar training text (one nearest neighbor on TF-IDF), so it learns nothing about the task.
 
@@ -925,8 +944,9 @@ except ValueError as error:
 #
 # A wrong answer gets a hint, which grows with each try.
 #
-# **1.** A model gives a text of a rare class a logit that is lower by `gap` than that of the frequent class, which it
-# therefore predicts. From which tau on does the rare class win? You also get the training rows of both classes.
+# **1.** For a text of a rare class, the logit of this class is lower by `gap` than that of the frequent class, so the
+# model predicts the frequent one. From which tau on does the rare class win? You also get the training rows of both
+# classes.
 
 
 # %%
@@ -983,13 +1003,13 @@ quiz("08-split")
 #
 # - Look at macro F1 and at each class. Weighted F1 hardly notices a class that is never found.
 # - Weights, logit adjustment and a balanced sampler all correct for the imbalance. Use one of them.
-# - A tau chosen on dev needs no training and can be changed later. Whether a method in training brings more, a table
-#   over several seeds must show.
+# - A tau chosen on dev needs no training and can be changed later. Only a table over several seeds shows whether a
+#   method in training brings more.
 # - What was chosen on dev looks better there than it is. The fewer rows a class has, the larger is this illusion.
 # - Augment train alone, protect the words that carry the label, and compare at equal updates.
 #
-# This is the first elective. The last cell has the number that
-# `nbhelpers run` shows for this lesson: the gain of tau in macro F1 on test, in points.
+# Next: [lesson 9](09_adversarial.ipynb) asks how much typing errors and other small changes harm a model. The last cell
+# has the number that `nbhelpers run` shows for this lesson: the gain of tau in macro F1 on test, in points.
 
 # %%
 headline("points of macro F1 by tau", macros.loc[tau_name, "test"] - macros.loc["plain", "test"])

@@ -15,30 +15,31 @@
 #
 # *"Overpriced and bland. 26 dollars for a plate of pasta with no taste and a few pieces of chicken."* Nobody doubts
 # what this guest thinks, and nobody would doubt it if the first words were "Overprced and blnd". But a model does not
-# read letters. It reads the tokens b, ln, d, and none of them was ever a word for boring food. Adversarial training
-# promises models that keep their prediction. How do you find out whether yours does, and what the promise is worth?
+# read letters. It reads the tokens b, ln, d, and none of them ever meant boring food. A model that keeps its
+# prediction all the same is *robust*. Adversarial training promises robust models. How do you find out whether yours
+# is one, and what the promise is worth?
 #
 # After this lesson you can
 #
 # - measure how robust a classifier is, with checks, a search for weak words, and rates that count the right texts,
-# - explain a step along the gradient, write it in five lines, and choose its length,
+# - explain a step along the gradient, write it yourself, and choose its length,
 # - compare adversarial training fairly with plain training, and recognize versions of it that do nothing.
 #
 # You should know what a gradient step, a head and an epoch are; [lesson 3](03_baseline.ipynb) explains them. Dropout
 # masks are explained in [lesson 5](05_rdrop.ipynb).
 #
 # <!-- facts -->
-# Measured: default profile 3.3 min, 3.5 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 2.1 min, 3.1 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
 #
 # | part | minutes |
 # |---|---|
-# | A plain model, and a typing error | 2 |
+# | A plain model, and a typing error | 1 |
 # | Robustness, measured | 3 |
 # | A search instead of chance | 2 |
-# | Adversarial training: train where it hurts | 3 |
+# | Adversarial training: train where it hurts | 4 |
 # | Train with FGM | 3 |
 # | Relatives of FGM | 1 |
 # | Where this stands | 2 |
@@ -154,11 +155,12 @@ for version in (review, mistyped):
     print(tokenizer.tokenize(version)[:9])
 
 # %% [markdown]
-# One wrong letter replaces a known word by pieces. Each token has a vector in the *embedding matrix*, where the encoder
-# looks it up. So the vectors at this place have nothing to do with those of the word.
+# With a typing error, a word that is one token falls into pieces. Each token has a vector in the *embedding matrix*,
+# where the encoder looks it up. So the encoder now starts from vectors that have nothing to do with the word.
 #
-# Now train a plain model. Both trainings of this lesson have the same seed, the same head at the start and the same
-# number of updates, and both keep their last weights.
+# Now train a plain model. Its *objective*, the function that computes the loss of a batch, is the cross-entropy. Both
+# trainings of this lesson have the same seed, the same head at the start and the same number of updates, and both
+# keep their last weights.
 
 # %%
 device = environment.best_device()
@@ -204,15 +206,16 @@ predict = partial(predict_texts, plain)
 plots.class_probabilities(pd.DataFrame(predict([review, mistyped]), ["as written", "two typing errors"], names))
 
 # %% [markdown]
-# Whether the class changes here says little: it is one text. The bars only show that a model, unlike a reader, can
-# notice such errors.
+# Compare the two bars of each class. Whether they differ says little, because it is one text. A measurement needs
+# many.
 #
 # ## Robustness, measured
 #
 # ### Changes that should not matter
 #
-# A classifier is *invariant* to a change if its prediction stays the same. The check takes three lines: change every
-# text, predict it before and after, and count. Here each text gets typing errors in about a tenth of its longer words:
+# A classifier is *invariant* to a change if its prediction stays the same. The check takes a few lines: change every
+# text, predict it before and after, and count. Here each text gets typing errors in about a tenth of its longer
+# words:
 
 # %%
 typed = robustness.perturb_texts(texts["dev"], robustness.add_typos, seed=seed)
@@ -221,7 +224,8 @@ failed = (predict(texts["dev"]).argmax(1) != predict(typed).argmax(1)).sum()
 print(f"{changed} of {len(typed)} dev texts were changed, and {failed} of them get another class")
 
 # %% [markdown]
-# `robustness.invariance` does this for several changes, and `summarize` counts:
+# `robustness.invariance` does this for several changes, and `summarize` counts. "Contractions expanded" makes "it is"
+# of "it's", and "many typos" mistypes three longer words in ten.
 
 # %%
 invariant = robustness.INVARIANT
@@ -256,8 +260,8 @@ check("09-most", most, summary)
 # ```
 # </details>
 #
-# A rate is only as good as the changes behind it. So read the failures with the largest move of the probability, and
-# ask for each whether a person would have kept the label:
+# A rate is only as good as the changes behind it. So read the worst failures of each check, and ask whether a person
+# would have kept the label. `severity` is how far the probability of the class `before` has fallen:
 
 
 # %%
@@ -279,10 +283,11 @@ worst[["check", "before", "after", "severity", "words"]].round(2).reset_index(dr
 # %% [markdown]
 # ### Changes that should matter
 #
-# A model that ignores "not" passes every check so far. So also check the opposite. A *direction* check says which way a
-# probability should move: "The room was great" becomes less positive when "not" is added. A *minimum functionality*
-# check is a list of sentences that every model should get right. `template` makes such lists from all combinations.
-# For a corpus of another kind, write sentences of its own.
+# A model that ignores "not" can pass every check so far. So also check the opposite. A *direction* check says which
+# way a probability should move: "The room was great" becomes less positive when "not" is added, and a text fails if
+# it does not. A *minimum functionality* check is a list of sentences that every model should get right. `template`
+# makes such lists from all combinations. For a corpus of another kind, write sentences of its own. (All three kinds
+# of checks come from CheckList, [Ribeiro et al. 2020](https://arxiv.org/abs/2005.04118).)
 
 # %%
 occurring = [names[number] for number in gold["dev"]]
@@ -295,17 +300,19 @@ sentences = robustness.template("The {thing} was {adjective}.", thing=things, ad
 expected = {"class_index": names.index(target), "expected": "down", "seed": seed}
 tables = [
     robustness.direction(predict, part, perturbations={name: robustness.add_negation}, **expected)
-    for name, part in {"not, dev texts": praised, "not, sentences": sentences}.items()
+    for name, part in {"not added, dev texts": praised, "not added, sentences": sentences}.items()
 ]
-tables.append(robustness.minimum_functionality(predict, {"sentences": (sentences, names.index(target))}))
+tables.append(robustness.minimum_functionality(predict, {"sentences as they are": (sentences, names.index(target))}))
 behavior = robustness.summarize(pd.concat(tables))
 behavior[["texts", "applies", "failures", "failure_rate", "mean_change"]].round(3)
 
 # %% [markdown]
-# The sentences come from one template, so they are not independent. Their interval would be too narrow, and it is left
-# out here. If many sentences fail, remember that the corpus may have few texts as short as these.
+# `mean_change` is the mean move of the probability. The last row changes no text, so it has none; there a sentence
+# fails if another class is predicted. If many fail, remember that the corpus may have few texts as short as these.
+# There are no intervals, because sentences from one template are not independent.
 #
-# Again read the failures. `add_negation` is a simple rule, and one "not" in a long text is no great change.
+# Again read the failures. `add_negation` is a simple rule. One "not" in a long text is no great change, and "not
+# horrible" even makes a text more positive.
 
 # %%
 worst = robustness.worst_examples(pd.concat(tables[:2]), num=3)
@@ -316,7 +323,7 @@ worst[["check", "change", "words"]].round(2).reset_index(drop=True)
 # ### Try it
 #
 # Type a text, choose a change, and compare the probabilities. `version` takes other random numbers. Can you find a
-# change that turns the class, although it should not?
+# change after which another class is predicted, although it should not matter?
 
 # %%
 everything = {**checks, **invariant, "negation added": robustness.add_negation}
@@ -333,10 +340,11 @@ explore(change_text, text=review, change=list(everything), version=(0, 20))
 # %% [markdown]
 # ## A search instead of chance
 #
-# A random typing error seldom hits the word on which a prediction depends. An *attack* looks for this word. The search
-# below works like TextFooler ([Jin et al. 2020](https://arxiv.org/abs/1907.11932)): it deletes each word once to see
-# which one the label depends on most. Then it replaces these words, one after the other, by the candidate that hurts
-# most, until the class changes. Here is the first step by hand for the review above, with each word's candidates:
+# A random typing error seldom hits the word on which a prediction depends. An *attack* looks for this word. The
+# search below works like TextFooler ([Jin et al. 2020](https://arxiv.org/abs/1907.11932)). It leaves out each word
+# once, to see how much the probability of the label falls. Then it replaces the words in this order, each by the
+# *candidate* that lowers the probability most, until another class is predicted. Here is the first step by hand for
+# the review above, with each word's candidates:
 
 # %%
 words, predicted = review.split(), predict([review])[0].argmax()
@@ -350,8 +358,9 @@ options = [synonyms.get(word.lower().strip(".,"), []) for word in ranked["word"]
 ranked.assign(candidates=list(map(", ".join, options))).round(3)
 
 # %% [markdown]
-# The candidates come from a table of synonyms of the course. They must keep the label, or the search shows nothing. A
-# *query budget* limits how often the model may be asked, as a service would.
+# If the probabilities are nearly the same, the prediction depends on no single word. The candidates come from a table
+# of synonyms of the course. They must keep the label, or the search shows nothing. A *query budget* limits how often
+# the model may be asked, as an online service would.
 
 # %%
 searches = {}
@@ -369,12 +378,13 @@ found = attack("plain, synonyms", plain, synonyms.get)
 found["status"].value_counts().to_frame()
 
 # %% [markdown]
-# *Wrong before* are texts that the model got wrong without any attack; they were not searched. *Held* means that no
-# replacement helped, and *out of queries* that the budget ended first.
+# *Flipped* means that the replacements changed the predicted class. *Wrong before* are texts that the model got wrong
+# without any attack; they were not searched. *Held* means that the search ended and the class stayed, and *out of
+# queries* that the budget ended first.
 #
-# Do not be glad too early if nearly all have held. The table has candidates for few of the words, and a weak search
-# makes every model look robust. So let the search also choose among four typing errors for each longer word.
-# (`make_typos` never makes a negation of another word.)
+# If most texts have held, that shows little: the table has candidates for few of the words, and a weak search makes
+# every model look robust. So let the search also choose among four typing errors for each longer word. (`make_typos`
+# never turns a word into a negation, such as "now" into "not".)
 
 
 # %%
@@ -392,11 +402,12 @@ shown = [", ".join(f"{old} -> {new}" for old, new in changes) for changes in fli
 flipped.assign(changes=shown)[["changes", "queries", "probability_before", "probability_after"]].round(2).head(8)
 
 # %% [markdown]
-# Read the replacements. Would you still give these texts the same label? A replacement that changes the meaning is no
-# failure of the model.
+# The probabilities are those of the label. Read the replacements. Would you still give these texts the same label? A
+# replacement that changes the meaning shows no failure of the model.
 #
-# The next table sums up the searches. The flip rate is the share of the texts that were right before whose class the
-# search has changed. The accuracy after a search is an upper bound: a better search may flip more.
+# The next table sums up the searches. The flip rate is the share of flipped texts among those that were right before.
+# The accuracy after a search is an upper bound: a better search may flip more. Compare the flip rate with the failure
+# rate of "typos" in the first table: the errors are similar, but here they are chosen.
 
 
 # %%
@@ -412,26 +423,28 @@ search_table()
 # %% [markdown]
 # ## Adversarial training: train where it hurts
 #
-# The idea: find a change that makes the loss larger, and train on the changed text as well. Letters and words cannot be
-# moved by a small amount, but their vectors can. All vectors of a text together are one point in a space with many
-# dimensions, and a classifier divides this space into regions.
+# The idea: find a change that makes the loss larger, and train on the changed text as well. Letters and words cannot
+# be moved by a small amount, but their vectors can. All vectors of a text together are one point in a space with many
+# dimensions, and a classifier divides this space into regions. (PGD, on the right, comes later.)
 
 # %%
 diagrams.adversarial_steps()
 
 # %% [markdown]
-# The *gradient* of the loss by this point is the direction in which the loss grows fastest. **FGM** ([Miyato et al.
-# 2017](https://arxiv.org/abs/1605.07725)) takes one step in this direction:
+# In training, the gradient says how the loss depends on the weights. Here take the *gradient* with respect to this
+# point: the direction in which the loss grows fastest. **FGM**, the fast gradient method ([Miyato et al.
+# 2017](https://arxiv.org/abs/1605.07725)), takes one step in this direction:
 #
 #     r = epsilon * g / |g|,    loss = CE(x) + CE(x + r)
 #
-# x is the point, g the gradient, |g| its norm (the root of the sum of squares), so the step has the length epsilon.
-# Training on both losses should move the boundary away from the text. Here it is for a point with two numbers:
+# x is the point, g the gradient, |g| its norm (the root of the sum of squares), so the step r has the length epsilon.
+# CE is the cross-entropy. Training on both losses should move the boundary away from the text. Here is the step for a
+# point with two numbers:
 
 # %%
 weights = torch.tensor([2.0, -1.0])  # a model with two weights; the right class is "positive"
 point = torch.tensor([0.9, 0.5], requires_grad=True)
-loss = F.softplus(-(weights @ point))  # its cross-entropy
+loss = F.softplus(-(weights @ point))  # the cross-entropy, log(1 + exp(-logit))
 (gradient,) = torch.autograd.grad(loss, point)
 step = 0.5 * gradient / gradient.norm()  # epsilon is 0.5
 print(f"gradient {gradient.numpy().round(3)}, step {step.numpy().round(3)} of length {step.norm():.2f}")
@@ -463,8 +476,8 @@ check("09-step", fgm_step)
 #
 # ### On a real batch
 #
-# To get the gradient by the vectors, catch them with a *hook*: a function that torch calls with the output of a layer.
-# The mask sets the gradient at padding to zero.
+# To get the gradient with respect to the vectors, catch them with a *hook*: a function that torch calls with the
+# output of a layer, and that may replace it. The mask sets the gradient at padding to zero.
 
 
 # %%
@@ -518,15 +531,15 @@ rows = [{way: loss_after(plain, batch, size * d) for way, d in directions.items(
 plots.run_curves(pd.DataFrame(rows, pd.Index(lengths, name="length of the step")), "loss", "the length of the step")
 
 # %% [markdown]
-# In a space with tens of thousands of dimensions, a random direction hardly ever points across the boundary. The
-# gradient does. Is the step long or short? Compare it with the norm of the vectors themselves:
+# In a space with thousands of dimensions, a random direction hardly ever points toward the boundary. The gradient
+# does. Is the step long or short? Compare it with the norm of the vectors themselves, all those of a text together:
 
 # %%
 size = vectors.flatten(1).norm(dim=1).mean()
-print(f"norm of a text {size:.1f}; a step of length {epsilon:g} is {epsilon / size:.1%} of it")
+print(f"norm of a text {size:.1f} on average; a step of length {epsilon:g} is {epsilon / size:.1%} of it")
 
 # %% [markdown]
-# Does the step lead to another text? For two texts, look up which vector of the matrix is nearest to each moved one:
+# Does the step lead to another text? For two texts, find for each moved vector the nearest one in the matrix:
 
 # %%
 moved = (vectors[:2] + epsilon * directions["gradient"][:2]).flatten(0, 1)  # all tokens of two texts
@@ -536,10 +549,11 @@ same = (nearest == batch["input_ids"][:2].flatten())[real].float().mean()
 print(f"after the step, {same:.0%} of the tokens are still nearest to their own vector")
 
 # %% [markdown]
-# If most tokens are still nearest to their own vector, no other text belongs to the new point. So the attack is not a
-# typing error or a synonym. Whether training against the one protects from the other is a question for a measurement.
+# If most tokens are still nearest to their own vector, no other text belongs to the new point. So the step is not a
+# typing error or a synonym. Whether training against this step also protects from typing errors must be measured.
 #
-# Try both directions on a text of your own. The step leads away from the class that is predicted now.
+# Try both directions on a text of your own. The step along the gradient leads away from the class that is predicted
+# now.
 
 
 # %%
@@ -561,8 +575,9 @@ explore(move_text, text=review, length=(0.0, 2.0, 0.05))
 # %% [markdown]
 # ### The objective
 #
-# `adversarial.fgm` wraps another objective. It uses the same dropout masks in both passes, leaves the weights alone,
-# and gives each text its own step. With the same random numbers, it agrees with the sum by hand:
+# `adversarial.fgm` wraps another objective. It uses the same dropout masks in both passes, does not
+# touch the embedding matrix, and gives each text its own step. With the same random numbers, it agrees with the sum
+# by hand:
 
 
 # %%
@@ -581,17 +596,18 @@ print(f"by hand {total:.5f}, adversarial.fgm {fgm(plain, batch).item():.5f}")
 # %% [markdown]
 # ## Train with FGM
 #
-# Only the objective changes. Each update computes two passes. How long should the step be? Look at the curve above: at
-# epsilon the loss has begun to rise. Where it is far up, the model would be trained on texts that it cannot get right.
-# Try several lengths, and choose on dev. The table near the end has a row for 3 and for 10 times this length.
+# Only the objective changes. Its loss is a sum of two, so it starts about twice as high. How long should the step be?
+# Look at the curve above: at a good epsilon the loss has begun to rise. Where it is far up, the model would be
+# trained on points that it cannot get right. Try several lengths, and choose on dev. The table near the end has rows
+# for an epsilon of 0.3 and of 1.
 
 # %%
 fgm_model = train("FGM", fgm)
 print(f"an update of FGM took {seconds['FGM'] / seconds['plain']:.1f} times as long as a plain one")
 
 # %% [markdown]
-# Now score both models on test: on the texts as they are, and on texts with typing errors. Both models get the same
-# typing errors. The columns are weighted F1 in percent.
+# Now score both models on test: on the texts as they are, and with typing errors, which are the same for both models.
+# The scores are weighted F1 in percent, and `seconds` is the time of training.
 
 # %%
 versions = {"clean": texts["test"]}
@@ -608,7 +624,7 @@ scores = {
 
 # %% [markdown]
 # Compare the models on the same rows, as in [lesson 3](03_baseline.ipynb). If zero is in an interval, these rows do
-# not show a difference.
+# not show a difference. The interval does not cover other seeds.
 
 # %%
 for name in versions:
@@ -618,14 +634,16 @@ for name in versions:
     print(f"{name}: FGM against plain {difference:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}")
 
 # %% [markdown]
-# Attack the new model as well. The search starts from scratch, because what flips one model need not flip the other:
+# Attack the new model as well. The search starts from scratch, because what flips one model need not flip the other.
+# Compare the last two rows and their intervals:
 
 # %%
 attack("FGM, also typos", fgm_model, candidates)
 search_table()
 
 # %% [markdown]
-# Did FGM at least reach its own goal? Take the step from above against each model, on texts that neither has seen:
+# Did FGM reach its own goal? Take the step from above against each model, on texts that neither has seen, and compare
+# how much the loss rises:
 
 # %%
 held_out = batching.tokenize(texts["dev"][:16], tokenizer, labels=gold["dev"][:16], max_length=max_length)
@@ -653,15 +671,16 @@ explore(both_models, text=review, change=list(everything), version=(0, 20))
 # %% [markdown]
 # ## Relatives of FGM
 #
-# - **PGD** ([Madry et al. 2018](https://arxiv.org/abs/1706.06083)) takes several shorter steps. What leaves the ball of
-#   radius epsilon is moved back. It trains on the last point only.
+# - **PGD** ([Madry et al. 2018](https://arxiv.org/abs/1706.06083)) takes several shorter steps, here five. What leaves
+#   the ball of radius epsilon is moved back. It trains on the last point only.
 # - **FreeLB** ([Zhu et al. 2020](https://arxiv.org/abs/1909.11764)) starts at a random point and trains on the points
-#   of all steps. Each backward pass gives both the next step and a gradient of the weights.
+#   of all steps, here three. Each backward pass gives both the next step and a gradient of the weights.
 # - **VAT** ([Miyato et al. 2018](https://arxiv.org/abs/1704.03976)) looks for the step that changes the *prediction*
-#   most, and trains on the KL between both predictions. It needs no label for this.
+#   most, which needs no label. It adds the KL between both predictions to the loss.
 # - **R-Drop** ([lesson 5](05_rdrop.ipynb)) takes no step. Its two predictions differ by their dropout masks.
 #
-# What does each cost? Compute each loss and its gradient twice, and divide the time by that of plain training:
+# What does each cost? Compute each loss and its gradient twice, and divide the time by that of plain training. By the
+# number of passes, expect about 2 for FGM and R-Drop, 3 for FreeLB and VAT, and 6 for PGD:
 
 # %%
 few = {name: tensor[:8] for name, tensor in batch.items()}
@@ -676,6 +695,7 @@ def time_of(objective, repetitions=2):
         with training.autocast(device, precision):
             loss = objective(plain.train(), few)
         loss.backward()
+        loss.item()  # a GPU computes in the background: wait for it
     return time.perf_counter() - start
 
 
@@ -688,19 +708,21 @@ pd.DataFrame({"times plain": {name: value / times["plain"] for name, value in ti
 # %% [markdown]
 # ## Where this stands
 #
-# Each row of the next table is the mean weighted F1 over the seeds ± standard deviation: clean, then with each change
+# The next table was measured on messages to a shop, `corpus = "intents"`, and in its last rows on SST-2, sentences
+# about films. It shows the mean weighted F1 on test over the seeds ± standard deviation: clean, then with each change
 # of the test texts. "Words searched" is the score on the first 100 test texts after a search as above, against the
-# model of the row. "Twice the epochs" has about the time of FGM, and "typos added" trains also on a copy of each text
-# with typing errors. A row with 0 seeds has not been measured yet.
+# model of the row. "Twice the epochs" has about the time of FGM. "Typos added" also trains on a copy of each text
+# with typing errors, so it makes twice as many updates. A row with 0 seeds has not been measured yet.
 
 # %%
 robust_scores("robustness")
 
 # %% [markdown]
-# First compare each row with "twice the epochs" and not only with "plain", because the other methods computed more.
-# Then compare the columns of typing errors with "typos added", the direct remedy. A difference within the standard
-# deviations is no gain, and "brings nothing here" is a result too. The next table tests the clean scores against the
-# plain row; its intervals cover other seeds and other test texts. `nbhelpers results robustness` reproduces both.
+# First compare each row with "twice the epochs" and not only with "plain", because the other methods computed more;
+# "tokens per second" is the speed of training. Then compare the columns of typing errors with "typos added", the
+# direct remedy. A difference within the standard deviations is no evidence of a gain, and "brings nothing here" is
+# also a result. The next table tests clean scores against the row in `against`; its intervals cover other seeds and
+# other test texts. (Reproduce it with `nbhelpers results robustness`.)
 
 # %%
 tested = results.summary("robustness")
@@ -719,8 +741,8 @@ tested[[name for name in ("row", "seeds", "weighted F1", "seconds", "difference"
 #
 # ### An epsilon of 0.00001
 #
-# Some tutorials take an epsilon of 1e-5, which sounds careful. How much does such a step change the loss, and how much
-# does another dropout mask?
+# Some tutorials take an epsilon of 1e-5, which sounds careful. How much does such a step change the loss, and how
+# much do dropout masks differ?
 
 # %%
 loss, _, gradient = embedding_gradient(plain.eval(), batch)
@@ -732,19 +754,19 @@ for number in range(8):
 print(f"the step changes the loss by {tiny:.6f}, another dropout mask by about {pd.Series(masks).std():.6f}")
 
 # %% [markdown]
-# Then both terms of the loss are the same, and FGM is plain training at twice the cost. A gain over plain training is
-# the noise between two runs; the table above has a row for it.
+# Then both terms of the loss are nearly the same, and FGM is plain training at twice the cost. A gain over plain
+# training is the noise between two runs; the table above has a row for it.
 #
-# Too long a step is as bad, and more frequent: many tutorials take an epsilon of 1. With the embedded encoder that is a
-# tenth of the norm of a text. Move the slider above to 1, and see what is left of a prediction. A model that is trained
-# on such points cannot get them right, and learns little. Give epsilon as a share of the norm, begin with about 1 %,
-# and choose it on dev.
+# Too long a step is also bad. Much copied code has an epsilon of 1. With the embedded encoder and a step for each
+# text, that is more than a tenth of the norm of a text. Move the slider above to 1, and see what is left of a
+# prediction. A model that cannot get such points right learns little from them. Give epsilon as a share of the norm,
+# begin with about 1 %, and choose it on dev.
 #
 # ### The sign of the gradient
 #
-# FGSM, the method for images, takes epsilon · sign(g). In images each number has the same scale. Here the length of
-# this step is epsilon times the root of how many numbers there are, so it grows with the length of the text. The last
-# column is FGM's step of the same length:
+# FGSM, the method for images ([Goodfellow et al. 2015](https://arxiv.org/abs/1412.6572)), takes epsilon · sign(g). In
+# images each number has the same scale. Here the length of this step is epsilon times the root of how many numbers
+# there are, so it grows with the length of the text. The last column is the loss after FGM's step of the same length:
 
 # %%
 rows = {}
@@ -759,7 +781,7 @@ table.T.rename_axis("epsilon of FGSM").round(3)
 
 # %% [markdown]
 # The sign treats a number that hardly matters like the most important one. So at the same length, a short step along
-# the gradient does more harm (far from the text, where the gradient no longer holds, the order may turn).
+# the gradient does more harm. (Far from the text, where the gradient no longer holds, the order may be reversed.)
 #
 # ### Arguments that do not exist
 #
@@ -772,13 +794,13 @@ except TypeError as error:
     print("TypeError:", error)
 
 # %% [markdown]
-# An objective such as `fgm` works with the Trainer of the course, as R-Drop did in lesson 5.
+# An objective such as `fgm` works with `training.Trainer` of the course, as R-Drop did in [lesson 5](05_rdrop.ipynb).
 #
 # ### The copied FGM
 #
-# The FGM that most projects copy adds `epsilon * grad / norm(grad)` to the embedding *matrix*, with the gradient of the
-# whole matrix. So all texts of a batch share one step of length epsilon, and a token gets the same step wherever it
-# occurs. How far do the tokens move, with an epsilon of 1?
+# The FGM that many projects copy adds `epsilon * grad / norm(grad)` to the embedding *matrix*, with the gradient of
+# the whole matrix. So all texts of a batch share one step of length epsilon, and a token gets the same step wherever
+# it occurs. How far do the tokens move, with an epsilon of 1?
 
 
 # %%
@@ -795,39 +817,40 @@ for size in (4, 16, 32):
     part = make_batch(examples[:size])
     real, shift = part["attention_mask"] == 1, copied_step(plain, part).norm(dim=1)  # shift: [vocabulary]
     used = part["input_ids"][real].unique()
-    row = {"tokens": len(used), "median": shift[used].median().item()}
+    row = {"different tokens": len(used), "median shift": shift[used].median().item()}
     row |= {"most moved": tokenizer.decode([used[shift[used].argmax()]]), "its shift": shift.max().item()}
     of_fgm = unit(embedding_gradient(plain, part)[2]).norm(dim=-1)[real]
-    rows[len(real)] = row | {"median with FGM": of_fgm.median().item()}
+    rows[len(real)] = row | {"median shift with adversarial.fgm": of_fgm.median().item()}
 plain.zero_grad()
-pd.DataFrame(rows).T.rename_axis("batch size")
+pd.DataFrame(rows).T.infer_objects().round(4).rename_axis("batch size")
 
 # %% [markdown]
-# The median token moves less, the more tokens share the step. A token of nearly all texts, such as a full stop, can
-# take a large part of it. With `adversarial.fgm` each text has a step of its own, so its median does not depend on the
-# batch size in this way. With the copied code, another batch size or gradient accumulation is another method.
+# The median token moves less, the more tokens share the step, and a single token can take a large part of it. With
+# `adversarial.fgm` each text has a step of its own, so its median does not depend on the batch size in this way. With
+# the copied code, another batch size or gradient accumulation makes it another method.
 #
-# The code also finds the matrix by a part of its name. If no name fits, it does nothing and says nothing:
+# The copied code finds the matrix by a part of its name, often "emb.". If no name fits, it does nothing and says
+# nothing:
 
 # %%
 for part in ("emb.", "word_embeddings"):
     print(part, "->", [name for name, _ in plain.named_parameters() if part in name])
 
 # %% [markdown]
-# The same happens with LoRA, whose frozen embeddings have no gradient. The unit differentiates by the vectors instead,
-# and it raises an error when the loss does not depend on them.
+# The same happens with LoRA, whose frozen embeddings have no gradient. `adversarial.fgm` takes the gradient with
+# respect to the vectors, and raises an error when the loss does not depend on them.
 #
 # ### Robust without an attack
 #
-# Look again at the failure rate of "upper case" in the first table. Does it say something about the model? Count in how
-# many texts a change reaches the model at all:
+# Look again at the failure rate of "upper case" in the first table. Does it say something about the model? Count in
+# how many texts a change reaches the model at all, after the tokenizer has cut it to `max_length`:
 
 # %%
-tokens = {text: tokenizer.tokenize(text) for text in texts["dev"]}
 rows = {}
 for name, part in cases.groupby("check", sort=False):
-    reached = [tokenizer.tokenize(row.after) != tokens[row.before] for row in part.itertuples()]
-    rows[name] = {"texts changed": summary.loc[name, "applies"], "tokens changed": sum(reached)}
+    before, after = (batching.tokenize(part[side], tokenizer, max_length=max_length) for side in ("before", "after"))
+    reached = sum(old != new for old, new in zip(before, after, strict=True))
+    rows[name] = {"texts changed": summary.loc[name, "applies"], "tokens changed": reached}
 pd.DataFrame(rows).T
 
 # %% [markdown]
@@ -836,8 +859,8 @@ pd.DataFrame(rows).T
 #
 # ### Rates that count the wrong texts
 #
-# A failure rate over all texts is lower, because texts that were not changed cannot fail. An attack's success over all
-# texts is higher, because it takes the credit for texts that were wrong before:
+# A failure rate over all texts is lower, because texts that were not changed cannot fail. The success of an attack is
+# sometimes given as 1 - the accuracy after it. This is higher, because it also counts texts that were wrong before:
 
 # %%
 counted = summary[["failure_rate"]].assign(of_all_texts=summary["failures"] / summary["texts"])
@@ -853,15 +876,14 @@ pd.DataFrame({"of those right before": rates["flip_rate_if_correct"], "of all te
 #
 # ### Unequal cost
 #
-# Compare at equal cost as well: FGM computes
-# two passes, so plain training deserves twice the epochs.
+# Compare at equal cost as well: FGM computes two passes, so plain training deserves twice the epochs.
 #
 # ## Exercises
 #
 # A wrong answer gets a hint, which grows with each try.
 #
-# **1.** Write the failure rate of an invariance check. You get the texts before and after the change, and the predicted
-# classes before and after. Count only texts that were changed. If there are none, return 0.
+# **1.** Compute the failure rate of an invariance check. You get the texts before and after the change, and the
+# predicted classes before and after. Count only texts that were changed. If there are none, return 0.
 
 
 # %%
@@ -882,7 +904,7 @@ check("09-changed", failure_rate)
 # ```
 # </details>
 #
-# **2.** Write the success rate of an attack, from the column `status` of a search, for instance `["flipped", "held",
+# **2.** Compute the success rate of an attack, from the column `status` of a search, for instance `["flipped", "held",
 # "wrong before"]`. If no text was right before, return 0.
 
 
@@ -938,8 +960,8 @@ quiz("09-gain")
 # - Robustness is measured: invariance, direction and minimum functionality, each with its interval, and a search with a
 #   budget. Read the worst examples.
 # - Count only what can fail: texts that were changed, and texts that were right before.
-# - FGM adds the loss after a step of length epsilon along the gradient by the embeddings. Choose epsilon by the norm of
-#   a text.
+# - FGM adds the loss after a step of length epsilon along the gradient of the vectors. Choose epsilon by the norm of a
+#   text.
 # - Withstanding that step is not the same as withstanding typing errors. Compare with plain training of equal time, and
 #   with training on the errors themselves.
 #

@@ -14,21 +14,21 @@
 # # 10. Small models: distillation and pruning
 #
 # *"jacket i sent back march 2 no refund. jacket i ordered march 2 no jacket"*. The label of this message to a shop is
-# "return or refund", and a large model gets it right. But suppose that it takes 30 milliseconds on the shop's small
-# server, which has ten to spare. What can be removed from the model? And the message has a second half, about an order,
-# of which the label says nothing. Can the large model tell a small one what the label does not?
+# "return or refund", and a large model gets it right. But suppose that the model takes 30 milliseconds on the shop's
+# small server, which can spare only ten. What can be removed from the model? And the message has a second half, about
+# an order, of which the label says nothing. Can the large model tell a small one what the label does not?
 #
 # After this lesson you can
 #
-# - make a small model of a large one and train it with the large one as its teacher, also on texts without labels,
-# - remove layers, hidden units and attention heads so that size and time really fall, and know what removes nothing,
+# - make a small model from a large one and train it with the large one as its teacher, also on texts without labels,
+# - remove layers, hidden units and attention heads so that size and time really fall, and know what saves nothing,
 # - compare small models fairly: equal updates, a control without a teacher, and size, time and score in one table.
 #
 # You should know logits, the cross-entropy and the KL divergence ([lesson 3](03_baseline.ipynb),
 # [lesson 5](05_rdrop.ipynb)), and what ONNX and int8 are ([lesson 7](07_deployment.ipynb)).
 #
 # <!-- facts -->
-# Measured: default profile 3.7 min, 2.6 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 2.3 min, 2.5 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -39,9 +39,9 @@
 # | What a teacher tells beyond the label | 4 |
 # | A student with half of the layers | 4 |
 # | Pruning: smaller layers | 4 |
-# | Together: distil, prune, round | 2 |
+# | Together: distill, prune, round | 2 |
 # | What distillation brought, measured | 1 |
-# | What goes wrong | 2 |
+# | What goes wrong | 3 |
 # | Exercises | 1 |
 # | Quiz | 1 |
 # | Recap | 1 |
@@ -124,8 +124,8 @@ num_rows = 560  # @param {type: "integer"}
 seed = 0  # @param {type: "integer"}
 
 # %% [markdown]
-# Most owners of a classifier have few labeled texts and many without a label. To play this situation, the lesson hides
-# the labels of some training texts:
+# Most owners of a classifier have few labeled texts and many without a label. To imitate this situation, the lesson
+# hides the labels of some training texts:
 
 # %%
 data = load_splits(corpus, num_rows, text=text, label=label, dialogue=dialogue, seed=seed)
@@ -145,7 +145,7 @@ splits = ("labeled", "unlabeled", "dev", "test")
 # ## The original, and what could go
 #
 # First fine-tune the encoder with all of its layers on the labeled texts, as in [lesson 3](03_baseline.ipynb). This
-# lesson calls it the *original*.
+# lesson calls the result the *original*.
 
 # %%
 device = environment.best_device()
@@ -177,9 +177,9 @@ examples = {split: tokenize(split, tokenizer) for split in splits}
 loaders = {split: make_loader(part, tokenizer, split == "labeled") for split, part in examples.items()}
 
 # %% [markdown]
-# Every training of this lesson goes through one function. It keeps the weights of the last epoch, so nothing is chosen
-# on dev. `attach` may add something to the optimizer; the original notes how its weights move, which the part on
-# pruning needs.
+# Every training of this lesson goes through one function. It keeps the weights of the last epoch, so no epoch is chosen
+# by its dev score. `attach` can add something to the optimizer. For the original, this notes how the weights move,
+# which the part on pruning needs.
 
 
 # %%
@@ -205,7 +205,7 @@ movement = train(original, loaders["labeled"], objectives.cross_entropy, **setti
 print(f"weighted F1 on dev: {dev_f1(original):.1f} %")
 
 # %% [markdown]
-# What is the model made of? Count the parameters of its parts:
+# The small models are compared with this score. What is the model made of? Count the parameters of its parts:
 
 
 # %%
@@ -221,7 +221,8 @@ sizes
 
 # %% [markdown]
 # The embeddings are a table with a vector for each token of the vocabulary. In small encoders this table is a large
-# part of the model. But to use it costs almost no time: a text only looks up its own rows. The time is in the layers.
+# part of the model. But it takes almost no time: a text only looks up its own rows. The layers take the time. The
+# *rest* is the vectors of the positions, the head and small parts.
 #
 # **Exercise.** How many parameters does a student with half of the layers (`layers // 2`) have?
 
@@ -237,8 +238,8 @@ check("10-size", num_parameters, sizes)
 # ```
 # </details>
 #
-# Now measure it. `distillation.truncate` copies a model with only some of its layers. The time is that of one text at a
-# time, the median of 20 texts, in torch on this machine. It is the best of six tries:
+# Now measure it. `distillation.truncate` copies a model with only some of its layers. The time is that of a single
+# text in torch on this machine. One try takes the median of 20 texts, and the best of six tries is shown:
 
 
 # %%
@@ -257,8 +258,8 @@ rows = {name: [count(model) / 1e6, milliseconds(model)] for name, model in model
 pd.DataFrame(rows, ["million parameters", "ms per text"]).T.round(1)
 
 # %% [markdown]
-# Compare the two columns: half of the layers take about half of the time, but they are less than half of the model.
-# Size and time are two questions. The rest of the lesson asks what the score says to such a cut.
+# Compare the columns: without half of the layers, the time falls to about a half, but more than half of the parameters
+# remain. The rest of the lesson asks what such a cut does to the score.
 #
 # ## What a teacher tells beyond the label
 #
@@ -273,14 +274,14 @@ if teacher:
     train(teacher_model, loader, objectives.cross_entropy, num_epochs, teacher_lr, 10 * teacher_lr)
 
 # %%
-distillation.check_same_labels(teacher_model, original)
+distillation.check_same_labels(teacher_model, original)  # in the same order
 teacher_logits = {}
 for split in splits:
     loader = make_loader(tokenize(split, teacher_tokenizer), teacher_tokenizer)
     teacher_logits[split] = training.predict(teacher_model, loader, precision=precision)
 
 # %% [markdown]
-# Look for the dev text with the largest *second* probability. What does the label say about it, and what the teacher?
+# Look for the dev text with the largest *second* probability. What do the label and the teacher say about it?
 
 # %%
 second = teacher_logits["dev"].softmax(-1).topk(2).values[:, 1]
@@ -293,7 +294,7 @@ plots.class_probabilities(pd.DataFrame(shown.numpy(), ["label", "teacher"], name
 # %% [markdown]
 # The label says that one class is right and that all others are equally wrong. The teacher also says *which* other
 # class comes close. This is what a student can learn beyond the label. Ask the teacher about the message from the top,
-# or about a text of your own with two wishes:
+# or about a text of your own with two requests:
 
 
 # %%
@@ -318,8 +319,9 @@ explore(ask_teacher, text=message)
 # %% [markdown]
 # ### Temperature
 #
-# Trained models are often very sure, and then the small probabilities almost vanish. A *temperature* T brings them
-# back: it divides all logits before the softmax. Three logits by hand:
+# Trained models are often very sure of one class, and then the probabilities of the others almost vanish. A
+# *temperature* T brings them back: it divides all logits before the softmax, as in [lesson 3](03_baseline.ipynb), but
+# here during training. Three logits by hand:
 
 # %%
 three = torch.tensor([6.0, 3.0, 0.0])
@@ -327,8 +329,8 @@ softened = {f"T = {t}": (three / t).exp() / (three / t).exp().sum() for t in (1,
 pd.DataFrame(softened, ["class 1", "class 2", "class 3"]).T.astype(float).round(3)
 
 # %% [markdown]
-# The order of the classes stays. With a higher temperature they come closer to each other, and a student sees that
-# class 2 is more likely than class 3.
+# The order of the classes stays. A higher temperature brings their probabilities closer together, and a student sees
+# that class 2 is more likely than class 3.
 #
 # **Exercise.** Write this softmax as a function of a list of logits and the temperature. It returns a list.
 
@@ -355,13 +357,13 @@ check("10-temperature", softmax_with_temperature)
 #
 # ### The loss
 #
-# The student learns from both, the label and the teacher ([Hinton et al. 2015](https://arxiv.org/abs/1503.02531)):
+# The student learns from the label and from the teacher ([Hinton et al. 2015](https://arxiv.org/abs/1503.02531)):
 #
 #     loss = (1 - alpha) * CE(label, p) + alpha * T^2 * KL(q_T || p_T)
 #
 # p are the probabilities of the student. p_T and q_T are those of student and teacher with the temperature T. KL is the
 # divergence of [lesson 5](05_rdrop.ipynb): 0 if both are equal. Alpha is the teacher's share. With alpha = 1 no label
-# is needed, and with alpha = 0 no teacher.
+# is needed, and with alpha = 0 no teacher. (*Hidden states* are explained below.)
 
 # %%
 diagrams.teacher_student()
@@ -386,8 +388,9 @@ helper = distillation.distillation_loss(*one_row, temperature=2, alpha=0.6)
 print(f"by hand {by_hand:.6f}, by the helper {helper:.6f}")
 
 # %% [markdown]
-# Why T²? The temperature makes both predictions similar, so the KL becomes small, and so does its gradient. A higher
-# temperature would then also be a weaker teacher. Here is the norm of the gradient by the student's logits:
+# Both agree up to rounding. Why T²? The temperature makes both predictions similar, so the KL becomes small, and so
+# does its gradient. A higher temperature would then also be a weaker teacher. Here is its pull: the norm (the length)
+# of the gradient with respect to the student's logits.
 
 
 # %%
@@ -408,13 +411,13 @@ norms = {
 pd.DataFrame(norms).T.round(3)
 
 # %% [markdown]
-# Without T², the teacher's pull falls to a fraction. With it, the pull stays of the same size, so temperature and alpha
-# can be chosen one after the other.
+# Without T², the teacher's pull falls to a fraction. With it, the pull keeps about its size, so a new temperature does
+# not need a new alpha.
 #
 # ### Move temperature and alpha
 #
-# The three dev texts with the largest second probability, with the teacher and a student that was not trained yet (the
-# one with half of the layers). Before you move anything: which number in the table will not change with the
+# Here are the three dev texts with the largest second probability, with the teacher and a student that was not trained
+# yet (the one with half of the layers). Before you move anything: which number in the table will not change with the
 # temperature?
 
 # %%
@@ -438,8 +441,8 @@ explore(show_target, temperature=(0.5, 8.0, 0.5), alpha=(0.0, 1.0, 0.1), text=op
 
 # %% [markdown]
 # *Target* mixes the label and the teacher with the weights 1 − alpha and alpha. At T = 1 the student is trained toward
-# exactly this mixture. The CE has no temperature, so it stays. Where teacher and label disagree, alpha decides whom the
-# student follows.
+# exactly this mixture. The CE has no temperature, so it stays. Where teacher and label disagree, alpha decides which
+# one the student follows.
 #
 # ### Where the teacher has something to say
 #
@@ -455,9 +458,8 @@ pd.DataFrame(rows).T.round(1)
 
 # %% [markdown]
 # On its own training texts, a teacher that was trained long enough nearly repeats the labels, which the student knows
-# already. On other texts it is less sure, and tells more. It is also wrong more often there: the second line would be
-# unknown without the hidden labels. This is why texts without labels can be worth more to a student than the labeled
-# ones.
+# already. On other texts it is less sure, and tells more. So a text without a label can teach a student more than a
+# labeled one. But the teacher is also wrong more often there. (Only the hidden labels make that visible.)
 #
 # ## A student with half of the layers
 #
@@ -478,8 +480,8 @@ layer_sets = {
 diagrams.student_layers(layer_sets, len(layers))
 
 # %% [markdown]
-# All five start from the original, with its head. Their score before any training shows how well a layer copes with
-# inputs that it has not seen. Then each is trained a little, on the labels alone:
+# All five start from the original, with its head. Their score before any training shows how well the layers cope with
+# inputs of a kind that they have not seen. Then each student is trained a little, on the labels alone:
 
 # %%
 students = {name: distillation.truncate(original, kept) for name, kept in layer_sets.items()}
@@ -494,9 +496,9 @@ print(f"the original: {dev_f1(original):.1f} %")
 layer_table.round(1)
 
 # %% [markdown]
-# If a score before training is near that of always saying the most frequent class, the student is not useless. A few
-# updates may bring most of it back. [Sajjad et al. 2020](https://arxiv.org/abs/2004.03844) dropped up to 40 % of the
-# layers of several encoders and kept up to 98 % of the scores; the lower layers mattered most.
+# This is the weighted F1 on dev (%) before and after the short training. A low score before it does not make a student
+# useless: a few updates may bring much of it back. [Sajjad et al. 2020](https://arxiv.org/abs/2004.03844) dropped up to
+# 40 % of the layers of pretrained encoders and kept up to 98 % of the scores; the lower layers mattered most.
 #
 # **Exercise.** Which set has the highest score *before* any training?
 
@@ -514,11 +516,12 @@ check("10-layers", best_layers, layer_table)
 #
 # ### With and without the teacher
 #
-# Take the set with the best dev score after the short training, and train it from the start in three ways:
+# Take the set with the best dev score after the short training. Train it again, from before that training, in three
+# ways:
 #
 # - *labels only*: alpha = 0, so the teacher has no effect. This is the *control*.
 # - *teacher*: the same texts, with the parameters `alpha` and `temperature`.
-# - *teacher, more texts*: also the texts without labels, in fewer epochs, so that the updates are the same.
+# - *teacher, more texts*: also the texts without labels, in fewer epochs, so that there are about as many updates.
 #
 # `add_teacher_logits` puts the teacher's logits into the examples. A text without a label has only the KL term.
 
@@ -545,10 +548,11 @@ print(f"layers {layer_sets[chosen]} ({chosen})")
 pd.DataFrame(runs).T.round(1)
 
 # %% [markdown]
-# The first two rows answer whether the teacher helps on the same texts; the third adds what it knows about other texts.
-# These are single runs on few dev rows. So compare them on test, with intervals. If zero is in an interval, these rows
-# do not show a difference. An interval below zero means that the teacher did harm here: a student also learns its
-# teacher's mistakes. Either way, another seed could turn it round; the table further below has five.
+# The first two rows answer whether the teacher helps on the same texts. The third adds what it says about other texts,
+# but reads each labeled text less often. These are single runs on few dev rows. So compare them on test, with intervals
+# (above zero: better than *labels only*). If zero is in an interval, these rows do not show a difference. An interval
+# below zero means that the teacher did harm here: a student also learns its teacher's mistakes. Another seed may show
+# the opposite; the table of results below has several.
 
 # %%
 logits = {name: training.predict(student, loaders["test"], precision=precision) for name, student in students.items()}
@@ -563,14 +567,14 @@ for name in ("teacher", "teacher, more texts", "original"):
     print(f"{name}, against labels only: {difference:+.1f} points of F1, 95 % interval {low:+.1f} to {high:+.1f}")
 
 # %% [markdown]
-# The control matters. It started from layers of the original, so part of what the teacher knows was in its weights
-# from the beginning. Now ask three models about a text of your own. Does the student give the second class more than
-# the control does?
+# The control is strong: it started from layers of the original, so part of what that learned was in its weights from
+# the beginning. Now ask three models about a text with two requests. Does the student with a teacher give the class of
+# the second one more than the control does?
 
 
 # %%
 def three_models(text):
-    asked = {"original": original, "labels only": students["labels only"], "student": students["teacher, more texts"]}
+    asked = {"original": original} | {name: students[name] for name in ("labels only", "teacher, more texts")}
     rows = [probabilities_of(text, model, tokenizer) for model in asked.values()]
     return plots.class_probabilities(pd.DataFrame(rows, [*asked], names))
 
@@ -581,7 +585,7 @@ explore(three_models, text=message)
 # ### Several teachers
 #
 # Models of different seeds make different mistakes, so their mean is usually a better teacher than each of them. Take
-# the mean of their *probabilities*. In the mean of the logits, a teacher with large logits outvotes the others:
+# the mean of their *probabilities*. In the mean of the logits, one teacher with large logits outvotes two others:
 
 # %%
 teachers = [torch.tensor([[9.0, 0.0]]), torch.tensor([[0.0, 1.5]]), torch.tensor([[0.0, 1.5]])]
@@ -591,10 +595,12 @@ pd.DataFrame({name: x.softmax(-1)[0] for name, x in means.items()}, ["class 1", 
 # %% [markdown]
 # ### Hidden states
 #
-# A student can also learn to have the same *hidden states* (the vectors that a layer puts out) as its teacher. If the
-# widths differ, a *projection* makes them equal, a linear layer that is also trained and thrown away afterwards. Texts
-# must have the same tokens in both models, so the teacher here is the original. `relation_loss` compares only how
-# tokens relate to each other, so it needs no projection ([MiniLM](https://arxiv.org/abs/2002.10957)).
+# A student can also learn to have the same *hidden states* (the vectors that a layer puts out) as its teacher.
+# `hidden_state_loss` is their mean squared difference. If the vectors differ in length, a *projection* makes them
+# equal: a linear layer that is also trained, and thrown away afterwards. Texts must have the same tokens in both
+# models, so the teacher here is the original. `relation_loss` is a KL that compares only how tokens relate to each
+# other, so it needs no projection. ([MiniLM](https://arxiv.org/abs/2002.10957) does this with queries, keys and
+# values.)
 
 
 # %%
@@ -615,11 +621,12 @@ def hidden_losses(student, batch):
 batch = next(iter(loaders["dev"]))
 pd.DataFrame(
     {"untrained": hidden_losses(truncated, batch)} | {n: hidden_losses(m, batch) for n, m in students.items()}
-).T
+).T.round(3)
 
 # %% [markdown]
-# No student was trained for these numbers. If they are small for the student with a teacher, its logits alone have led
-# it there. As an objective, add them to the loss on the logits; the docstring of `nbhelpers.distillation` shows how.
+# Equal models have 0. No student was trained for these losses. If those with a teacher are not clearly below *labels
+# only*, the teacher's logits did not make the hidden states more similar. As an objective, add them to the loss on the
+# logits; the docstring of `nbhelpers.distillation` shows how.
 #
 # ## Pruning: smaller layers
 #
@@ -627,8 +634,8 @@ pd.DataFrame(
 #
 # ### Weights set to zero
 #
-# `prune_weights` sets the smallest weights to zero, over all layers together. Tutorials call the result "90 % smaller"
-# and faster. Measure it:
+# `prune_weights` sets the weights of smallest size to zero, over all layers together. Tutorials call the result "90 %
+# smaller" and faster. Measure it:
 
 
 # %%
@@ -646,8 +653,8 @@ pd.DataFrame(rows).T.round(1)
 
 # %% [markdown]
 # The file has the same size, because a zero is a number of four bytes like any other. The time is the same up to noise,
-# because a dense matrix product multiplies zeros as well. Only special software would gain from them. Zeros tell you
-# something else: how much of a model is not needed.
+# because a dense matrix product multiplies zeros as well. (So compare times only within a table.) Only special software
+# or hardware gains from zeros. They tell you something else: how much of a model is not needed.
 #
 # *Which* weights to set to zero? *Magnitude* keeps the large ones. Most of them are large because of pretraining.
 # *Movement* ([Sanh et al. 2020](https://arxiv.org/abs/2005.07683)) keeps those that your task moves away from zero. Its
@@ -659,9 +666,9 @@ moved = weight - 0.1 * gradient
 pd.DataFrame({"weight": weight, "after the update": moved, "magnitude": weight.abs(), "movement": -weight * gradient})
 
 # %% [markdown]
-# Weights 1 and 2 are small, but they grow, so movement keeps them. Magnitude keeps the two large ones, which shrink.
-# The original noted its movement while it was trained. Set 60 % of its weights to zero in both ways, and train again.
-# `keep_zeros` holds the zeros; otherwise the first update would make other numbers of them.
+# Weights 1 and 2 are small, but they move away from zero, so movement keeps them. Magnitude keeps the two large ones,
+# which shrink. The movement of the original was noted during its training. Set 60 % of its weights to zero in both
+# ways, and train again. `keep_zeros` holds the zeros; otherwise the first update would change them.
 
 # %%
 zeros = {}
@@ -673,17 +680,16 @@ for way, scores in {"magnitude": None, "movement": movement}.items():
 pd.DataFrame(zeros).T.round(1)
 
 # %% [markdown]
-# Movement also removes large weights, if they shrank a little. Cut at once, a model hardly survives that. The paper
-# removes a few more in each step of a longer training, and finds its advantage where few weights are left. So this
-# table is no verdict on movement. If its line starts far below the other and does not catch up, the training
-# afterwards was too short for it.
+# Movement also removes large weights, if they shrank a little. If all go at once, a model hardly survives that. The
+# paper removes a few more in each step of a longer training, and finds its advantage where few weights are left. So
+# this table is no verdict on movement: it does not tell what slower cuts and more training would bring.
 #
 # ### Heads and hidden units
 #
-# Whole parts can be removed from the matrices: attention *heads*, and *hidden units* of the feed-forward blocks (the
-# two matrices after attention). Which ones? Either those with small weights, or those that matter least on data. The
-# *importance* of a part is how much the loss changes, to first order, if its output is turned down a little ([Michel et
-# al. 2019](https://arxiv.org/abs/1905.10650)). It is measured on training texts:
+# Whole parts can be removed from the matrices: attention *heads* (the repetitions of attention in a layer), and *hidden
+# units* of the feed-forward blocks (the two matrices after attention). Which ones? Either those with small weights, or
+# those that matter least on data. The *importance* of a part is how strongly the loss reacts if its output is turned
+# down a little ([Michel et al. 2019](https://arxiv.org/abs/1905.10650)). It is measured on training texts:
 
 # %%
 some = make_loader(examples["labeled"][:200], tokenizer)
@@ -698,7 +704,8 @@ pd.DataFrame((100 * heads / heads.sum()).numpy()).rename_axis("layer").rename_ax
 
 # %% [markdown]
 # Each number is a head's share of the importance, in percent. If they differ much, some heads can go. Now remove a
-# quarter and half of them, chosen in both ways. (An architecture whose parts cannot be removed gets a sentence.)
+# quarter and half of the heads, then of the units, chosen in both ways. (`prune_heads` divides by the norm of each
+# layer first. If parts of an architecture cannot be removed, a message says so.)
 
 
 # %%
@@ -723,12 +730,13 @@ scores = {
 pd.DataFrame(scores).T.round(1)
 
 # %% [markdown]
-# The model was not trained after the cut, so these scores are a lower end. Are such models really smaller and faster?
-# The time is measured in torch again:
+# Does the choice by importance keep more of the F1 on dev in each line? The models were not trained after the cut, so
+# the scores can still rise. Are such models really smaller and faster? The time is measured in torch again:
 
 # %%
 half_heads, half_units = (pruned(kind, 0.5) for kind in ("heads", "units"))
-rows = {"original": rows["original"], "half of the heads": row_of("half the heads", half_heads)}
+rows = {"original": row_of("original", original)}  # again, because times are comparable only side by side
+rows["half of the heads"] = row_of("half the heads", half_heads)
 rows["half of the units"] = row_of("half the units", half_units)
 train(half_units, loaders["labeled"], objectives.cross_entropy, few_epochs)
 again = {"weighted F1 on dev": dev_f1(half_units)}  # size and time stay
@@ -736,16 +744,16 @@ rows["half of the units, trained again"] = rows["half of the units"] | again
 pd.DataFrame(rows).T.round(1)
 
 # %% [markdown]
-# In the usual sizes, attention's matrices are a third of a layer and the feed-forward block is two thirds. So half of
-# the units saves about twice as much as half of the heads. Compare with the student of half the layers, which saves
-# both. A short training afterwards often brings most of the score back.
+# In the usual sizes, attention's matrices are a third of a layer and the feed-forward block is two thirds. So removing
+# half of the units makes the file smaller by about twice as much as removing half of the heads. Both together save as
+# much as removing half of the layers. A short training afterwards often brings most of the score back.
 #
-# ## Together: distil, prune, round
+# ## Together: distill, prune, round
 #
 # Now combine what you have. All variants are exported to ONNX, and some are rounded to int8
-# ([lesson 7](07_deployment.ipynb) explains both). The pruned student lost half of its units and was trained again with
-# the teacher. The original in int8 is in the table as well: without it, the gain of int8 would be taken for a gain of
-# distillation.
+# ([lesson 7](07_deployment.ipynb) explains both). Of the two students with a teacher, take the better one on dev. The
+# pruned one also lost half of its units and was trained again with the teacher. The original in int8 is also in the
+# table: without it, the gain of int8 would be taken for a gain of distillation.
 
 # %%
 student_name = max(list(plans)[1:], key=lambda name: runs[name]["weighted F1 on dev"])  # chosen on dev
@@ -771,16 +779,16 @@ for name, row in table.items():
     scores = metrics.scores(gold["test"], test_logits[name].argmax(-1), len(names))
     error = metrics.expected_calibration_error(gold["test"], test_logits[name].softmax(-1).numpy(), num_bins=10)
     row |= {"weighted F1 (%)": 100 * scores["weighted_f1"], "macro F1 (%)": 100 * scores["macro_f1"]}
-    row["calibration error"] = 100 * error
+    row["calibration error (%)"] = 100 * error
 table = pd.DataFrame(table).T
-print("the student:", student_name)
+print(f"The student is the one that was called {student_name!r} above.")
 table.round(1)
 
 # %% [markdown]
-# The times were measured in onnxruntime on this machine. Read the table in steps. What does int8 alone bring to the
-# original? What do fewer layers bring beyond that? The size falls mostly by int8, because the embeddings stay in every
-# student and become a quarter. The time falls by both. The calibration error says how far confidence and accuracy are
-# apart ([lesson 3](03_baseline.ipynb)); a student often inherits it from its teacher.
+# The scores are on test, the times from onnxruntime on this machine: *ms per example* for one text alone, *items per
+# second* for texts in batches of 32. Read the table in steps. What does int8 alone bring to the original? What do fewer
+# layers bring beyond that? Fewer layers leave the embeddings as they are, and int8 makes them a quarter. The
+# calibration error says how far confidence and accuracy are apart ([lesson 3](03_baseline.ipynb)).
 #
 # The same in one picture, with the 95 % interval of each score:
 
@@ -798,17 +806,19 @@ plots.score_bars(pd.DataFrame(bars).T, "weighted F1 (%)", "Score, size and time"
 ratio = table.loc["original"] / table.loc["student, int8"]
 speedup, shrinkage = ratio["ms per example"], ratio["MiB"]
 lost = table.loc["original", "weighted F1 (%)"] - table.loc["student, int8", "weighted F1 (%)"]
-print(f"The int8 student is {shrinkage:.1f} times smaller and {speedup:.1f} times faster; it loses {lost:.1f} points")
+print(f"Against the original, the int8 student is {shrinkage:.1f} times smaller and {speedup:.1f} times faster.")
+print(f"It loses {lost:.1f} points of weighted F1.")
 
 # %% [markdown]
-# If that is a good trade depends on what a wrong answer costs you, and what a millisecond. The intervals tell how well
-# the loss is known.
+# Part of this is the gain of int8. Whether the trade is good depends on what a wrong prediction and a millisecond cost
+# you. The intervals are those of single scores; for a difference, use `paired_bootstrap`, as above.
 #
 # ## What distillation brought, measured
 #
 # Each row of the next table is the mean over several seeds ± standard deviation, on test. There the students start from
 # layers of the *pretrained* encoder with a new head, so what they get from the teacher comes through its logits alone.
-# With and without a teacher, they make the same number of updates. All seeds of a row have the same teachers.
+# *Three layers* are every second one of six. With and without a teacher, students make the same number of updates. All
+# seeds of a row have the same teachers.
 
 # %%
 shown_columns = ["row", "seeds", "weighted F1", "macro F1", "difference", "against"]
@@ -816,17 +826,17 @@ results.summary("distillation").reindex(columns=shown_columns, fill_value="")
 
 # %% [markdown]
 # Rows with 0 seeds are not measured yet. A difference has a 95 % interval over other seeds and other test rows, and its
-# p-value is corrected for the number of comparisons. If zero is in the interval, the teacher brought nothing there that
-# these runs could show. That is also a result: then take the small model without a teacher. Reproduce the table with
-# `nbhelpers results distillation`.
+# p-value is corrected for the number of comparisons. If zero is in the interval, these runs do not show that the
+# teacher brought something. That is also a result: then take the small model without a teacher. Reproduce the table
+# with `nbhelpers results distillation`.
 #
 # <details><summary>What others report</summary>
 #
-# On the dev sets of GLUE, in percent:
+# On GLUE, in percent (CoLA: 100 times the Matthews correlation):
 # [distilroberta-base](https://huggingface.co/distilbert/distilroberta-base), with 6 layers, has 84.0 on MNLI, 92.5 on
-# SST-2 and 59.3 on CoLA.
-# [MiniLM with 6 layers](https://github.com/microsoft/unilm/tree/master/minilm) has 83.3, 91.5 and 47.5. These students
-# were distilled in pretraining, on far more text than a task has.
+# SST-2 and 59.3 on CoLA (its card says: on test).
+# [MiniLM with 6 layers](https://github.com/microsoft/unilm/tree/master/minilm) has 83.3, 91.5 and 47.5 on dev. These
+# students were distilled in pretraining, on far more text than a task has.
 # </details>
 #
 # ## What goes wrong
@@ -842,14 +852,14 @@ except TypeError as error:
     print("TypeError:", error)
 
 # %% [markdown]
-# Distillation needs an objective of its own. Ours go into `training.fit` and `training.Trainer` alike.
+# Distillation needs an objective of its own, such as `distill`. `training.fit` and `training.Trainer` both take it.
 #
 # ### T² missing, or a mean over everything
 #
-# Two faults of published code: T² is [left out](https://github.com/IntelLabs/distiller/issues/122), and the KL is
-# [divided by the number of elements](https://github.com/facebookresearch/deit/issues/61), which is texts times classes.
-# Neither is an error to torch, which only warns of `reduction="mean"`. How hard does the teacher pull, on real texts?
-# The table has the norm of the gradient by the student's logits, divided by that of the cross-entropy:
+# In published code, T² was once [left out](https://github.com/IntelLabs/distiller/issues/122), and DeiT
+# [divides the KL by the number of elements](https://github.com/facebookresearch/deit/issues/61), which is texts times
+# classes. Neither is an error to torch, which only warns of `reduction="mean"`. How hard does the teacher pull, on real
+# texts? The table has the norm of the KL's gradient, divided by that of the cross-entropy:
 
 
 # %%
@@ -878,8 +888,8 @@ pd.DataFrame(rows).T.round(3)
 
 # %% [markdown]
 # Without T², a higher temperature silently turns the teacher off. Divided by elements, it counts as many times less as
-# there are classes. In both cases alpha no longer means what you think. `reduction="batchmean"` sums over the classes
-# and divides by the texts.
+# there are classes. In both cases alpha no longer means what you think. (DeiT's other settings were chosen for that;
+# yours were not.) `reduction="batchmean"` sums over the classes and divides by the texts.
 #
 # ### The teacher's logits passed as the student's
 #
@@ -899,7 +909,7 @@ except ValueError as error:
 
 # %% [markdown]
 # Together with the cross-entropy, the total loss looks *better* than the right one, and the student learns from the
-# labels alone. So print both parts of the loss once. The helper refuses swapped arguments.
+# labels alone. So print both parts of the loss once. The helper refuses swapped arguments, but it cannot notice this.
 #
 # ### More updates than the control
 #
@@ -913,8 +923,8 @@ print(f"gain over a control with {few_epochs} of {num_epochs} epochs: {with_teac
 print(f"gain over a control with as many epochs: {with_teacher - fair:+.1f} points")
 
 # %% [markdown]
-# Both lines are about the same student. The difference between them belongs to the longer training, and not to the
-# teacher. Equal updates, and the same start: without them a gain is no evidence.
+# Both lines are about the same student. The difference between them comes from the longer training, and not from the
+# teacher. Without equal updates and the same start, a gain is no evidence for the teacher.
 #
 # ### A model without heads that cannot be loaded
 #
@@ -944,9 +954,13 @@ try:
     found["load_pruned"] = pruning.load_pruned(model_class(config), "half the heads").to(device)
 except pruning.PruningError as error:  # an architecture without removable heads
     print(error)
+for model in found.values():  # the attention of the training: another one rounds differently
+    encoders.use_fast_attention(model, device, precision)
 pd.DataFrame({"weighted F1 on dev": {name: dev_f1(model) for name, model in found.items()}}).round(1)
 
 # %% [markdown]
+# The random weights cost the score, and no error says so.
+#
 # ## Exercises
 #
 # A wrong answer gets a hint, which grows with each try.
@@ -981,7 +995,8 @@ check("10-loss", distillation_loss)
 # </details>
 #
 # **2.** A student is trained for `num_epochs` epochs on labeled and unlabeled texts together. How many epochs does its
-# control, which reads only the labeled texts, need for as many updates? (The batch size is the same.)
+# control, which reads only the labeled texts, need for as many updates? (The batch size is the same. The result may be
+# a fraction.)
 
 
 # %%
@@ -1000,8 +1015,8 @@ check("10-updates", epochs_of_control)
 # ```
 # </details>
 #
-# **3.** For your own data: set `corpus` to a file of yours and run the lesson. Which line of the last table would you
-# put on your server, and which number decides it?
+# **3.** For your own data: set `corpus` to a file of yours and run the lesson. Which variant of "Together: distill,
+# prune, round" would you put on your server, and which number decides it?
 #
 # ## Quiz
 #
@@ -1015,13 +1030,13 @@ quiz("10-soft")
 # %% [markdown]
 # ## Recap
 #
-# - A student with some of the teacher's layers is the simplest small model. Try a few sets of layers, and train a
+# - A student with some of the teacher's layers is the simplest small model. Try a few sets of layers, and train each a
 #   little before you choose.
 # - A teacher tells which wrong classes come close. It tells most on texts that it was not trained on, and these need no
 #   labels.
 # - The loss is (1 − alpha) CE + alpha T² KL, summed over the classes and averaged over the texts.
 # - Zeros make nothing smaller. Removed layers, units and heads do, and a short training repairs much of the damage.
-# - Give the control as many updates, and put int8 without distillation into the table.
+# - Give the control as many updates, and put the original in int8 into the table.
 #
 # Next: lesson 11 searches for good settings, and asks how much of what it finds is luck. The last cell has the number
 # that `nbhelpers run` shows for this lesson: how many times faster the int8 student is than the original.

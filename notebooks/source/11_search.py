@@ -13,21 +13,21 @@
 # %% [markdown]
 # # 11. Honest search and tracking
 #
-# *"u said by 5. its 5"*, somebody writes to a shop. Is this about the order's status, or a complaint? The dev split of
-# these messages has only 215 rows, so one such message moves the score by half a point. Now twenty people try twenty
-# learning rates, and the highest of their twenty dev scores is printed in a paper. How much of it is the learning rate,
-# and how much is luck?
+# *"u said by 5. its 5"*, somebody writes to a shop. Does this ask for the status of an order, or for a refund? The dev
+# split of these messages has only 215 rows, so one such message moves the score by half a point. Now somebody tries
+# twenty learning rates, and reports the highest of the twenty dev scores. How much of it is the learning rate, and how
+# much is luck?
 #
 # After this lesson you can
 #
 # - say how much of the best score of a search is luck, and find out whether the winner beats the default,
-# - set up a search: a space with reasons, a sampler, a pruner that does not stop the winner, and a storage,
-# - keep a record of each run that still tells in a year what was trained.
+# - set up a search: choose what it tries, when it stops a trial early, and where it keeps the results,
+# - keep a record of each run that says, a year later, what was trained.
 #
 # You should know learning rates, seeds and paired tests ([lesson 3](03_baseline.ipynb)).
 #
 # <!-- facts -->
-# Measured: default profile 3.3 min, 2.0 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 1.6 min, 1.8 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -127,7 +127,7 @@ seed = 0  # @param {type: "integer"}
 # ## The winner's curse
 #
 # Suppose that twenty configurations are equally good: each is right for 85 % of all texts. You do not know this. You
-# score each of them on 300 dev rows, which are drawn at random, and sort the scores:
+# score each of them on 300 dev rows, drawn at random for each, and sort the scores (in percent):
 
 # %%
 rng = np.random.default_rng(seed)
@@ -135,9 +135,9 @@ scores = rng.binomial(300, 0.85, size=20) / 300  # the share of 300 rows that ea
 print(*(f"{100 * score:.1f}" for score in sorted(scores, reverse=True)))
 
 # %% [markdown]
-# The first of them looks like progress, and the last like a mistake. Both are chance. This is called the *winner's
-# curse*: whoever wins a noisy competition was probably lucky, and is worse the next time. How lucky, on average? Repeat
-# the competition ten thousand times:
+# The first score looks like progress, and the last like a mistake. Both are chance. This is called the *winner's
+# curse*: whoever wins a noisy competition was probably lucky, and will probably be worse the next time. How lucky, on
+# average? Repeat the competition ten thousand times:
 
 # %%
 best = rng.binomial(300, 0.85, size=(10_000, 20)).max(axis=1) / 300
@@ -146,13 +146,13 @@ expected = 0.85 + search.winners_curse(20, sd=noise)
 print(f"the best of 20 shows {100 * best.mean():.1f} % on average; winners_curse says {100 * expected:.1f} %")
 
 # %% [markdown]
-# `winners_curse(n)` is the mean of the highest of n random numbers from a normal distribution: the best of 5, 10, 20
-# and 50 is 1.16, 1.54, 1.87 and 2.25 standard deviations above the mean. So the luck grows slowly with the number of
-# trials, and fast when dev gets smaller.
+# The two numbers nearly agree. `winners_curse(n)` is the mean of the highest of n random numbers from a normal
+# distribution: 1.16, 1.54, 1.87 and 2.25 standard deviations above the mean for n = 5, 10, 20 and 50. So the luck grows
+# slowly with the number of trials. With a quarter of the dev rows, it doubles.
 #
-# Real configurations are not all equal. Let their true scores vary as well, with a standard deviation that is called
-# `spread` below. Then the winner is partly better and partly lucky. It keeps the share spread² / (spread² + noise²) of
-# its lead, and loses the rest the next time. (Both are taken as normal here.)
+# Real configurations are not all equal. Let their true scores vary as well, with a standard deviation called `spread`.
+# Then the winner is partly better and partly lucky. On average, it keeps the share spread² / (spread² + noise²) of its
+# lead, and loses the rest the next time. (Both are taken as normal here.)
 
 # %%
 lead = np.array([search.winners_curse(n) for n in range(1, 51)])  # of the best of n, in standard deviations
@@ -171,12 +171,13 @@ def curse(trials=20, dev_rows=300, spread_in_points=0.0):
 explore(curse, trials=(2, 50), dev_rows=(50, 3000, 50), spread_in_points=(0.0, 5.0, 0.25))
 
 # %% [markdown]
-# Start with a spread of 0: more trials make the score on dev better and the model no better. Then raise the spread. A
-# search is worth its time where the spread is larger than the noise. What remains between the two lines is the part of
-# the result that nobody else will see.
+# "On dev" is the lead of the winner on dev, "in truth" that on all texts. Start with a spread of 0: more trials raise
+# the score on dev, and the model is no better. Then raise the spread. The larger it is compared with the noise, the
+# more of the lead is real.
 #
 # One thing is kinder in reality: all trials are scored on the *same* dev rows. A row that is hard for one model is hard
-# for most, so part of the noise is shared and cannot decide who wins. Take the formula as an upper limit.
+# for most, so part of the noise is shared and cannot decide who wins. Take the formula as an upper limit for the luck
+# with the rows. The luck of the seed comes on top.
 #
 # ## A trial that takes a second
 #
@@ -222,8 +223,9 @@ train_labels = torch.tensor(gold["train"])
 {split: tuple(table.shape) for split, table in vectors.items()}
 
 # %% [markdown]
-# The head has a hidden layer, so that there is something to search for. `default` is what you get without a search:
-# the learning rate and the weight decay that AdamW has in torch, and usual values for the rest.
+# Each split is now a table with a line for each text. Unlike in the picture, the head has a hidden layer of `width`
+# numbers, so that there is more to search for. `default` is what you would use without a search: the learning rate that
+# AdamW has in torch, and usual values for the rest. All scores are weighted F1.
 
 # %%
 default = {"lr": 1e-3, "batch_size": 32, "dropout": 0.1, "width": 128}
@@ -247,15 +249,15 @@ def score(head, split):
 
 
 # %% [markdown]
-# `train_head` is the loop of lesson 3. It calls `report` after each epoch with the score on dev: a search can then stop
-# a training that is hopeless, and a tracker can write the score down.
+# `train_head` is the loop of lesson 3, without a scheduler. It calls `report` after each epoch with the score on dev: a
+# search can then stop a hopeless training, and a tracker can write the score down.
 
 
 # %%
 def train_head(config, report=lambda epoch, dev_score: None):
     config = default | config
     head = new_head(config)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=config["lr"], fused=True)  # one call for all weights
+    optimizer = torch.optim.AdamW(head.parameters(), lr=config["lr"], fused=True)  # faster: one call for all weights
     for epoch in range(1, num_head_epochs + 1):
         head.train()
         for rows in torch.randperm(len(train_labels)).split(config["batch_size"]):
@@ -274,12 +276,13 @@ def train_and_score(config, report):
 curves = {}
 for s in (1, 2, 3):
     curves[f"seed {s}"] = curve = {}
+    # curve=curve: each function writes to the curve of its own seed
     train_head({"seed": s}, lambda epoch, dev_score, curve=curve: curve.update({epoch: 100 * dev_score}))
 plots.run_curves(pd.DataFrame(curves).rename_axis("epoch"), "weighted F1 on dev (%)")
 
 # %% [markdown]
-# These three runs have the same configuration. Whatever differs at the end is the luck of the seed. A search has to
-# find differences that are larger.
+# These three runs have the same configuration. Look at the last points: whatever differs there is the luck of the seed.
+# A search has to find differences that are larger.
 #
 # ## A search space with reasons
 #
@@ -287,14 +290,14 @@ plots.run_curves(pd.DataFrame(curves).rename_axis("epoch"), "weighted F1 on dev 
 #
 # | setting | range | why |
 # |---|---|---|
-# | `lr` | 0.0001 to 0.1, logarithmic | a factor of 2 matters as much at 0.0002 as at 0.02 |
+# | `lr` | 0.0001 to 0.1, logarithmic | around the default; a factor of 2 matters as much at 0.0002 as at 0.02 |
 # | `batch_size` | 16, 32, 64 | doubling matters, and one more or less does not |
 # | `dropout` | 0 to 0.5, linear | it is a share; above one half, little is left |
-# | `width` | 32, 64, 128 | more weights than this would need more texts |
+# | `width` | 32, 64, 128 | a wider layer learns small training sets by heart |
 #
-# The number of epochs is not in it: more epochs cost more, and the pruner below looks after that. The seed is not in it
-# either, as you will see. Why logarithmic? Draw ten thousand learning rates in both ways, and count in percent where
-# they fall:
+# The number of epochs is not in it: all trials have the same, and the pruner below stops hopeless ones early. The seed
+# is not in it either, as you will see. Why logarithmic? Draw ten thousand learning rates in both ways. How many percent
+# fall into each range?
 
 # %%
 draws = {
@@ -305,23 +308,23 @@ shares = {name: np.histogram(values, [1e-4, 1e-3, 1e-2, 1e-1])[0] / 100 for name
 pd.DataFrame(shares, ["0.0001 to 0.001", "0.001 to 0.01", "0.01 to 0.1"]).round(1)
 
 # %% [markdown]
-# Without the logarithm, nine of ten trials are spent on the highest rates, and about one in a hundred on the range in
-# which the default of AdamW lies.
+# Without the logarithm, nine of ten trials are spent on the highest learning rates, and about one in a hundred on those
+# below AdamW's default of 0.001.
 #
 # ### Grid, random and TPE
 #
 # A *grid* tries all combinations of a few values. It repeats each learning rate many times, only to vary settings that
-# may not matter. *Random* points do not ([Bergstra and Bengio
-# 2012](https://www.jmlr.org/papers/v13/bergstra12a.html)):
+# may not matter. *Random* points do not ([Bergstra and Bengio 2012](https://www.jmlr.org/papers/v13/bergstra12a.html)).
+# Each point in the picture is a trial:
 
 # %%
 diagrams.search_points()
 
 # %% [markdown]
-# A third way learns from the trials so far. *TPE* asks where the good trials lie and where the others do, and prefers
-# values that are more usual among the good ones. [Optuna](https://optuna.org) starts it with ten random trials. The
-# helper `search` takes the space as a dict: `(low, high)` is a range, `"log"` makes it logarithmic, and a list is a
-# choice.
+# A third way learns from the trials so far. *TPE* (tree-structured Parzen estimator) asks where the good trials lie and
+# where the others do, and prefers values that are more frequent among the good ones. [Optuna](https://optuna.org)
+# starts it with ten random trials. The helper `search` takes the space as a dict: `(low, high)` is a range, `"log"`
+# makes it logarithmic, and a list is a choice.
 
 # %%
 space = {
@@ -350,8 +353,9 @@ for sampler in ("grid", "random", "tpe"):
 
 # %% [markdown]
 # Compare two lines of the same sampler first: how far apart are their best scores, and do they agree on the settings?
-# Only then compare the samplers. The next picture shows the best score so far, averaged over the searches, from trial 5
-# on. (Before that the lines are far lower.)
+# Only then compare the samplers. (The grid has an advantage here: it contains the default's learning rate.) The next
+# picture shows the best score so far, averaged over the searches. It begins at trial 5; before that the lines are far
+# lower.
 
 # %%
 best_so_far = pd.DataFrame()
@@ -363,8 +367,8 @@ reference = 100 * np.mean([train_and_score({"seed": s}, lambda *_: None) for s i
 plots.run_curves(best_so_far.loc[5:] - reference, "points above the default", over="the trials")
 
 # %% [markdown]
-# All lines rise: that is what a maximum does, with or without progress. Where they end above zero, the searches seem to
-# beat the default. Whether they do is the question of a later section.
+# No line ever falls: that is what a maximum does, with or without progress. Where the lines end above zero, the
+# searches seem to beat the default. Whether they do is the question of a later section.
 #
 # Which setting matters at all? Sort the random trials by a setting, and take the mean score of each third:
 
@@ -382,21 +386,24 @@ by_third = {
 pd.DataFrame(by_third).T.round(1)
 
 # %% [markdown]
-# A line with large differences belongs to a setting that matters. If the best third of a setting is an outer one, the
-# range was too narrow on that side: extend it, and search again.
+# Large differences in a line suggest a setting that matters. They do not prove it: a few trials with a far too high
+# learning rate can pull down any third of `dropout`. If the best third is an outer one, extend the range on that side
+# where you can, and search again.
 #
 # ## Pruning: stop what is hopeless
 #
-# A *pruner* stops a trial whose score is low compared with the others after as many epochs. The *median* pruner stops
-# it if its best score so far is below the median of the complete trials, once there are five. *Successive halving* lets
-# only the best quarter go on at certain epochs, here after 2 and after 8:
+# A *pruner* stops a trial whose score is low compared with others after the same number of epochs. The *median* pruner
+# waits until five trials are complete. Then it stops a trial whose best score so far is below their median after the
+# same epoch. *Successive halving* decides at certain epochs, here after 2 and after 8. It lets only the best part go
+# on, here a quarter of the trials so far:
 
 # %%
 diagrams.halving()
 
 # %% [markdown]
 # A pruner saves time if early scores predict late ones. Do they here? For the first random search, in which no trial
-# was stopped, correlate the rank of the trials after each epoch with their rank at the end. 1 means the same order.
+# was stopped, correlate the rank of the trials after each epoch with their rank at the end. 1 means the same order, and
+# 0 no relation.
 
 # %%
 whole = trials["random", 0]
@@ -405,8 +412,9 @@ ranks = after_epoch.rank().corrwith(whole["score"].rank())
 ranks.rename("correlation of ranks").rename_axis("after epoch").round(2).to_frame().T
 
 # %% [markdown]
-# Now run the same search with pruners. The random sampler proposes the same configurations again, and the seed is the
-# same, so each trial is the one from before until it is stopped.
+# As long as the number is near 0, a pruner stops trials almost at random. Now run the same search with pruners. The
+# random sampler proposes the same configurations again, with the same seed, so each trial is as before until it is
+# stopped.
 
 # %%
 pruned = {"no pruner": whole}
@@ -429,16 +437,17 @@ rows = {
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# Read two columns together: how many epochs a pruner saved, and whether the winner survived. If it was stopped, look at
-# the last column. A loss smaller than the luck of the seed is a fair price for half of the time. The pruners judge by
-# single early scores, so they are as noisy as these.
+# Read two columns together: how many epochs all trials took, and whether the winner of the first line was kept. If it
+# was stopped, look at the last column. A loss smaller than the luck of the seed is a fair price for half of the epochs.
+# (Halving also stops trials after epoch 8, their last, which saves nothing.)
 #
-# The pruner of Optuna decides from the first epoch on unless you say otherwise. With a *warm-up* in epochs
-# (`min_epochs`), trials that start slowly get their chance. And because a stopped trial is cheaper, compare pruners at
-# equal epochs (`max_epochs`) and not at equal trials.
+# Optuna's default is the median pruner, which decides from the first epoch on. With a *warm-up* in epochs
+# (`min_epochs`), trials that start slowly get their chance. And because a stopped trial is cheaper, a fair comparison
+# of pruners has equal epochs (`max_epochs`), not equal trials as here.
 #
-# **Exercise.** Write the median rule. You get the `curve` of a trial, for instance `[0.5, 0.56, 0.6, 0.7]`, and the
-# curves of the `complete` trials. Return the epoch after which the trial is stopped, counted from 1, or 0 for never.
+# **Exercise.** Write the median rule. You get the `curve` of a trial, its scores after epoch 1, 2 and so on, for
+# instance `[0.5, 0.56, 0.6, 0.7]`, and the curves of the `complete` trials. Return the epoch after which the trial is
+# stopped, counted from 1, or 0 for never.
 
 
 # %%
@@ -465,9 +474,9 @@ check("11-stopped", stopped_after)
 #
 # ## A search that survives
 #
-# A search over real trainings takes hours, and machines restart. With a `storage`, each finished trial is in an SQLite
-# file. The next cell stops a search of six trials in its fourth, as you would with the stop button, and then makes the
-# same call again:
+# A search over real trainings takes hours, and machines restart. With a `storage`, each finished trial is kept in an
+# SQLite file. The next cells stop a search of six trials in its fourth, as you would with the stop button, and then
+# make the same call again:
 
 # %%
 folder = Path("runs", "lesson-11")
@@ -494,17 +503,17 @@ resumed = search.search(stop_in(None), space, 6, storage=folder / "search.db", s
 print(f"{len(resumed)} trials are complete after {len(calls)} trainings")
 
 # %% [markdown]
-# One training more than trials: the one that was stopped is repeated, with the same configuration. Nothing else is. To
-# use two *workers*, start the same script twice on one machine, with the same storage. Each takes the next trial that
-# nobody has, both see all results, and if one of them dies, the other repeats its trial. SQLite files do not work on
-# network drives, so several machines need more: Ray Tune, which takes the same function and space
-# (`deploy/ray_tune.py`), or Optuna with a database server.
+# One training more than trials: only the one that was stopped is repeated, with the same configuration. To use two
+# *workers*, start the same script twice on one machine, with the same storage. Each takes the next trial that nobody
+# has, both see all results, and if one of them dies, the other repeats its trial. SQLite files are not safe on network
+# drives, so several machines need more: Ray Tune, which takes the same function and space (`deploy/ray_tune.py`), or
+# Optuna with a database server.
 #
 # ## Is the winner better than the default?
 #
 # Each sampler has a winner, the best trial of all its searches. These finalists were chosen because their scores are
-# high, so their scores say little. Train them again, together with the default, with *fresh seeds* that no search has
-# used. `confirm` compares each finalist with the default, seed by seed, in a t-test:
+# high, so these scores say little. Train them again, together with the default, with *fresh seeds* that no search has
+# used. `confirm` compares each finalist with the default, seed by seed, in a paired t-test:
 
 # %%
 configs = {"default": default}
@@ -525,11 +534,12 @@ shown = shown.map("{:.1f}".format).assign(p_holm=confirmed["p_holm"].map("{:.3f}
 shown.replace("nan", "")
 
 # %% [markdown]
-# (TPE and random search start with the same ten trials, so they may have the same winner.) Go through the columns. "In
-# the search" minus "mean" is what the winner loses when it is trained again: the luck of its seed. "Difference" is the
-# gain over the default, with a 95 % interval. If zero is inside, these runs do not show a gain, or a loss. `p_holm` is
-# the p-value after *Holm's correction*: with three finalists there are three chances to be lucky, so each has to show
-# more. A "sd" that is much larger than that of the default means a setting that only works sometimes.
+# (TPE and random search start with the same ten trials, so they may have the same winner.) "Mean" and "sd" (standard
+# deviation) are over the fresh seeds. "In the search" minus "mean" is what the winner loses when it is trained again:
+# the luck of its seed. "Difference" is the gain over the default, with the 95 % interval from "low" to "high". If zero
+# is inside, these runs show neither a gain nor a loss. `p_holm` is the p-value after *Holm's correction*: three
+# finalists have three chances to be lucky, so their p-values are raised. An "sd" much larger than the default's means a
+# setting that only works with some seeds.
 #
 # This covers other seeds, but the dev rows are still those that chose the winners. So the last word belongs to test,
 # which is read once. Take the finalist with the highest mean:
@@ -551,9 +561,9 @@ print(f"{winner}: {test_scores[winner]:.1f} % on test; the default: {test_scores
 print(f"difference on test: {gain:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}")
 
 # %% [markdown]
-# The first line is what the search would have reported, and what remains of it. The last line compares the finalist
-# with the default on the same test rows. It covers other seeds and other test rows. If zero is in its interval, keep
-# the default: it is one thing less to explain.
+# The first line is what the search would have reported, and what remains of it. The last line is a paired test on the
+# same test rows, as in lesson 3, but over all seeds: its interval covers other seeds and other test rows. If zero is in
+# it, keep the default: it is one thing less to explain.
 #
 # **Exercise: is the gain beyond noise?** Take the scores on dev of the default and of the winner with the fresh seeds.
 # Subtract them seed by seed, and divide the mean of the differences by its standard error.
@@ -571,11 +581,12 @@ check("11-noise", t_value, confirmed["scores"]["default"], confirmed["scores"][w
 # ```
 # </details>
 #
-# What gain could you have found? About twice the standard error. It shrinks with the root of the number of seeds, so
-# four times the seeds find half the gain. If your search is after a gain that is smaller than that, no winner can be
-# believed.
+# Which gain could these runs have found? One of three standard errors in most cases, one of two in fewer than half. The
+# standard error shrinks with the root of the number of seeds, so four times the seeds find half the gain. If you hope
+# for a smaller gain than that, no winner can be believed.
 #
-# Now a text of your own. Do both heads agree? They learned from the same vectors, so they should for most texts.
+# Now a text of your own, for both heads of the first fresh seed. They learned from the same vectors, so they should
+# agree for most texts.
 
 
 # %%
@@ -603,7 +614,7 @@ explore(both_heads, text="u said by 5. its 5, and the box is open. who do i send
 # | the scores, from each epoch and at the end | how did it go? |
 #
 # (The commit is None outside of a git repository.) A digest (SHA-256) is a number computed from all bytes of a file.
-# Here are two versions of the training data that differ in one letter:
+# Here are those of two versions of the training data that differ in one letter:
 
 # %%
 for split in ("train", "dev"):
@@ -614,10 +625,11 @@ for name in ("train.csv", "changed.csv"):
     print(f"{tracking.digest(folder / name)[:16]}...  {name}")
 
 # %% [markdown]
-# For large data, tools such as DVC keep digests in the repository and the files elsewhere.
+# One letter changes the whole digest. For large data, tools such as DVC keep digests in the repository and the files
+# elsewhere.
 #
-# `Tracker` is the `log` of `training.fit`, or a callback of transformers' Trainer (there, also set `report_to="none"`).
-# Whatever else it writes to, the record is also a file of JSON lines:
+# Pass a `Tracker` as `log` to `training.fit`, or as a callback to transformers' Trainer. Whatever else it writes to,
+# the record is also a file of JSON lines. The first line says what was trained:
 
 
 # %%
@@ -637,9 +649,9 @@ pd.Series({name: str(value)[:150] for name, value in facts.items()}).to_frame("t
 pd.DataFrame(rows).tail(3)  # the last epoch, the score on test, and that the run ended well
 
 # %% [markdown]
-# The same rows went to TensorBoard, which draws curves of many runs: `%load_ext tensorboard`, then
-# `%tensorboard --logdir runs/lesson-11`. MLflow keeps runs in a database with a page to sort and compare them. Without
-# a server, this is one SQLite file, which can be read without MLflow too:
+# NaN marks what a row does not have. The same rows went to TensorBoard, which draws curves of many runs; start it with
+# `%load_ext tensorboard` and `%tensorboard --logdir runs/lesson-11`. MLflow keeps runs in a database with a page to
+# sort and compare them. Without a server, this is one SQLite file, which can be read without MLflow too:
 
 # %%
 os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"  # else it reports each table that it creates
@@ -661,8 +673,8 @@ except ValueError as error:
 #
 # ## Schedules, layer-wise rates and unfreezing
 #
-# So far only the head was trained. Fine-tuning has settings that the sources of this course praise most. Each of them
-# is one more dimension of a search. First the *schedule* of the learning rate over a run, with a warm-up of 10 %:
+# So far only the head was trained. Fine-tuning has more settings, which papers and tutorials often recommend. Each is
+# one more dimension of a search. First the *schedule* of the learning rate over a run, here with a warm-up of 10 %:
 
 # %%
 rates = {}
@@ -677,21 +689,22 @@ for schedule in training.SCHEDULES:
 plots.run_curves(pd.DataFrame(rates).rename_axis("update"), "share of the peak rate")
 
 # %% [markdown]
-# Second, *layer-wise learning rates* ([Howard and Ruder 2018](https://arxiv.org/abs/1801.06146)). Lower layers hold
-# what all texts need, so they get smaller steps: each layer has the rate of the layer above, times a factor. Here the
-# factor is 0.8:
+# All three rise to the peak. Then two fall to 0, and one stays. Second, *layer-wise learning rates* ([Howard and Ruder
+# 2018](https://arxiv.org/abs/1801.06146)). Lower layers are thought to contain what most texts need, so they get
+# smaller steps: each layer has the rate of the layer above, times a factor. Here the factor is 0.8:
 
 # %%
 optimizer = training.make_optimizer(model, lr, head_lr=10 * lr, layer_decay=0.8)
 weights = {}
 for group in optimizer.param_groups:
     weights[group["lr"]] = weights.get(group["lr"], 0) + sum(part.numel() for part in group["params"])
-table = pd.DataFrame({"learning rate": sorted(weights), "weights": [weights[rate] for rate in sorted(weights)]})
-table.map("{:.3g}".format)
+rows = [(f"{rate:.3g}", f"{weights[rate]:,}") for rate in sorted(weights)]
+pd.DataFrame(rows, columns=["learning rate", "weights"])
 
 # %% [markdown]
-# The first line is the embeddings, the last one the head. Third, *progressive unfreezing*, from the same paper: train
-# the head alone, then also the last layer, and so on down. It is `requires_grad` of the layers:
+# The first line is the embeddings, the last one the head, and each line between them a layer. Third, *progressive
+# unfreezing*, from the same paper, which calls it gradual: train the head alone, then also the last layer, and so on
+# down. Only weights with `requires_grad` are trained:
 
 
 # %%
@@ -706,8 +719,8 @@ def unfreeze(model, num_layers):
 pd.Series({n: f"{unfreeze(model, n):,}" for n in range(4)}).rename_axis("layers unfrozen").to_frame("trained weights").T
 
 # %% [markdown]
-# Does any of this pay? The function for a search has the same form as before, but now it fine-tunes the encoder, on 400
-# rows to save time, and each run leaves a record:
+# Does any of this help? Test the layer-wise rates. `fine_tune` has the same form as `train_and_score`, but now it
+# fine-tunes the encoder, on 400 rows to save time, and each run leaves a record:
 
 
 # %%
@@ -742,8 +755,9 @@ fine_tuned = search.confirm(fine_tune, decays, seeds=[1, 2])
 
 # %% [markdown]
 # Two seeds are what this lesson has time for. With two, even the width of the interval is a matter of luck: it comes
-# from the difference of two numbers. So do not choose by it. This table has five seeds for each row, on the messages to
-# a shop and on the news items of the course. Each row changes one setting of the default.
+# from the difference of two numbers. So do not choose by it. The next table has five seeds for each row, on the
+# messages to a shop and on the news items of the course. Each row changes one setting of the default. The lines above
+# it name the rows with a corrected p-value below 0.05.
 
 # %%
 tests = results.tests("schedules")
@@ -753,16 +767,16 @@ print("clearly worse:", ", ".join(row for row, gain in clear if gain < 0) or "no
 results.summary("schedules")
 
 # %% [markdown]
-# The difference is that to the default of the same corpus; intervals and p-values are as above. A row whose interval
-# contains zero shows no gain. (If it says "not measured yet", `nbhelpers results schedules` measures it.) Change a
-# setting that hurts when it is wrong, such as the learning rate, before you search over refinements.
+# Each difference is to the default of the same corpus; intervals and p-values are as above. A row whose interval
+# contains zero shows no clear gain. (If it says "not measured yet", `nbhelpers results schedules` measures it.) Search
+# over the settings that hurt when they are wrong, such as the learning rate, before you try refinements.
 #
 # ## What goes wrong
 #
 # ### Trainer's own search, with its defaults
 #
-# transformers' Trainer has a method `hyperparameter_search`. Look at its defaults, and at what its default objective
-# makes of two models, one good and one bad:
+# transformers' Trainer has a method `hyperparameter_search`. Look at its defaults, and at the number that its default
+# objective computes for two models, one good and one bad:
 
 # %%
 from transformers.trainer_utils import default_compute_objective, default_hp_space_optuna
@@ -773,7 +787,7 @@ evaluated = {
     "good": {"eval_loss": 0.4, "eval_accuracy": 0.90, "eval_f1": 0.88, "eval_runtime": 3.1, "epoch": 3},
     "bad": {"eval_loss": 1.9, "eval_accuracy": 0.40, "eval_f1": 0.20, "eval_runtime": 3.1, "epoch": 3},
 }
-{name: default_compute_objective(scores) for name, scores in evaluated.items()}
+{name: round(default_compute_objective(scores), 2) for name, scores in evaluated.items()}
 
 # %% [markdown]
 # If your `compute_metrics` returns scores, the objective is their *sum*, without the loss, and the smallest sum wins:
@@ -796,7 +810,7 @@ except search.SearchError as error:
 # ### The best of several seeds as the result
 #
 # Here is the default with as many seeds as the searches had trials. Nothing but the seed differs. What would a paper
-# report, and what does everybody else get?
+# report, and what does everybody else get? (Test is read again, but only to show this.)
 
 # %%
 by_seed = [train_head({"seed": 2000 + s}) for s in range(num_trials)]
@@ -807,10 +821,10 @@ rows["the mean of all seeds"] = dev_scores.mean(), test_of_seeds.mean()
 pd.DataFrame(rows, ["dev (%)", "test (%)"]).T.round(1)
 
 # %% [markdown]
-# On dev the best seed is ahead of the mean, by construction. How much of this lead is left on test? It may be anything
-# from all to less than nothing. [Dodge et al. 2020](https://arxiv.org/abs/2002.06305) fine-tuned BERT with very many
-# seeds. Where earlier results were 70.4 on RTE and 60.6 on CoLA, their best seeds reached 77.3 and 67.6. Many published
-# methods gain less.
+# On dev the best seed is ahead of the mean, by construction. How much of this lead is left on test? In a single case it
+# may be anything, from more than all to less than nothing. [Dodge et al. 2020](https://arxiv.org/abs/2002.06305)
+# fine-tuned BERT with very many seeds. Where earlier dev scores were 70.4 on RTE and 60.6 on CoLA (two benchmarks),
+# their best seeds reached 77.3 and 67.6. Many published methods gain less.
 #
 # ### Choosing on test
 #
@@ -829,7 +843,7 @@ columns = ["chosen half", "other half", "mean of all heads there"]
 (100 * pd.DataFrame(chosen, columns=columns).mean()).round(1).to_frame("accuracy (%)").T
 
 # %% [markdown]
-# The first number is what would be published. The second is what the same heads reach on other texts, and the third
+# The first number is what would be published. The second is what the chosen heads reach on other texts, and the third
 # what you get without choosing. These few heads are enough for a gap; a team that looks at test for a year makes far
 # more choices. If you must choose and report on the same data, use *nested* selection as here: choose on one part, and
 # score on another, in turns.
@@ -849,16 +863,16 @@ except TypeError as error:
 # `eval_strategy="epoch"`, `save_strategy="epoch"`, `load_best_model_at_end=True` and `metric_for_best_model`. In
 # `training.fit` it is `patience=2`.
 #
-# Others give Optuna's pruning callback for Lightning to Trainer. That callback acts in `on_validation_end`. Which
-# events does Trainer have?
+# Others copy Optuna's pruning callback for Lightning, which acts in `on_validation_end`, into a callback for Trainer.
+# Which events does Trainer have?
 
 # %%
 events = [name for name in dir(transformers.TrainerCallback) if name.startswith("on_")]
 print("on_validation_end" in events, "on_evaluate" in events)
 
 # %% [markdown]
-# Trainer never calls it, so no trial is ever stopped. Report in `on_evaluate`, or let `hyperparameter_search` do it:
-# with Optuna, Trainer itself reports after each evaluation.
+# Trainer never calls `on_validation_end`, so no trial is ever stopped, and there is no error. Report in `on_evaluate`,
+# or let `hyperparameter_search` do it: with Optuna, Trainer itself reports after each evaluation.
 #
 # ### An optimizer that was made too early
 #
@@ -872,8 +886,9 @@ in_optimizer = sum(part.numel() for group in optimizer.param_groups for part in 
 print(f"{trainable:,} weights are trainable, and {in_optimizer:,} of them are in the optimizer")
 
 # %% [markdown]
-# The layers get gradients and never move. There is no error, and the loss still falls, because the head learns. Make
-# the optimizer first with everything in it, or add each layer with `optimizer.add_param_group`.
+# The two layers get gradients and never move. There is no error, and the loss still falls, because the head learns.
+# Make the optimizer before you freeze anything, so that it contains all weights. (Adding them later, with
+# `add_param_group`, makes the scheduler fail.)
 #
 # ## Exercises
 #
@@ -898,8 +913,9 @@ check("11-log-uniform", log_uniform)
 # </details>
 #
 # **2.** How good would a search with fewer trials have been? Take all scores of a random search. Draw `num_trials` of
-# them at random, where a score can be drawn more than once. Return the expected value of the highest. (Sort the scores.
-# With n of them, all draws are at most the i-th lowest with probability (i / n) to the power of `num_trials`.)
+# them at random, where a score can be drawn more than once. Compute the expected value of the highest, without a
+# simulation. (Sort the scores. With n of them, all draws are at most the i-th lowest with probability (i / n) to the
+# power of `num_trials`.)
 
 
 # %%
@@ -922,7 +938,7 @@ check("11-expected-best", expected_best)
 # </details>
 #
 # Then apply it to `trials["random", 0]["score"]` for 1 to 20 trials. From which number on does a further trial bring
-# less than the luck of the seed?
+# less than the luck of the seed, the "sd" of the default above?
 #
 # ## Quiz
 #

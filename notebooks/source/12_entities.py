@@ -15,9 +15,9 @@
 #
 # *"Jasper and I got as far as Jasper, Alberta, before either of us noticed we had packed for the wrong season."* Who is
 # traveling, and where to? The same word is a person and then a place, so no list of names can answer. And one label for
-# the whole text, as in [lesson 3](03_baseline.ipynb), is not enough: each word needs one. But then a model that finds
-# no name at all is right for four of five words. So how do you find names, and how do you count whether they were
-# found?
+# the whole text, as in [lesson 3](03_baseline.ipynb), is not enough: each word needs one. But then, in this course's
+# sentences, a model that finds no name at all is right for four of five words. So how do you find names, and how do you
+# count them?
 #
 # After this lesson you can
 #
@@ -28,7 +28,7 @@
 # You should know logits, F1 and the training loop ([lesson 3](03_baseline.ipynb)).
 #
 # <!-- facts -->
-# Measured: default profile 4.1 min, 2.0 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 1.6 min, 1.9 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -39,10 +39,10 @@
 # | Words and their pieces | 2 |
 # | Train | 1 |
 # | Count entities, not words | 3 |
-# | Tags that fit together | 2 |
-# | Which pieces? | 2 |
+# | Tags that fit together | 1 |
+# | Which pieces? | 1 |
 # | CAPITALS and lower case | 2 |
-# | Positions in a text | 2 |
+# | Positions in a text | 1 |
 # | What goes wrong | 4 |
 # | Now yours | 1 |
 # | Exercises | 1 |
@@ -65,8 +65,8 @@ except ImportError:  # on Colab, Kaggle or a server
     run_path(str(found[0]))
 
 # %% [markdown]
-# The picture shows how a text becomes probabilities. In this lesson the fourth step changes: instead of one vector for
-# the text, the head receives one vector for each word.
+# The picture shows how a text becomes probabilities. This lesson changes the blue steps: a word can have several
+# tokens, and the head receives a vector for each word, not one for the text.
 
 # %%
 from nbhelpers.course.diagrams import tagging as drawings
@@ -101,14 +101,14 @@ corpus = "entities"  # @param {type: "string"}
 # @markdown "embedded", a local folder, or a name on the Hub such as "roberta-base".
 encoder = "embedded"  # @param {type: "string"}
 # @markdown Number of passes over the training data; the epoch with the best dev score is kept.
-num_epochs = 4  # @param {type: "integer"}
+num_epochs = 3  # @param {type: "integer"}
 # @markdown Peak learning rate of the encoder (the head has ten times as much); roberta-large needs about 0.00001.
 lr = 2e-4  # @param {type: "number"}
 # @markdown Largest number of sentences in a batch.
 batch_size = 16  # @param {type: "integer"}
 # @markdown Which pieces of a word stand for it: its "first", the "mean" of all, or "all", each with a label.
 pieces = "first"  # @param ["first", "mean", "all"]
-# @markdown The encoder reads so many tokens at once, at least 16; longer sentences are read in overlapping windows.
+# @markdown Largest number of tokens that are read at once (16 or more); longer texts are read in overlapping windows.
 max_length = 128  # @param {type: "integer"}
 # @markdown Use only about this many sentences of each split, spread over it; 0 uses all.
 num_rows = 0  # @param {type: "integer"}
@@ -134,8 +134,8 @@ gold = {split: [sentence.tags for sentence in part] for split, part in splits.it
 tagging.describe(splits)
 
 # %% [markdown]
-# Each word has a *tag*. This is a training sentence with several types of *entities*, which is what the field calls
-# such names:
+# *Entities* are what the field calls such names. In the course's corpus they are people (PER), places (LOC),
+# organizations (ORG), products and works (PROD) and dates (DATE). Each word has a *tag*, as in this training sentence:
 
 # %%
 short = [sentence for sentence in splits["train"] if len(sentence.words) <= 16] or splits["train"]
@@ -144,19 +144,19 @@ pd.DataFrame([sentence.words, sentence.tags], ["word", "tag"])
 
 # %% [markdown]
 # A tag says two things: the type of the entity, and whether the word begins it (B-) or is inside it (I-). O is outside
-# of all entities. Why is the type not enough? Because two names can stand side by side. There are three ways to mark
-# where one ends, and files on the web have all of them:
+# of all entities. Why is the type not enough? Because one name can follow another directly. Three *schemes* mark where
+# one ends:
 
 # %%
 drawings.tag_schemes()
 
 # %% [markdown]
-# - **IOB1** writes B- only where an entity touches one of its own type before it. CoNLL-2003, the best known corpus of
-#   names, is in IOB1.
+# - **IOB1** writes B- only where an entity directly follows one of its own type. CoNLL-2003, the best known corpus of
+#   names, was published in IOB1.
 # - **IOB2** writes B- at the beginning of each entity. Most programs expect it.
 # - **BIOES** also marks the last word with E-, and an entity of a single word with S-.
 #
-# The three say the same, so they can be converted without a loss:
+# The three say the same, so they can be converted without a loss. Here are two people and a place:
 
 # %%
 touching = ["B-PER", "I-PER", "B-PER", "O", "B-LOC"]
@@ -164,7 +164,7 @@ pd.DataFrame({scheme: tagging.from_iob2(touching, scheme) for scheme in tagging.
 
 # %% [markdown]
 # A file does not say which scheme it has. `tagging.read` finds out, and always returns IOB2. As a test, write dev in
-# each scheme, and read it again:
+# each scheme, read it again, and count the tags by their first letter:
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -176,11 +176,11 @@ for scheme in tagging.SCHEMES:
     print(f"{scheme}: {dict(with_prefix)}; {'the same tags again' if same else 'OTHER TAGS'}")
 
 # %% [markdown]
-# How many B- are left in IOB1? Whoever takes such a file for IOB2 sees hardly any beginning of an entity. The part
-# on mistakes shows what scores come of that.
+# How many B- are left in IOB1? (None, if B is not listed.) A program that takes such a file for IOB2 finds hardly any
+# entity. "What goes wrong" shows the scores.
 #
-# The reader also checks. In the next file, *Kent* has an I- and nothing before it. In IOB1 that would be fine, but the
-# first sentence is not IOB1, so there is a mistake somewhere:
+# The reader also checks. In the second sentence of the next file, *Kent* has I-LOC after O. IOB1 allows that, but not
+# the B-ORG after O in the first sentence. So there is a mistake somewhere:
 
 # %%
 faulty = "The O\nKent B-ORG\nTrust I-ORG\nbought O\nit O\n\nBut O\nKent I-LOC\ndid O\nnot O\n"
@@ -191,10 +191,10 @@ except tagging.TagError as error:
     print("TagError:", error)
 
 # %% [markdown]
-# Many readers take such a tag silently, each in its own way. Then two programs count different entities in one file.
+# Many programs accept such a tag silently, each in its own way, and so count different entities.
 #
-# **Exercise.** Convert the tags of a sentence from IOB1 to IOB2. You get a list such as `["I-LOC", "B-LOC", "O"]`, and
-# return a list of the same length.
+# **Exercise.** Convert the tags of a sentence from IOB1 to IOB2. You get a list such as `["I-LOC", "B-LOC", "O"]`.
+# Return a list of the same length.
 
 
 # %%
@@ -220,8 +220,8 @@ check("12-iob2", to_iob2)
 #
 # ## Words and their pieces
 #
-# Tags are for words, and an encoder reads *tokens*. Names are rarer than other words, so a tokenizer often divides them
-# into pieces:
+# A tag belongs to a word, but an encoder reads *tokens*. Names are rarer than other words, so a tokenizer often divides
+# them into *pieces*. Compare words in and outside of entities, and see which words have the most:
 
 # %%
 device = environment.best_device()
@@ -240,17 +240,19 @@ longest = sorted({w for s in words["train"] for w in s}, key=lambda w: (-len(tok
 pd.DataFrame({"word": longest, "tokens": [" ".join(tokenizer.tokenize(word)) for word in longest]})
 
 # %% [markdown]
-# Which of these tokens gets the label? Choose:
+# Which of the pieces gets the label of the word? Choose:
 
 # %%
 explore(drawings.word_pieces, pieces=["first", "mean", "all"])
 
 # %% [markdown]
-# - **first**: the vector of the first piece is classified. It has attended to the others, so nothing is lost.
+# - **first**: the vector of the first piece is classified. Attention has already mixed the other pieces into it.
 # - **mean**: the mean of all pieces of a word is classified.
-# - **all**: each piece is classified, and the pieces after the first get I-. In prediction, the first one counts.
+# - **all**: each piece is classified. In a name, the pieces after the first get I-. In prediction, the first one
+#   counts.
 #
-# `tagging.make_examples` makes what the model reads. `starts` and `ends` say which tokens stand for each word:
+# `tagging.make_examples` makes what the model reads. The tokens from `starts` to `ends` (excluded) stand for a word.
+# Label 0 is O; 1 and 2 are B- and I- of the most frequent type:
 
 # %%
 sentence = [["Ana", "Oyelaran", "left"]]
@@ -258,9 +260,8 @@ table = {kind: tagging.make_examples(sentence, tokenizer, [[1, 2, 0]], pieces=ki
 pd.DataFrame(table).T
 
 # %% [markdown]
-# The course's classifier takes `starts` and `ends` and averages the tokens between them. This is the same model that
-# classifies turns in [lesson 6](06_meld_context.ipynb): a word is a very short turn. The third way needs a few lines
-# more, because it has more labels than words:
+# Only `ends` can differ. The course's classifier averages their vectors, as it does for turns in [lesson
+# 6](06_meld_context.ipynb): a word is a very short turn. The third way has more labels than words and needs more lines:
 
 
 # %%
@@ -276,9 +277,9 @@ def label_all_pieces(example):
 label_all_pieces(table["mean"])
 
 # %% [markdown]
-# **Exercise.** The models of transformers (`AutoModelForTokenClassification`) want a label for each token. Write them
-# for the way "first". You get the labels of the words, and the number of pieces of each word. Add a token before and
-# after them, for `[CLS]` and `[SEP]`. What has no label gets -100.
+# **Exercise.** The models of transformers (`AutoModelForTokenClassification`) want a label for each token. Make them
+# for "first" from the labels of the words and the number of pieces of each word. Add a token before and after them, for
+# `[CLS]` and `[SEP]`. What has no label gets -100, which the loss ignores.
 
 
 # %%
@@ -304,15 +305,15 @@ check("12-pieces", label_tokens)
 #
 # ### Longer than the encoder reads
 #
-# A sentence fits. A contract or a web page does not. The usual call with `truncation=True` drops the rest without a
-# word. `make_examples` reads it in windows that overlap instead:
+# A contract is longer. The usual `truncation=True` drops the rest without a message. `make_examples` reads the text in
+# overlapping windows instead:
 
 # %%
 drawings.overlapping_windows()
 
 # %% [markdown]
-# Each word is classified once, with words on both sides. Join the test sentences to long texts of 20 sentences, and
-# count the words that are left:
+# Each word is classified once, with words on both sides where the text has them. Join the test sentences to texts of 20
+# sentences, and count the words that are classified:
 
 # %%
 ids = {split: [[names.index(tag) for tag in tags] for tags in part] for split, part in gold.items()}
@@ -324,15 +325,15 @@ gold_of_texts = [[tag for i in group for tag in gold["test"][i]] for group in gr
 truncated = tokenizer(texts, is_split_into_words=True, truncation=True, max_length=max_length)
 num_kept = [len({i for i in truncated.word_ids(row) if i is not None}) for row in range(len(texts))]
 in_windows = tagging.make_examples(texts, tokenizer, max_length=max_length)
-print(f"{len(texts)} texts of {sum(map(len, texts)):,} words")
+print(f"{len(texts)} texts with {sum(map(len, texts)):,} words together")
 print(f"truncated at {max_length} tokens: {sum(num_kept):,} words are left")
 print(f"in {len(in_windows)} windows: {sum(len(x['starts']) for x in in_windows):,} words are classified")
 
 # %% [markdown]
 # ## Train
 #
-# The next two cells train and predict. The parameter `pieces` chooses the way. As the score on dev, `entity_f1` counts
-# whole entities; the next part explains it.
+# The next two cells define how to predict and train. The parameter `pieces` chooses the way. The score on dev,
+# `entity_f1`, counts whole entities; the next section explains it.
 
 
 # %%
@@ -372,7 +373,8 @@ def predict(model, sentences, way=pieces):
 tagger = train(pieces)
 
 # %% [markdown]
-# In how many test sentences is everything right? Read some of the others, and see what is wrong:
+# Does the dev score, below the loss, still rise in the last epoch? Now read some test sentences that are not completely
+# right:
 
 
 # %%
@@ -394,16 +396,17 @@ table[table["gold"] != table["found"]].head(6)
 # An entity is right if its first word, its last word and its type are right. Everything else is wrong: "Umgeni Valley"
 # for "Umgeni Valley Growers" helps nobody who fills a table with companies. *Precision* is the share of the found
 # entities that are right, and *recall* is the share of the gold entities that were found. F1 combines both.
-# `entity_scores` computes them with *seqeval*, the field's usual library, in its strict mode:
+# `entity_scores` computes them with *seqeval*, the field's usual library, in its strict mode. `support` counts the gold
+# entities, and "all" takes all types together:
 
 # %%
 scores = tagging.entity_scores(gold["test"], predicted)
 (100 * scores[["precision", "recall", "f1"]]).round(1).assign(support=scores["support"])
 
 # %% [markdown]
-# Many tutorials report another number: the F1 of the *tokens*, averaged over all tags, with O among them. How do the
-# two compare? Besides the trained model, the table has two simple ones. One predicts O for each word. The other
-# gives each word the tag that it most often has in train, and O to words that it does not know.
+# Many tutorials report the *token F1* instead: the weighted F1 of all tags, with O among them. How do the two compare?
+# Besides the trained model, the table has two simple ones. One predicts O for each word. The other gives each word the
+# tag that it most often has in train, and O to words that it does not know.
 
 # %%
 tags_of_word = defaultdict(Counter)
@@ -426,11 +429,11 @@ def all_scores(tags):
 
 # %% [markdown]
 # Compare the first columns with the last. "Only O" finds nothing, so its entity F1 is 0. But accuracy and weighted F1
-# count the words outside of entities, and they are most of the words. "Weighted F1 without O" is better, and is still
-# not the F1 of entities: it praises every word of a name whose end is missing.
+# count the words outside of entities, and they are most of the words. "Weighted F1 without O" is better, but it counts
+# the found words of a name even if its last word is missing.
 #
-# A tutorial reports a token F1 of 97.3. How few entities could its model get right? Take the gold tags, and spoil more
-# and more entities. Of each, only the last word is missed, and all other words stay right:
+# A tutorial reports a token F1 of 97.3 %. How few entities could its model get right? Take the gold tags, and spoil
+# more and more entities: of each, only the last word becomes O, and all other words stay right.
 
 # %%
 places = [(i, entity) for i, tags in enumerate(gold["test"]) for entity in tagging.entities(tags)]
@@ -450,7 +453,7 @@ curve = 100 * pd.DataFrame([spoil(len(places) * x // 100) for x in percent], per
 plots.run_curves(curve[["weighted F1", "entity F1"]], "F1 (%)", over="spoiled entities")
 
 # %% [markdown]
-# At the right end of the picture, not one entity is right. How high is the token score there? And where it is 97.3?
+# At the right end of the picture, not one entity is right. How high is the token F1 there? And where it is 97.3 %?
 
 # %%
 at = min(curve.index[curve["weighted F1"] <= 97.3], default=100)
@@ -458,12 +461,12 @@ print(f"{at} % of the entities are spoiled: token F1 {curve['weighted F1'][at]:.
 print(f"entity F1 {curve['entity F1'][at]:.1f} %")
 
 # %% [markdown]
-# The first line has the first token F1 that is not above 97.3, and it sounds nearly perfect. Read the entity F1 of the
-# same predictions below it. So if you see a token score, ask for the F1 of entities, per type.
+# The first line has the first token F1 of 97.3 % or less, the second the entity F1 of the same tags. So if you see a
+# token score, ask for the F1 of entities, per type.
 #
 # **Exercise.** Write the F1 of entities by hand. You get the entities of each sentence, as gold and as predicted, in
-# two lists of lists. An entity is (start, stop, type). For two sentences, `gold` is for instance `[[(0, 2, "PER")],
-# [(1, 2, "LOC"), (4, 5, "DATE")]]`. If there are no entities at all, return 0.
+# two lists of lists. An entity is (start, stop, type), where stop is one after its last word. For two sentences, `gold`
+# is for instance `[[(0, 2, "PER")], [(1, 2, "LOC"), (4, 5, "DATE")]]`. If there are no entities at all, return 0.
 
 
 # %%
@@ -484,8 +487,8 @@ check("12-f1", f1_of_entities)
 # ```
 # </details>
 #
-# What kind of errors are they? The table counts the entities that were found, by what is right about them. Its last row
-# has the gold entities where nothing was found:
+# What kind of errors are they? The table counts the found entities by what is wrong, and in its last row the gold
+# entities where nothing was found:
 
 
 # %%
@@ -494,7 +497,7 @@ def kind_of(entity, right):
     overlaps = [x for x in right if x.start < entity.stop and entity.start < x.stop]
     if entity in right:
         return "right"
-    return "wrong type" if same_place else "wrong end" if overlaps else "no entity there"
+    return "wrong type" if same_place else "wrong first or last word" if overlaps else "no entity there"
 
 
 # %%
@@ -508,9 +511,9 @@ pd.DataFrame({"entities": found})
 # %% [markdown]
 # ## Tags that fit together
 #
-# The head classifies each word by itself. So nothing keeps it from I-LOC after O, which is no entity in IOB2.
-# *Constrained decoding* looks for the most probable *sequence* that follows the rules. Written out for two words and
-# three tags, it tries all sequences:
+# The head classifies each word by itself. So it may predict I-LOC after O, which is no entity in IOB2. *Constrained
+# decoding* looks for the sequence that follows the rules and has the largest product of probabilities. With two words
+# and three tags, all can be tried:
 
 # %%
 tags = ["O", "B-PER", "I-PER"]
@@ -521,10 +524,11 @@ print("each word alone:", [tags[i] for i in p.argmax(-1)])
 print("the best allowed sequence:", [tags[i] for i in max(allowed, key=allowed.get)])
 
 # %% [markdown]
-# A sentence of 20 words with 11 tags has 11 to the power of 20 sequences, which nobody can try. So `tagging.decode`
-# uses the *Viterbi algorithm*. It goes from word to word and keeps only the best sequence that ends in each tag.
-# Nothing is learned for it. What is its gain? The table compares it with two ways without it. "Each word alone" leaves
-# an I- without its B- as it is, so it counts as nothing. "Repaired" turns it into a B-, as many programs do silently.
+# O, I-PER has the largest product (0.35), but is not allowed. B-PER, I-PER is next (0.28). With 20 words and 11 tags
+# there are 11 to the power of 20 sequences, too many to try. So `tagging.decode` uses the *Viterbi algorithm*. It goes
+# from word to word and keeps only the best sequence that ends in each tag. What does it gain, without any training?
+# "Each word alone" leaves an I- without its B- as it is, so it is in no entity. "Repaired" turns it into a B-, as many
+# programs do.
 
 
 # %%
@@ -547,7 +551,7 @@ f1 = {split: {way: tagging.entity_f1(gold[split], x) for way, x in ways[split].i
 (100 * pd.DataFrame(f1)).round(1).add_prefix("entity F1 (%) on ")
 
 # %% [markdown]
-# Is the gain certain? The 95 % interval of the difference, from a bootstrap over the test sentences:
+# Is the gain certain? Here is the 95 % interval of the difference, from a bootstrap over the test sentences:
 
 # %%
 drawn = tagging.draw_entity_f1(gold["test"], list(ways["test"].values()), seed=seed)  # [draws, ways]
@@ -557,12 +561,13 @@ for column, way in enumerate(list(ways["test"])[:2]):
     print(f"decoded against {way}: {difference:+.1f} points, {low:+.1f} to {high:+.1f}")
 
 # %% [markdown]
-# An interval that contains 0 shows no gain. A model that breaks the rules often has more to gain. But a gain in
-# F1 is only half of the reason: what comes out are always valid tags, which every program reads in the same way.
+# If an interval contains 0, the gain is not certain. Do dev and test agree? Even without a gain, the tags are always
+# valid, so every program reads them in the same way.
 #
 # ## Which pieces?
 #
-# Is one of the three ways better? Train the other two with the same settings:
+# Is one of the three ways better? Train the other two with the same settings. The table has the 95 % interval of the
+# difference to "first", in points:
 
 # %%
 f1_of_way, tags_of_way = {}, {}
@@ -578,14 +583,14 @@ columns = {"entity F1 (%) on test": [*f1_of_way.values()], "against first, from"
 pd.DataFrame(columns, [*f1_of_way]).round(1)
 
 # %% [markdown]
-# If an interval contains 0, these sentences do not tell the two apart. And it covers other sentences only: another seed
-# moves the scores as well ([lesson 3](03_baseline.ipynb)). Whatever you choose, choose the same in training and in
-# prediction.
+# If an interval contains 0, these sentences do not tell the two apart. The interval only covers the choice of
+# sentences: another seed changes the scores as well ([lesson 3](03_baseline.ipynb)). Whatever you choose, choose the
+# same in training and in prediction.
 #
 # ## CAPITALS and lower case
 #
-# Headlines are in capitals, and chats in lower case. The test split of the course's corpus has both. Score the three
-# kinds of sentences apart:
+# Some headlines are in capitals, and many chats in lower case. The course's test split has both. Score the three kinds
+# of sentences separately:
 
 
 # %%
@@ -602,14 +607,14 @@ def scores_by_case(tags):
         table = tagging.entity_scores([gold["test"][i] for i in picked], [tags[i] for i in picked])
         rows[case] = {"sentences": len(picked), "entities": table.loc["all", "support"]}
         rows[case] |= {f"{x} (%)": round(100 * table.loc["all", x], 1) for x in ("precision", "recall", "f1")}
-    return pd.DataFrame(rows).T
+    return pd.DataFrame(rows).T.astype({"sentences": int, "entities": int})
 
 
 scores_by_case(predicted)
 
 # %% [markdown]
-# The kinds have few sentences each, so read differences with care. Does the encoder see the case at all? Write each
-# test sentence in capitals and in lower case, and look at the tokens and the tags:
+# If a kind has few entities, read its scores with care. Does the encoder see the case at all? Write each test sentence
+# in capitals and in lower case, and compare the tokens and the score:
 
 # %%
 changed = {"CAPITALS": str.upper, "lower case": str.lower}
@@ -621,13 +626,13 @@ for case, change in changed.items():
     print(f"all in {case}: the same tokens in {100 * same:.0f} % of the sentences, entity F1 {f1_then:.1f} %")
 
 # %% [markdown]
-# An *uncased* encoder puts all letters into lower case, so nothing changes for it (nearly nothing: a few letters have
-# no simple partner). A *cased* one, such as roberta-base, sees three different texts, and its scores may fall where
-# train has few of the kind. (If the tokens are the same and the table above still has different scores, the letters
-# are not the reason. A headline differs from a chat in more than its letters.) So is it best to be blind to case?
+# An *uncased* encoder puts all letters into lower case, so nothing changes for it (nearly nothing: ß becomes SS). A
+# *cased* one, such as roberta-base, sees three different texts, and its scores may fall where train has few of the
+# kind. (If the tokens are the same but the table above has different scores, the case is not the reason: headlines and
+# chats also differ in other ways.) So is it best to ignore the case?
 #
-# Not in every text. "I was reading in Reading": only the capital tells the town from the verb. How many of the names
-# are found whose words are ordinary words elsewhere in train?
+# Not in every text. In "I was reading in Reading", the capital is the clearest sign of the town. Some names have only
+# ordinary words, which are O elsewhere in train. How many are found?
 
 # %%
 ordinary = {w.lower() for s in splits["train"] for w, tag in zip(s.words, s.tags, strict=True) if tag == "O"}
@@ -644,9 +649,9 @@ table = pd.DataFrame(rows).T
 table.assign(**{"recall (%)": (100 * table["found"] / table["entities"]).round(1)})
 
 # %% [markdown]
-# To see what the case is worth, give it to a model that had none: the vectors of the *frozen* encoder, and a linear
-# classifier on top. It is weaker than the trained model, but takes seconds. The second version also gets two numbers:
-# does the word begin with a capital, and is it in capitals?
+# Compare the recall, and the number of entities behind it. To see what the case is worth, train a linear classifier on
+# the vectors of the *frozen* encoder. It is weaker than the trained model, but takes seconds. Its second version also
+# gets two numbers: does the word begin with a capital, and is it in capitals?
 
 
 # %%
@@ -682,15 +687,14 @@ for version in ("without case", "with case"):
 pd.concat(tables)
 
 # %% [markdown]
-# Compare the two versions line by line. In usual sentences the capital is a clue, and in capitals it is no clue at all:
-# there every word has one. That is the choice between encoders in short. If your texts have orderly capitals, as news
-# and contracts do, try a cased encoder. If they come from chats and headlines, an uncased one is the safe choice.
-# Another one is a cased encoder that is also trained on copies of the sentences in lower case and in capitals
-# ([Mayhew et al. 2019](https://arxiv.org/abs/1903.11222)).
+# Compare the two versions line by line. In usual sentences a capital is a clue. In capitals it is none, because every
+# word has one. If your texts have orderly capitals, as news and contracts do, try a cased encoder. If they come from
+# chats and headlines, an uncased one is the safer choice. Or train a cased encoder also on copies of the sentences in
+# lower case ([Mayhew et al. 2019](https://arxiv.org/abs/1903.11222)).
 #
 # ## Positions in a text
 #
-# So far the words were given. A reader's text is a string, and the answer should be positions in it: "from 4 to 12 is a
+# So far the words were given. A real text is a string, and the result should be positions in it: "from 4 to 12 is a
 # person". `split_words` divides a text and remembers where each word is, and `to_text` goes back:
 
 
@@ -710,12 +714,13 @@ rows = [(*mention, text[mention.start : mention.stop]) for mention in find_entit
 pd.DataFrame(rows, columns=["from", "to", "type", "text[from:to]"])
 
 # %% [markdown]
-# Check the last column: each position cuts out whole words, with their accents. The astronaut is one sign for a reader
-# and three *code points* for Python: a woman, a joiner and a rocket. The letters ë and ã are written here as a letter
-# and a *combining* accent. A word is never cut between them.
+# Check the last column: each position cuts out whole words, with their accents. The astronaut is one character for a
+# reader and three *code points* for Python: a woman, a joiner and a rocket. Here ë and ã are a letter and a *combining*
+# accent. A word is never cut between them.
 #
-# Now a sentence of your own. The picture shows what is found, and the table has the probabilities of the tags of each
-# word, in percent. An entity is only as sure as its least sure word. Raise `sure_from` and see which entities go:
+# Now a sentence of your own. The picture shows what is found, and the table the probabilities of each word's tags, in
+# percent. Here an entity is as sure as its least sure word. Is the town Reading found? Raise `sure_from` and see which
+# entities go:
 
 
 # %%
@@ -739,7 +744,7 @@ explore(in_sentence, text=typed, sure_from=(0.0, 1.0, 0.05))
 # Try the same sentence in lower case. Try a first name that is a word (Rose, Will, Hope), a company with the name of a
 # town, and a name that the model has surely never seen.
 #
-# How sure is sure enough? For each threshold: the precision and the recall of the entities that remain on dev.
+# How sure is sure enough? Each line keeps only the entities of dev with at least this probability:
 
 # %%
 candidates = []  # probability and whether it is right
@@ -754,7 +759,7 @@ for threshold in (0.0, 0.5, 0.7, 0.9):
     kept = [right for probability, right in candidates if probability >= threshold]
     rows[threshold] = {"kept": len(kept), "precision (%)": 100 * sum(kept) / max(1, len(kept))}
     rows[threshold]["recall (%)"] = 100 * sum(kept) / max(1, num_gold)
-pd.DataFrame(rows).T.round(1).rename_axis("sure from")
+pd.DataFrame(rows).T.round(1).astype({"kept": int}).rename_axis("sure from")
 
 # %% [markdown]
 # If a person checks what is found, take a low threshold. If a program acts on it, take a high one.
@@ -764,7 +769,7 @@ pd.DataFrame(rows).T.round(1).rename_axis("sure from")
 # ### Strict mode that is not strict
 #
 # seqeval has a strict mode. Many scripts write `mode="strict"` and forget `scheme=`. Then the mode is ignored without a
-# word. As a test, take the gold tags of test and break them: every B- becomes I-.
+# message. As a test, take the gold tags of test and break them: every B- becomes I-.
 
 # %%
 from seqeval.metrics import f1_score
@@ -782,14 +787,14 @@ for call, given in calls.items():
 (100 * pd.DataFrame(rows).T).round(1)
 
 # %% [markdown]
-# Lines one and two are the same. Both find an entity in tags without any beginning. Only the third line is strict. For
-# a model it can be higher or lower: a stray I- is left out there, and counts as an entity in the other two, which is
-# usually a false one. Two papers that call their score "strict" may mean two different lines.
+# Lines one and two are the same. Both find entities in tags without any B-. Only the third line is strict. For a model
+# it can be higher or lower: an I- without its B- counts as nothing there, but begins an entity, right or wrong, in the
+# other two. Two papers with a "strict" score may mean different lines.
 #
 # ### IOB1 taken for IOB2
 #
-# Download CoNLL-2003 in its first form, and it is in IOB1. Suppose that a model is perfect: it predicts exactly the
-# tags of the file.
+# The original files of CoNLL-2003 are in IOB1. Suppose that a model is perfect: it predicts exactly the tags of its
+# file.
 
 # %%
 in_iob1 = [tagging.from_iob2(tags, "iob1") for tags in gold["test"]]
@@ -800,13 +805,13 @@ for name, tags in {"IOB1 as it is": in_iob1, "converted first": converted}.items
     print(f"{name}: {counted} entities counted, F1 {100 * f1_score(tags, tags, **strict):.1f} %")
 
 # %% [markdown]
-# Only entities that touch another one of their type begin with B- in IOB1, so hardly any is counted. Of the 5,648
+# In IOB1 only an entity that directly follows one of its type begins with B-, so hardly any is counted. Of the 5,648
 # entities in CoNLL-2003's test file, 20 are left, and a score is then computed from these 20 alone. Convert when you
 # read, so that training and scoring see the same scheme.
 #
 # ### Truncation
 #
-# Look again at the long texts of 20 sentences, truncated as in most tutorials. The words that are cut off have no
+# Look again at the long texts of 20 sentences, truncated as in many tutorials. The words that are cut off have no
 # prediction. In many scripts their gold tags are cut off as well:
 
 # %%
@@ -820,19 +825,20 @@ rows = {"truncated, scored on what is left": (gold_left, left)}
 rows |= {"truncated, scored on all words": (gold_of_texts, filled), "overlapping windows": (gold_of_texts, found)}
 rows["sentence by sentence"] = (gold["test"], predicted)
 scored = {name: tagging.entity_scores(*pair).loc["all"] for name, pair in rows.items()}
-pd.DataFrame({name: {"entities": x["support"], "F1 (%)": 100 * x["f1"]} for name, x in scored.items()}).T.round(1)
+table = pd.DataFrame({name: {"entities": x["support"], "F1 (%)": 100 * x["f1"]} for name, x in scored.items()}).T
+table.round(1).astype({"entities": int})
 
 # %% [markdown]
-# The first line looks healthy, and that is the trouble: nobody notices the entities that are missing in the first
-# column. Before you trust a score, compare its support with the number of entities in the file.
+# The F1 of the first line does not show that entities are missing, but its first column does. Before you trust a score,
+# compare its support with the number of entities in the file.
 #
-# Compare the last two lines as well. The model has learned from single sentences, and a long text without any structure
-# is new to it. Windows lose no word, but where you can, divide a text into sentences first, as in train.
+# Compare the last two lines as well. The model has learned from single sentences, so a long text is new to it. Windows
+# lose no word, but where you can, divide a text into sentences first.
 #
 # ### The space before a word
 #
-# The tokenizer of RoBERTa and GPT is a *byte-level BPE*. For it, a space is a part of the word that follows, written as
-# Ġ. So "Paris" at the beginning and " Paris" in a sentence are different tokens. The embedded encoder has no such
+# The tokenizer of RoBERTa and GPT-2 is a *byte-level BPE*. For it, a space is a part of the word that follows, written
+# as Ġ. So "Paris" at the beginning and " Paris" in a sentence are different tokens. The embedded encoder has no such
 # tokenizer, so the next cell trains a tiny one on the training words.
 
 # %%
@@ -848,9 +854,9 @@ print(bytes_bpe.tokenize("the museum said on Monday"))
 print(bytes_bpe.tokenize(["the", "museum", "said", "on", "Monday"], is_split_into_words=True))
 
 # %% [markdown]
-# The second line is what many scripts make of words: the marks of the spaces are missing. The pretrained encoder has
-# hardly ever seen such a text. No error says so. How many sentences of dev keep the tokens of the running text? And
-# with `tagging.make_examples`?
+# The second line is what many scripts make of a list of words: the marks of the spaces are missing. The encoder has
+# hardly ever seen such a text. No error says so. How many sentences of dev keep the tokens of the *running text*, which
+# is one string? And with `tagging.make_examples`?
 
 # %%
 counts, lengths = Counter(), Counter()
@@ -864,14 +870,14 @@ for sentence in words["dev"]:
 pd.DataFrame({"tokens": lengths, "sentences as in the running text": counts})
 
 # %% [markdown]
-# With RoBERTa, load the tokenizer with `add_prefix_space=True`, or use `make_examples`, which puts the space before
-# each word itself.
+# With RoBERTa, load the tokenizer with `add_prefix_space=True`, or use `make_examples`, which puts a space before each
+# word but the first.
 #
 # ### Positions of another text
 #
 # Positions hold for one text only. Two usual ways to lose them: the text was cleaned before the model saw it, or the
-# program that receives them counts in other units. JavaScript and Java count in units of *UTF-16*, where an emoji is
-# two or more. What do they cut out at the positions of Python?
+# program that receives them counts in other units. JavaScript and Java count in units of *UTF-16*, where most emojis
+# are two or more. What do they cut out at the positions of Python?
 
 # %%
 raw = "“Rain  again”, wrote   Zoe\u0308 😀👩‍🚀 to Ana Lobo"
@@ -892,7 +898,8 @@ print("positions of Python, in JavaScript:", repr(units[2 * start : 2 * start + 
 # ## Now yours
 #
 # For a file of your own, all of this is one line: `classifier.train("talks.conll")`. It also chooses the number of
-# epochs, and compares the model with a plain list of the names in train. The next cell trains for one epoch only:
+# epochs, and compares the model with a plain list of the names in train. To save time, the next cell trains for one
+# epoch only, so its model is weaker:
 
 # %%
 (folder / "mine").mkdir(exist_ok=True)
@@ -901,7 +908,7 @@ for split, part in splits.items():
 mine = classifier.train(folder / "mine", folder / "model", encoder=encoder, num_epochs=1, lr=lr, seed=seed)
 
 # %% [markdown]
-# Then predict. The file with the answers has a column "entities", with the positions in JSON:
+# Then predict. The file with the predictions has a column "entities", with the positions in JSON:
 
 # %%
 pd.DataFrame({"text": [typed]}).to_csv(folder / "texts.csv", index=False)
@@ -917,9 +924,8 @@ pd.read_csv(folder / "found.csv")
 #
 # The service answers with positions, and its page marks them in the text. If you have no tagged file yet, annotate two
 # hundred sentences with any tool that writes CoNLL or JSON lines, train, and correct what the model finds in the next
-# two hundred: that is usually faster than to begin each from nothing. Do so for train only, because people tend to
-# leave what a model proposes. Have some sentences tagged by two people. Where they disagree, your rules are not clear
-# yet, and no model can learn them.
+# two hundred: that is usually faster than starting from nothing. Do so for train only, because people tend to accept
+# what a model proposes. Have some sentences tagged by two people. Where they disagree, your rules are not clear yet.
 #
 # ## Exercises
 #
@@ -945,8 +951,8 @@ check("12-utf16", to_javascript)
 # ```
 # </details>
 #
-# **2.** Which type has the lowest F1 in the table above? Read ten of its errors, and say whether the model, the gold
-# tags or the rules of the corpus are to blame.
+# **2.** Which type has the lowest F1 in the section "Count entities, not words"? Read ten of its errors, and say
+# whether the model, the gold tags or the rules of the corpus are to blame.
 #
 # **3.** Set `encoder` to a cased one that you have, such as "roberta-base", and run the lesson again. What happens to
 # the three kinds of sentences?
@@ -967,12 +973,13 @@ quiz("12-windows")
 # - One label for each word, whatever its pieces are. Long texts are read in overlapping windows, so that no word is
 #   dropped.
 # - Report precision, recall and F1 of whole entities, per type. Say that the mode is strict, and pass the scheme.
-# - Constrained decoding costs nothing and gives valid tags. How much F1 it adds depends on the model.
-# - Score sentences in capitals and in lower case apart. They are different tasks.
+# - Constrained decoding costs almost nothing and gives valid tags. How much F1 it adds depends on the model.
+# - Score sentences in capitals and in lower case separately. Their scores can differ much.
 # - Give positions in the raw text, and say in which unit.
 #
-# Next: [lesson 7](07_deployment.ipynb) on services, and [`docs/own_data.md`](../docs/own_data.md) on your own data. The
-# last cell has the number that `nbhelpers run` shows for this lesson: the F1 of entities on test, in percent.
+# Next: [lesson 13](13_inside_roberta.ipynb) on tokenizers and pretraining, and
+# [`docs/own_data.md`](../docs/own_data.md) on your own data. The last cell has the number that `nbhelpers run` shows
+# for this lesson: the F1 of entities on test, in percent.
 
 # %%
 headline("entity F1 on test (%)", 100 * tagging.entity_f1(gold["test"], predicted))

@@ -13,9 +13,9 @@
 # %% [markdown]
 # # 13. Inside RoBERTa
 #
-# *"its the easel again (Ref. ES/0094), your colleague wrote ___, on Tuesday. today is thursday"*. Which word is in the
-# gap of this message to a shop? You can guess "tomorrow", and for that you had to read on: "today is thursday" comes
-# after the gap. Nobody had to label the message to ask this question. RoBERTa learned all it knows from billions of
+# *"its the easel again (Ref. ES/0094), your colleague wrote ___, on Tuesday. today is thursday"*. Which word is missing
+# in this message to a shop? Probably "tomorrow": it is Thursday, and the easel is late. To guess it, you had to read
+# beyond the gap. Nobody had to label the message to ask this question. RoBERTa learned all it knows from billions of
 # such gaps. What does it see in their place, how does it learn, and can you let it read *your* texts as well?
 #
 # After this lesson you can
@@ -28,7 +28,7 @@
 # You should know tokens, logits and fine-tuning ([lesson 3](03_baseline.ipynb)).
 #
 # <!-- facts -->
-# Measured: default profile 4.3 min, 2.2 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 2.2 min, 1.9 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -37,8 +37,8 @@
 # |---|---|
 # | Tokens: pairs of bytes | 4 |
 # | Gaps: what the model learns from | 2 |
-# | A small RoBERTa from nothing | 4 |
-# | Continue on your domain | 4 |
+# | A small RoBERTa from nothing | 3 |
+# | Continue on your domain | 3 |
 # | What attention shows | 2 |
 # | What goes wrong | 3 |
 # | Exercises | 1 |
@@ -61,8 +61,7 @@ except ImportError:  # on Colab, Kaggle or a server
     run_path(str(found[0]))
 
 # %% [markdown]
-# This lesson is about the second and the third step of the path: the tokens, and where the encoder's knowledge comes
-# from.
+# This lesson is about two steps of the picture: the tokens, and where the encoder's knowledge comes from.
 
 # %%
 from nbhelpers.course.lesson import LiveTraining, check, diagrams, explore, headline, load_splits, quiz
@@ -110,7 +109,7 @@ num_layers = 2  # @param {type: "integer"}
 # @markdown Number of tokens in each of its inputs (RoBERTa-base reads 512).
 small_max_length = 32  # @param {type: "integer"}
 # @markdown Steps of its pretraining.
-num_steps = 3000  # @param {type: "integer"}
+num_steps = 2000  # @param {type: "integer"}
 # @markdown Steps of the continued pretraining in which only the head is trained, if the encoder comes without one.
 num_head_steps = 50  # @param {type: "integer"}
 # @markdown Steps of the continued pretraining of the whole encoder.
@@ -153,24 +152,26 @@ texts = [" ".join(document) for document in documents["train"]]
 print(f"{len(texts)} documents with {sum(len(text.split()) for text in texts):,} words in train")
 
 # %% [markdown]
-# RoBERTa read 160 GB of text, some hundred thousand times as much.
+# RoBERTa read 160 GB of text, more than a hundred thousand times as much.
 #
 # ## Tokens: pairs of bytes
 #
-# A model needs numbers. Words as numbers would leave out all words that were not in the training texts. RoBERTa begins
-# with *bytes*, of which there are only 256. Then it joins the most frequent pair of neighbors to a new token, again and
-# again. This is *byte-level byte-pair encoding* (BPE; [Sennrich et al. 2016](https://arxiv.org/abs/1508.07909)). First,
-# words are cut as GPT-2 does it. The sign Ġ is a byte too, the space:
+# A model needs numbers. With a number for each word, words that were not in the training texts would have none. So
+# RoBERTa's tokenizer begins with *bytes*, of which there are only 256. Then it joins the most frequent pair of
+# neighbors into a new token, again and again. This is *byte-pair encoding* (BPE;
+# [Sennrich et al. 2016](https://arxiv.org/abs/1508.07909)), on bytes as in GPT-2. First, a text is divided into words
+# and signs. Each byte is shown as one character, the space as Ġ:
 
 # %%
 for example in ("I don't want it, not at 9:30!", "don’t", "naïve 你好 🙂"):
     print(pretraining.split_words(example))
 
 # %% [markdown]
-# No token will ever cross one of these borders. The curly apostrophe of the second line is not known as a contraction.
-# The characters of the third line are two to four bytes each, and each byte is shown as some letter.
+# No token will ever cross one of these borders. The curly apostrophe of the second line is not recognized, so "don’t"
+# has three parts. The special characters of the third line have two to four bytes each.
 #
-# Now the merges. Count all pairs of neighbors in five words, and join the most frequent pair. Three times by hand:
+# Now the merges. Count all pairs of neighbors in five words, and join the most frequent pair (of equally frequent ones,
+# the first). Three times by hand:
 
 # %%
 words = [list(word) for word in ["low", "low", "lower", "newest", "newest"]]
@@ -181,15 +182,15 @@ for _ in range(3):
     print(f"{best[0]} + {best[1]} occurs {count} times:", " ".join("·".join(word) for word in words))
 
 # %% [markdown]
-# The list of merges *is* the tokenizer: a new text is cut by the same merges in the same order. `learn_merges` does
-# this for real texts (and `tokenizers` the same, much faster). The first twelve merges of a part of the course's texts:
+# The list of merges *is* the tokenizer: it applies the same merges in the same order to each new text. `learn_merges`
+# learns them from real texts (`tokenizers` is much faster). The first twelve, from a part of the texts:
 
 # %%
 merges = pretraining.learn_merges(texts[:200], 240)
 print(", ".join(f"{first}+{second} ({count})" for (first, second), count in merges[:12]))
 
 # %% [markdown]
-# Watch a text become tokens. Which words are whole first? Try a name, a typing error, another language.
+# With more merges, which words become one token first? Try a name, a typing error, another language.
 
 
 # %%
@@ -226,7 +227,7 @@ check("13-merge", merge)
 #     return result
 # ```
 #
-# With first and second equal, [7, 7, 7] becomes [300, 7]: the new id is not 7, so it is no first half any more.
+# With first and second equal, [7, 7, 7] becomes [300, 7]: the new id is not 7, so it cannot begin another pair.
 # </details>
 #
 # ### Why a leading space matters
@@ -240,23 +241,24 @@ spellings = [" parcel", "parcel", " Parcel", " PARCEL"]
 pd.DataFrame({"tokens": [small_tokenizer.tokenize(x) for x in spellings]}, [repr(x) for x in spellings])
 
 # %% [markdown]
-# For the model these are different words, which it must learn separately. So "parcel" at the very beginning of a text
-# is not the token that it mostly saw. And if you give a tokenizer a list of words, as for named entities, each word
-# loses its space, without an error:
+# For the model these are different tokens, which it must learn separately. So a word at the very beginning of a text
+# has other tokens than elsewhere. And if you give a tokenizer a list of words, as for named entities, each word loses
+# its space, without an error:
 
 # %%
 sentence = "Where is my parcel now?"
 given = {"a text": sentence, "words": sentence.split()}
-given = {k: small_tokenizer(x, is_split_into_words=k == "words")["input_ids"] for k, x in given.items()}
-pd.DataFrame({"tokens": {k: small_tokenizer.convert_ids_to_tokens(ids) for k, ids in given.items()}})
+for name, words in given.items():
+    ids = small_tokenizer(words, is_split_into_words=name == "words")["input_ids"]
+    print(f"{name}: {' '.join(small_tokenizer.convert_ids_to_tokens(ids))}")
 
 # %% [markdown]
-# Load such a tokenizer with `add_prefix_space=True` if you have words.
+# In the second line, every Ġ is missing. If you have words, load such a tokenizer with `add_prefix_space=True`.
 #
 # ### Bytes for any text, at a price
 #
-# With bytes nothing is unknown: even characters that the vocabulary never saw come back. A vocabulary of word pieces,
-# as the embedded encoder has it, writes [UNK] for them, and what they were is lost:
+# With bytes nothing is unknown: even characters that were in no training text come back. A tokenizer of word pieces, as
+# the embedded encoder has it, writes [UNK] for unknown characters, and they are lost:
 
 # %%
 tokenizer = encoders.load(encoder)[0]
@@ -267,8 +269,8 @@ for name, of_model in tokenizers.items():
     print(f"{name}: {strange} -> {back}")
 
 # %% [markdown]
-# The price is length. *Fertility* is the number of tokens per word. These are our own translations of the same three
-# sentences. Since they say the same, compare the numbers of tokens as well:
+# The price is length. *Fertility* is the number of tokens per word. These are our own translations of three sentences.
+# They say the same, so compare the tokens as well. "Unknown" is the share of [UNK]:
 
 # %%
 languages = {
@@ -280,18 +282,18 @@ languages = {
     "Hindi": ["मेरा पार्सल कहाँ है?", "उसे सोमवार को आना था।", "कृपया उसे मेरे नए पते पर भेजें।"],
     "Chinese": ["我的包裹在哪里？", "它本该星期一到。", "请把它寄到我的新地址。"],
 }
-table = pretraining.fertility(tokenizers, languages).set_index("texts")
+table = pretraining.fertility(tokenizers, languages).set_index("texts").rename_axis("language")
 of_tokenizer = {name: table[table["tokenizer"] == name].drop(columns="tokenizer") for name in tokenizers}
 ours = of_tokenizer["small RoBERTa"]
 pd.concat(of_tokenizer, axis=1).round(2)
 
 # %% [markdown]
-# A language that was not in the training texts falls apart into bytes. Its texts fill the window sooner, cost more
-# time, and the model has seen hardly any of its pieces. Look at the last column for what [UNK] costs: a small number of
-# tokens is no advantage if they are unknown. ("Per word" says nothing about Chinese, which writes no spaces.)
+# A language that was not in the training texts needs more tokens; in another script, nearly every token is a single
+# byte. Such texts fill an input sooner, cost more time, and the model has learned little about their pieces. But few
+# tokens are no advantage if they are unknown. ("Per word" says nothing about Chinese, which writes no spaces.)
 #
-# **Exercise.** How many times as many tokens as the English sentences do the Hindi ones need, with the small RoBERTa's
-# tokenizer?
+# **Exercise.** The Hindi sentences need more tokens than the English ones. How many times as many, with the tokenizer
+# of the small RoBERTa?
 
 # %%
 times = None  # your answer, from the table
@@ -307,16 +309,16 @@ check("13-fertility", times, ours, "Hindi")
 #
 # ## Gaps: what the model learns from
 #
-# In *masked language modeling*, 15 % of the tokens are chosen. The model reads the text without them and must predict
-# them. Of the chosen tokens, 80 % become a mask token, 10 % a random token, and 10 % stay
+# In *masked language modeling*, 15 % of the tokens are chosen as *targets*, which the model must predict. Of these,
+# 80 % become a mask token, 10 % a random token, and 10 % stay as they are
 # ([Devlin et al. 2019](https://arxiv.org/abs/1810.04805)):
 
 # %%
 masking_fates()
 
 # %% [markdown]
-# Why not hide all of them? In later use there is no mask token. As the model never knows which visible words it will be
-# asked about, it has to make a useful vector for every word. In a few lines:
+# Why not hide all of them? In later use there is no mask token. Because any visible word may be a target, the model has
+# to make a useful vector for every word. In a few lines:
 
 # %%
 torch.manual_seed(seed)
@@ -329,8 +331,8 @@ labels = torch.where(chosen, ids, -100)  # -100: no target here
 print(small_tokenizer.decode(inputs))
 
 # %% [markdown]
-# `MaskingCollator` does this for a batch. In one way it differs: it chooses 15 % of each text as nearly as possible,
-# where independent draws may choose nothing in a short text. Each call gives other gaps:
+# A gap is one token, so it may be part of a word. `MaskingCollator` does this for a batch, but chooses 15 % of each
+# text as nearly as possible. (Independent draws may choose nothing in a short one.) Each call gives other gaps:
 
 # %%
 collator = pretraining.MaskingCollator(small_tokenizer, seed=seed)
@@ -341,9 +343,8 @@ for _ in range(3):
 # %% [markdown]
 # ### Dynamic masks, and whole words
 #
-# That is *dynamic masking*. BERT's masks were made once, before training (in ten versions). With *static* masks, the
-# same 15 % are asked about in each epoch, and from the rest the model never learns as a target. Which share of the
-# tokens of one document was a target after some epochs?
+# New gaps in each epoch are *dynamic masking*. *Static* masks are made once, before training, so the same 15 % are the
+# targets in each epoch. Which share of the tokens of one document was a target at least once?
 
 # %%
 example = [{"input_ids": small_tokenizer(max(texts, key=len), verbose=False)["input_ids"]}]
@@ -356,11 +357,11 @@ curves = pd.DataFrame({"dynamic": shares, "static": 100 * static}, pd.Index(rang
 plots.run_curves(curves, "tokens that were a target (%)", over="epochs")
 
 # %% [markdown]
-# The authors of [RoBERTa](https://arxiv.org/abs/1907.11692) report that dynamic masks were as good or slightly better.
-# More epochs make the difference larger.
+# BERT had ten static masks for each text, which reach about 80 %. The authors of
+# [RoBERTa](https://arxiv.org/abs/1907.11692) report that dynamic masks were as good or slightly better.
 #
-# **Exercise.** Each epoch chooses a token with some probability. After how many epochs is the expected share of tokens
-# that were a target at least once as large as wanted?
+# **Exercise.** Each epoch chooses each token with the same probability. After how many epochs do you expect that at
+# least the given share of the tokens has been a target?
 
 
 # %%
@@ -383,7 +384,7 @@ check("13-epochs", epochs_needed)
 # </details>
 #
 # If a word has several tokens and one of them is hidden, its other tokens give it away. *Whole-word masking* chooses
-# all tokens of a word. Here half of the words are chosen, once by tokens and once by words:
+# all tokens of a word. Here half of the tokens are chosen, then half of the words:
 
 # %%
 long_words = [{"input_ids": small_tokenizer(" Unfortunately the thermometers arrived smashed")["input_ids"]}]
@@ -393,14 +394,14 @@ for whole_words in (False, True):
     print(" ".join(small_tokenizer.convert_ids_to_tokens(hidden["input_ids"][0])))
 
 # %% [markdown]
-# RoBERTa chooses tokens, not whole words.
+# In the second line, a word is hidden completely or not at all. RoBERTa does as in the first.
 #
 # ## A small RoBERTa from nothing
 #
 # ### Full sentences in each input
 #
 # Texts differ in length, and padding is wasted work. RoBERTa *packs* full sentences into an input until no further one
-# fits. An input may cross the border between two documents, with a separator `</s>` there:
+# fits. (Only a sentence longer than an input is divided.) After a separator `</s>`, the next document may follow:
 
 # %%
 packed = {x: pretraining.pack_sentences(documents[x], small_tokenizer, small_max_length) for x in documents}
@@ -408,7 +409,7 @@ crossing = next(row["input_ids"] for row in packed["train"] if row["input_ids"].
 print(small_tokenizer.decode(crossing))
 
 # %% [markdown]
-# What does it save? In batches of 32, for inputs of different lengths, in percent:
+# What does it save? In batches of 32, for inputs of different lengths, in percent of the tokens:
 
 
 # %%
@@ -426,16 +427,16 @@ for limit in (32, 128, 512):
 pd.DataFrame(rows).T.rename_axis("tokens in an input").round(1)
 
 # %% [markdown]
-# With a text in each row, short inputs cut most of the text off, and long ones are mostly padding. Packed inputs lose
-# no text, and the longer they are, the less room remains at their end. RoBERTa packs 512 tokens. The small model here
-# reads only 32: it has fewer positions to learn, and in two minutes that matters more than the padding.
+# With a text in each row, short inputs lose much of the text, and long ones have much padding. Packed inputs lose no
+# text, and the longer they are, the smaller is the share of padding. RoBERTa packs 512 tokens. The small model reads
+# shorter inputs: it has fewer positions to learn, which helps when the training is this short.
 #
 # ### What a loss means
 #
-# The loss is the cross-entropy at the gaps. Two marks help to read it. A model that knows nothing has ln V, where V is
-# the size of the vocabulary. A model that knows only how frequent each token is does better, and still reads nothing.
-# Below the second mark, a model uses the text around the gap. For the marks and for all later comparisons, the gaps of
-# dev are fixed once:
+# The loss is the cross-entropy at the gaps. Two marks help to judge it. A model that knows nothing has a loss of ln V,
+# where V is the size of the vocabulary. A model that knows only how frequent each token is has a lower loss, and still
+# ignores the text. Below this second mark, a model uses the text around the gap. For the marks and for all later
+# comparisons, the gaps of dev are fixed once:
 
 # %%
 held_out = pretraining.fixed_batches(packed["dev"][:400], small_tokenizer, seed=seed)
@@ -444,7 +445,7 @@ marks["knows frequencies"] = pretraining.unigram_loss(packed["train"], held_out,
 {name: round(loss, 2) for name, loss in marks.items()}
 
 # %% [markdown]
-# Now the model: RoBERTa's architecture, in the size of the parameters above.
+# Now the model: RoBERTa's architecture, in the size that you set above.
 
 # %%
 environment.set_seed(seed)
@@ -471,9 +472,9 @@ curve = loss_curve(history, "small RoBERTa").to_frame()
 plots.run_curves(curve.assign(**marks), "loss on the fixed gaps of dev")
 
 # %% [markdown]
-# The frequencies of the tokens are learned first. What is below their line comes from the context. Do not expect much:
-# with the default settings, the model makes fewer predictions in its whole training than RoBERTa made in one of its
-# 500,000 steps, which had 8,000 inputs each. Write gaps as `___`. One gap is one token:
+# The frequencies of the tokens are learned first. Below their line, the model uses the context. Do not expect much:
+# with the default settings, it makes fewer predictions in its whole training than RoBERTa made in one of its 500,000
+# steps, which had 8,000 inputs each. The most probable tokens for each gap `___`:
 
 
 # %%
@@ -486,14 +487,14 @@ def proposals(text):
 explore(proposals, text="I don___ know. Thank ___ very much!")
 
 # %% [markdown]
-# Try gaps whose answer is almost certain, and gaps that need the meaning. A proposal such as " the" or "," everywhere
-# is the answer of a model that knows frequencies. Where the proposals follow the neighbors, it has learned more.
+# The missing tokens are "'t" and " you": are they in the table? A model that only knows frequencies proposes the same
+# tokens, such as " the" or ",", for every gap. Where the proposals differ, it uses the neighbors. Try other gaps.
 #
 # ## Continue on your domain
 #
-# You will rarely pretrain from nothing. But a pretrained encoder can read on: your unlabeled texts, with the same gaps.
-# This is *continued pretraining* ([Gururangan et al. 2020](https://arxiv.org/abs/2004.10964)). Only texts of train are
-# read. Dev and test stay unread, although no label is used:
+# You will rarely pretrain from nothing. But you can train a pretrained encoder further, with gaps in your unlabeled
+# texts. This is *continued pretraining* ([Gururangan et al. 2020](https://arxiv.org/abs/2004.10964)). It learns from
+# texts of train only, although no label is used:
 
 # %%
 pd.set_option("display.max_colwidth", 150, "display.html.use_mathjax", False)
@@ -504,8 +505,8 @@ domain_gaps = pretraining.fixed_batches(domain["dev"][:96], tokenizer, seed=seed
 print(f"{sum(len(row['input_ids']) for row in domain['train']):,} tokens of {len(data['train']):,} texts to read")
 
 # %% [markdown]
-# An encoder predicts words with a *masked-language head*. Many encoders are published without one, the embedded encoder
-# too. The missing weights are random then:
+# An encoder predicts tokens with a *masked-language head*. Many encoders, also the embedded one, are published without
+# it. The missing weights are random then:
 
 # %%
 environment.set_seed(seed)
@@ -521,9 +522,9 @@ start = pretraining.held_out_loss(reader, domain_gaps)
 print(f"loss {start:.2f}; a model that knows nothing has ln V = {math.log(len(tokenizer)):.2f}")
 
 # %% [markdown]
-# If the head is missing, the loss is above that of a model that knows nothing. Its gradients would push the encoder
-# into random directions. So there are two stages: first the head alone, with the encoder frozen, then everything with a
-# low learning rate. `continue_pretraining` does both:
+# If the head is missing, the loss is above that of a model that knows nothing. Its gradients would push the encoder in
+# random directions. So there are two stages: first the head alone, with the encoder frozen, then everything with a
+# lower learning rate. `continue_pretraining` does both:
 
 # %%
 head_steps = num_head_steps if missing else 0
@@ -538,8 +539,8 @@ curve = loss_curve(reading, "encoder and head").to_frame().assign(**{"knows freq
 plots.run_curves(curve, "loss on the fixed gaps of dev")
 
 # %% [markdown]
-# Up to step `num_head_steps` only the head learns; there the curve shows what the frozen encoder already knew. What it
-# falls later is what reading changed in the encoder. Saved as a folder, the encoder is used like any other:
+# A missing head learns alone up to step `num_head_steps`; there the loss shows what it can make of the frozen encoder.
+# After that, both learn together. Saved as a folder, the encoder is used like any other:
 
 # %%
 adapted = tempfile.TemporaryDirectory()
@@ -549,8 +550,8 @@ for part in (reader, tokenizer):
 # %% [markdown]
 # ### Does it pay?
 #
-# A lower loss is no better classifier yet. So fine-tune both encoders, with few labels, with equally many updates, and
-# from the same random head. Nothing is chosen on dev, so test may be scored:
+# A lower loss does not yet mean a better classifier. So fine-tune both encoders with few labels, for equally many
+# updates, and from the same random head. Nothing is chosen by these scores, so test may be used:
 
 # %%
 gold = {x: torch.tensor(data[x]["label"][:]) for x in data}
@@ -593,19 +594,19 @@ for num_labels in (50, 200):
     print(f"{num_labels} labels: {difference:+.1f} points of weighted F1 on test, {low:+.1f} to {high:+.1f}")
 
 # %% [markdown]
-# The intervals cover other test rows. They do not cover other seeds or another choice of the labeled rows, which move
-# the score at least as much when labels are few. So one run like this one decides nothing. If the interval contains 0,
-# not even these rows show a difference.
+# The intervals cover other test rows. They do not cover other seeds or other labeled rows, which can also move the
+# score when labels are few. So one run like this one decides nothing. If the interval contains 0, not even these rows
+# show a difference.
 #
-# Expect a gain where the domain has much text, few labels, and words of its own. Expect a loss where an encoder was
-# trained for something else afterwards. The embedded encoder was: it learned to give similar sentences similar vectors,
-# and filling gaps takes some of that away. Measure it before you adopt it.
+# A gain is most likely where the domain has much text, few labels, and words of its own. A loss is possible where an
+# encoder was trained for something else afterwards. The embedded encoder learned to give similar sentences similar
+# vectors, and filling gaps may undo some of that. Measure it before you adopt it.
 #
 # ## What attention shows
 #
-# In each layer, several *heads* let each token take information from others. The weights of a head are an attractive
-# picture. Here they are for the classifier that was trained with 200 labels, and below them the attributions of
-# [lesson 3](03_baseline.ipynb): what each token adds to the logit of the predicted class.
+# In each layer, several *attention heads* (not the heads that predict) let each token take information from others. The
+# weights of one make an attractive picture. Here it is for the classifier trained with 200 labels, and below it the
+# attributions of [lesson 3](03_baseline.ipynb): what each token adds to the logit.
 
 # %%
 classifier = models["as it was"].eval()
@@ -640,7 +641,7 @@ limits = {"layer": (1, classifier.config.num_hidden_layers), "head": (1, num_hea
 explore(head_and_tokens, text="My parcel came broken, I don't want to keep it.", **limits)
 
 # %% [markdown]
-# Go through some heads. Many do something simple. How much of its attention does each head give to the token before, to
+# Compare some heads: many do something simple. How much of its attention does each head give to the token before, to
 # the token after, to the token itself, and to the special tokens at the ends? The head with the largest share of each:
 
 # %%
@@ -660,18 +661,18 @@ for kind, part in zip(("the token before", "the token after", "itself", "the spe
     layer, head = divmod(part.argmax().item(), num_heads)
     rows[kind] = {"layer": layer + 1, "head": head + 1, "share (%)": 100 * part.max().item()}
     rows[kind]["mean of all heads (%)"] = 100 * part.mean().item()
-pd.DataFrame(rows).T.round(1)
+pd.DataFrame(rows).T.round(1).astype({"layer": int, "head": int})
 
 # %% [markdown]
-# Compare the two last columns: a head far above the mean of all heads has this job. Heads that look at the special
-# tokens often do nothing: they park their attention where it changes little
+# Compare the last two columns: a head far above the mean of all heads has this job. Attention to the special tokens
+# often changes little: such a head may have nothing to do
 # ([Clark et al. 2019](https://arxiv.org/abs/1906.04341)).
 #
 # ### Is it an explanation?
 #
-# A test: hide one token after the other behind the mask token, and see how far the logit of the predicted class falls.
-# Does the attention that a token receives rank the tokens as this fall does? And the attributions? (1 would be the same
-# order, 0 no relation.)
+# A test: replace one token after the other by the mask token, and see how far the logit of the predicted class falls.
+# Does the attention that a token receives rank the tokens as this fall does? Do the attributions? (A rank correlation
+# of 1 is the same order, 0 no relation.)
 
 
 # %%
@@ -695,18 +696,18 @@ pd.DataFrame({name: {"mean rank correlation": np.nanmean(values)} for name, valu
 
 # %% [markdown]
 # The line with the higher number tells more about what the prediction depends on. Attention says where information may
-# flow. It does not say what is done with it: the values, the other layers and the head decide that. Whether attention
-# can be called an explanation is disputed ([Jain and Wallace](https://arxiv.org/abs/1902.10186),
-# [Wiegreffe and Pinter](https://arxiv.org/abs/1908.04626)). Attributions do not tell everything either. A test by
-# hiding is the simplest check of both.
+# flow. It does not say what is done with it: the values, the other layers and the classifier decide that. Whether it
+# can be called an explanation is disputed ([Jain and Wallace 2019](https://arxiv.org/abs/1902.10186),
+# [Wiegreffe and Pinter 2019](https://arxiv.org/abs/1908.04626)). Hiding has a limit: fine-tuning never showed the
+# classifier a mask token.
 #
 # ## What goes wrong
 #
 # ### RoBERTa taken for autoregressive
 #
 # Some tutorials call RoBERTa *autoregressive*. Such a model, like GPT, reads from left to right: no token sees a later
-# one. If RoBERTa were one, a change of the last word could not change what comes before it. Change it, once in the
-# small RoBERTa, and once in a copy with the same weights and a causal mask (`is_decoder=True`):
+# one. Then another last word could not change the vectors before it. How far does each vector move, in the small
+# RoBERTa, and in a copy with the same weights and a causal mask (`is_decoder=True`), which hides later tokens?
 
 # %%
 pair = [small_tokenizer(f"Where is my {word}", return_tensors="pt")["input_ids"] for word in ("car", "dog")]
@@ -722,13 +723,13 @@ for name, model in {"RoBERTa": small.roberta.cpu().eval(), "with a causal mask":
 pd.DataFrame(table).round(3)
 
 # %% [markdown]
-# In RoBERTa, the states of all tokens change, also of those before the change. With the causal mask, the earlier ones
-# are 0. RoBERTa reads in both directions; that is why the gap about the easel can be filled.
+# In RoBERTa, the vectors before the last word change as well. With the causal mask, they stay the same: 0. RoBERTa
+# reads in both directions, so it can use "today is thursday" for the gap before it.
 #
 # ### A second task that is not there
 #
-# The same tutorials say that RoBERTa predicts the next sentence, and learns several tasks at once. BERT did both. Each
-# task of pretraining needs a head, so look for the heads that exist:
+# The same tutorials say that RoBERTa also learns to predict whether one sentence follows another. BERT did. Each task
+# of pretraining needs a head, so look for the heads that exist:
 
 # %%
 tiny = {"vocab_size": 50, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
@@ -736,18 +737,19 @@ bert = transformers.BertForPreTraining(transformers.BertConfig(**tiny))
 heads = {"BERT": sorted({name.split(".")[1] for name, _ in bert.cls.named_parameters(prefix="cls")})}
 heads["RoBERTa"] = sorted({name.split(".")[0] for name, _ in small.named_parameters()} - {"roberta"})
 print(heads)
-print([name for name in dir(transformers) if name.startswith(("BertFor", "RobertaFor")) and "Next" in name])
+classes = [name for name in dir(transformers) if name.startswith(("BertFor", "RobertaFor"))]
+print("classes for the next sentence:", [name for name in classes if "Next" in name])
 print("token types:", bert.config.type_vocab_size, "for BERT,", small.config.type_vocab_size, "for RoBERTa")
 
 # %% [markdown]
 # BERT has a head for words (`predictions`) and one for the next sentence (`seq_relationship`). RoBERTa has one head,
-# for words. Its authors removed the other task, because without it, with full sentences, the model was at least as
-# good. (The dense layer on `<s>` that `RobertaModel` has, the pooler, was never trained in pretraining.)
+# for words, and one token type. Its authors removed the other task: without it, with full sentences, the model was at
+# least as good. (The pooler of `RobertaModel` was never pretrained.)
 #
 # ### Translation and summaries
 #
-# RoBERTa is also said to be good at translation and summaries. A translation is a new text, as long as it has to be.
-# Which of these tasks do the classes of transformers know?
+# RoBERTa is also said to be good at translation and summaries. Both are new texts of any length.
+# Which kinds of task does transformers offer for RoBERTa, and for BART, which has a decoder for writing?
 
 # %%
 from transformers.models.auto import modeling_auto
@@ -762,7 +764,7 @@ print("a RobertaForMaskedLM can generate:", small.can_generate())
 pd.DataFrame({task: [kind in known for kind in kinds] for task, known in tasks.items()}, kinds)
 
 # %% [markdown]
-# BART is made for text to text, RoBERTa is not. You can force it: put a gap at the end, fill it, and repeat.
+# Only BART turns text to text. You can force RoBERTa to write: put a gap at the end, fill it, and repeat.
 
 # %%
 written = "Where is my"
@@ -772,9 +774,9 @@ for _ in range(10):
 print(written)
 
 # %% [markdown]
-# The small model shows it in the extreme, but the reason holds for the large one: at the end of a text it expects the
-# end of a sentence, and it never learned to plan a text. What an encoder can do is to *choose*: for instance the
-# sentence whose vector is closest to the mean of all sentences, which is an *extractive* summary.
+# The model here is very small, but a large one has the same handicap: it learned to fill gaps in finished texts. What
+# an encoder can do is to *choose*: for instance the sentence whose vector is closest to the mean of all sentences, an
+# *extractive* summary.
 
 # %%
 document = pretraining.split_sentences(max(load_splits("reviews", num_rows)["dev"]["text"], key=len))
@@ -788,7 +790,7 @@ print("\n".join(document), "\n\nchosen:", document[(vectors @ vectors.mean(0)).a
 # %% [markdown]
 # ### Random words from all ids
 #
-# The 10 % random tokens must be ordinary ones. The collator of transformers 5.23 draws them from all ids, so a `</s>`
+# The 10 % random tokens should be ordinary ones. The collator of transformers 5.23 draws them from all ids, so a `</s>`
 # or a padding token may be in the middle of a text:
 
 # %%
@@ -801,12 +803,12 @@ for name, batch in {"transformers": theirs, "pretraining": mine}.items():
     print(f"{name}: {(drawn < 5).sum().item()} of {len(drawn)} random tokens are special ones")
 
 # %% [markdown]
-# The smaller the vocabulary, the more of them. With RoBERTa's 50,265 tokens it is a small flaw.
+# The smaller the vocabulary, the more often it happens. With RoBERTa's 50,265 tokens it is a small flaw.
 #
 # ### Other gaps in each evaluation
 #
-# The same collator draws new masks in each evaluation as well, unless it has a `seed` and is made again each time. The
-# same model, four times:
+# The same collator draws new masks in each evaluation, unless it has a `seed` and is made again each time. One model,
+# four times with it and twice with fixed gaps:
 
 # %%
 theirs = transformers.DataCollatorForLanguageModeling(small_tokenizer)
@@ -819,13 +821,13 @@ print("fixed gaps:   ", ", ".join(f"{loss:.3f}" for loss in fixed))
 print(f"the last eighth of the training changed the loss on fixed gaps by {last:+.3f}")
 
 # %% [markdown]
-# If the first line spreads as far as the last line says or farther, changing gaps cannot show whether training still
-# helps.
+# If the losses in the first line differ by as much as the change in the last one, changing gaps cannot show whether
+# training still helps.
 #
 # ### Whole words without offsets
 #
-# `whole_word_mask=True` of the same collator needs to know where words are, and fails with an error that does not say
-# so. It also turns 80/10/10 off, with a warning:
+# `whole_word_mask=True` of the same collator needs to know where words are, but its error does not say so. It also
+# replaces every chosen token by the mask token, with a warning:
 
 # %%
 import warnings
@@ -848,8 +850,8 @@ print(f"random words: {theirs.random_replace_prob}; warning: {caught[-1].message
 # A wrong answer gets a hint, which grows with each try.
 #
 # **1.** Check a collator. You get the true ids, the ids that the model reads, the labels (-100: no target), and the id
-# of the mask token. Return three numbers in a list: how many chosen tokens became the mask token, how many another
-# token, and how many stayed as they were.
+# of the mask token. Return a list of three numbers: how many chosen tokens became the mask token, how many became
+# another token, and how many stayed as they were.
 
 
 # %%
@@ -883,10 +885,10 @@ quiz("13-unlabeled")
 # %% [markdown]
 # ## Recap
 #
-# - A byte-level vocabulary can write every text. What it did not see in training becomes many tokens.
-# - Masked language modeling chooses 15 % of the tokens, fresh in each batch. Evaluate on gaps that are fixed.
-# - Read a loss beside ln V and beside the loss of frequencies alone.
-# - A missing head is trained first. Read the unlabeled texts of train only, and measure whether the classifier gains.
+# - A byte-level tokenizer can write every text. What it did not see in training becomes many tokens.
+# - Masked language modeling chooses 15 % of the tokens, again in each batch. Evaluate on gaps that are fixed.
+# - Compare a loss with ln V and with the loss of a model that knows frequencies only.
+# - Train a missing head first. Use unlabeled texts of train only, and measure whether the classifier gains.
 # - RoBERTa reads in both directions, has one task in pretraining, and does not write texts.
 # - Attention shows where information may flow. Check explanations by hiding tokens.
 #

@@ -24,10 +24,11 @@
 # - find texts that have none of your classes, and say honestly how well that works,
 # - choose what to label next, find wrong labels, and get far with eight labels a class.
 #
-# You should know logits, calibration and the dev split ([lesson 3](03_baseline.ipynb)).
+# You should know logits, calibration and the dev split ([lesson 3](03_baseline.ipynb)). The lesson has four cases:
+# reviews, news, messages and questions.
 #
 # <!-- facts -->
-# Measured: default profile 3.6 min, 3.1 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 3.4 min, 3.0 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -36,7 +37,7 @@
 # |---|---|
 # | Reviews: is neutral a class or a doubt? | 5 |
 # | News: the world moves on | 3 |
-# | Messages: what if it is none of the eight? | 5 |
+# | Messages: what if it is none of the eight? | 6 |
 # | Questions: the same or not, and more than one label | 4 |
 # | Labels that are wrong | 2 |
 # | Eight labels a class | 2 |
@@ -62,11 +63,11 @@ except ImportError:  # on Colab, Kaggle or a server
 
 # %% [markdown]
 # Four commands lead from a file to a service. They give labels and probabilities. What a business does with a
-# probability is decided between them, and this decision is the subject of the lesson:
+# probability is decided between `evaluate` and `predict`, and this decision is the subject of the lesson:
 
 # %%
 from nbhelpers.course.diagrams.business import alarms, file_to_service
-from nbhelpers.course.lesson import LiveTraining, check, explore, headline, quiz
+from nbhelpers.course.lesson import check, explore, headline, quiz
 
 file_to_service()
 
@@ -114,8 +115,8 @@ num_rows = 0  # @param {type: "integer"}
 seed = 0  # @param {type: "integer"}
 
 # %% [markdown]
-# Two helpers for the whole lesson. `read` reads a file of the course's data. `vectors_of` computes the pooled vector of
-# each text with a frozen encoder, as in [lesson 8](08_rare_classes.ipynb). Where a question is about the decision and
+# The whole lesson uses two helpers. `read` reads a file of the course's data. `vectors_of` computes the pooled vector
+# of each text, as with the frozen encoder of [lesson 3](03_baseline.ipynb). Where a question is about the decision and
 # not about the encoder, a logistic regression on these vectors is enough, and it is trained in a second.
 
 # %%
@@ -152,7 +153,7 @@ def vectors_of(texts, model):
 device = environment.best_device()
 precision, _ = environment.best_precision(device)
 tokenizer, model = encoders.load(encoder)
-tokenizer = corpora.normalizing_tokenizer(tokenizer)
+tokenizer = corpora.normalizing_tokenizer(tokenizer)  # cleans texts as the corpus was cleaned
 frozen = TextVectors(model.base_model).to(device)
 
 # %% [markdown]
@@ -167,8 +168,8 @@ frozen = TextVectors(model.base_model).to(device)
 #     nbhelpers predict runs/reviews all_reviews.csv -o labels.csv --all-probabilities
 #     nbhelpers serve runs/reviews
 #
-# The option `--all-probabilities` matters: costs and thresholds need more than the label. Here the frozen encoder
-# takes the place of the trained one:
+# The option `--all-probabilities` matters: costs and thresholds need more than the label. Here the frozen encoder takes
+# the place of the trained one:
 
 # %%
 reviews = {split: read("reviews", split) for split in splits}
@@ -178,8 +179,8 @@ vectors = {split: vectors_of(table["text"], frozen) for split, table in reviews.
 head = LogisticRegression(max_iter=2000).fit(vectors["train"], gold["train"])
 
 # %% [markdown]
-# Costs multiply probabilities, so these must be calibrated. A temperature is fitted on dev
-# ([lesson 3](03_baseline.ipynb)):
+# Costs are multiplied by probabilities, so these must be calibrated. A temperature is fitted on dev ([lesson
+# 3](03_baseline.ipynb)). The calibration error is in percentage points. With so few rows, chance alone adds several:
 
 # %%
 logits = {split: head.decision_function(vectors[split]) for split in splits}
@@ -193,8 +194,8 @@ for split in ("dev", "test"):
 
 # %% [markdown]
 # Now the question. If neutral is only a doubt, a model that knows negative and positive alone should be unsure about
-# neutral reviews, and a threshold on its confidence should find them. The cell chooses this threshold on dev, and
-# compares with a model that has neutral as a class:
+# neutral reviews, and a threshold on its confidence should find them. The next cell chooses this threshold on dev, and
+# the one after it compares with a model that has neutral as a class:
 
 # %%
 neutral = names.index("neutral")
@@ -223,14 +224,14 @@ for way, predicted in ways.items():
 
 # %% [markdown]
 # Precision and recall are those of neutral, on test, in percent. If the first line is clearly better, neutral reviews
-# have something of their own, such as "it does the job", and neutral is a class. If both are about equal, the class
-# adds nothing that a threshold does not have. In both cases, ask also what is done with a neutral review: a class that
-# nobody acts on is not worth its labels.
+# have something of their own, such as "it does the job", and neutral is a class. If both are about equal, a threshold
+# is enough. In both cases, ask also what is done with a neutral review: a class that nobody acts on is not worth its
+# labels.
 #
 # ### What does a mistake cost?
 #
-# A complaint on the home page is worse than praise at the complaints desk. Write it down. Each line is a true class,
-# and each column a decision. The last column is a person, who reads the review and is right, and who costs 1:
+# A complaint on the home page is worse than praise at the complaints desk. Write such costs down as a matrix: each line
+# is a true class, and each column a decision. The last column is a person, who decides right, and who costs 1:
 
 # %%
 costs = pd.DataFrame(
@@ -240,7 +241,7 @@ costs = pd.DataFrame(
 costs
 
 # %% [markdown]
-# The expected cost of a decision is the cost for each class times the probability of the class, added up. For one
+# The expected cost of a decision is its cost for each class times the probability of the class, added up. For one
 # review by hand:
 
 # %%
@@ -250,7 +251,8 @@ by_hand = (probabilities["test"][row][:, None] * costs.to_numpy()).sum(0)
 print(dict(zip(costs.columns, by_hand.round(2).tolist(), strict=True)))
 
 # %% [markdown]
-# `abstention.decide` takes the cheapest decision of each line. How much does that save on the whole test split?
+# The second line has the expected costs: the most probable class need not be the cheapest decision. `abstention.decide`
+# takes the cheapest one for each review. How much does that save on the whole test split?
 
 # %%
 only_classes = costs[names]
@@ -264,17 +266,17 @@ rows = {}
 for name, taken in decisions.items():
     rows[name] = {"cost per review": abstention.mean_cost(gold["test"], taken, costs)}
     rows[name]["to a person (%)"] = 100 * (taken == len(names)).mean()
-    rows[name]["complaints on the home page"] = ((taken == 2) & (gold["test"] == 0)).sum()
+    to_home_page = taken == names.index("positive")
+    rows[name]["complaints on the home page"] = (to_home_page & (gold["test"] == names.index("negative"))).sum()
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
-# No model was trained again: only the decision changed. Read the last column beside the first. With good probabilities
-# the third line is the cheapest, because it may use every column of the matrix. If another line is cheaper, the
-# probabilities are not good enough for these costs. If the fourth is, the model is not worth using, and you have
-# learned that before it went into use.
+# No model was trained again: only the decision changed. Compare the last column with the first. With good probabilities
+# the third line is the cheapest, because it may use every column of the matrix. If another line is clearly cheaper, the
+# probabilities are not good enough for these costs. If it is the fourth, the model is not worth using at these costs.
 #
-# **Exercise.** Write the decision by hand. You get the probabilities of one text and the matrix as lists. Return the
-# number of the column that is cheapest.
+# **Exercise.** Write the decision by hand. You get the probabilities of one text as a list, and the matrix as a list of
+# its lines. Return the number of the cheapest column, counted from 0.
 
 
 # %%
@@ -297,9 +299,10 @@ check("14-cheapest", cheapest)
 #
 # ### A threshold, and the queue behind it
 #
-# Often nobody can name the costs, but a limit: "at most one in ten automatic answers may be wrong". Then one threshold
-# on the confidence is enough, and texts below it go to a person. The *coverage* is the share of texts that the model
-# answers, and the *risk* is the share of these answers that are wrong. Each threshold gives one point of this curve:
+# Often nobody can name the costs, but there is a limit: "at most one in ten automatic answers may be wrong". Then one
+# threshold on the confidence is enough, and texts below it go to a person. The *coverage* is the share of texts that
+# the model answers, and the *risk* is the share of these answers that are wrong. Each threshold gives one point of this
+# curve:
 
 # %%
 curves = {}
@@ -323,9 +326,10 @@ for split in ("dev", "test"):
     print(f"{split}: answers {100 * answered.mean():.0f} % of the texts, and {100 * wrong:.1f} % of them wrongly")
 
 # %% [markdown]
-# The risk on test differs from the 10 % that were asked for, because a threshold that was chosen on a few dev rows fits
-# them a little too well. If the limit is strict, ask for less on dev. Move the threshold, and watch what is left for a
-# person. The table is the head of the *review queue*, with the least sure texts first:
+# The risk on test is usually not the 10 % that were asked for: a threshold that was chosen on a few dev rows fits them
+# a little too well, and chance adds to it. If the limit is strict, ask for less on dev. Move the threshold, and watch
+# what is left for a person. The table is the head of the *review queue*, with the least sure texts first. "Or else" is
+# the second most probable class, and "margin" says by how much it is behind:
 
 
 # %%
@@ -340,14 +344,13 @@ def at_confidence(threshold=0.6):
 explore(at_confidence, threshold=(0.35, 1.0, 0.05))
 
 # %% [markdown]
-# Somebody who reads this queue also writes labels. Keep them: they are the most useful training rows for the next
-# version.
+# Somebody who reads this queue also writes labels. Keep them: they often teach the next version more than random ones.
 #
 # ## News: the world moves on
 #
 # *The file:* news items with six topics and a date. *The use:* each item goes to a desk. *The question that decides
 # it:* how good is the model on items that are newer than its training data? So this split is by date: train ends in
-# August, and test begins in October.
+# August, dev is September, and test begins in October.
 #
 #     nbhelpers train topics -o runs/topics
 #     nbhelpers evaluate runs/topics october.csv
@@ -362,8 +365,8 @@ news_vectors = {split: vectors_of(table["text"], frozen) for split, table in new
 news_head = LogisticRegression(C=10, max_iter=2000).fit(news_vectors["train"], desk["train"])
 
 # %% [markdown]
-# A random split mixes the months, so the model is tested on days that it knows. Compare it with the later months. The
-# interval comes from a bootstrap over the rows, so it says how much of a fall can be chance:
+# A random split mixes the months, so the model is tested on stories that it knows from training. The first line below
+# is such a split, by cross-validation on train. Compare it with the later months:
 
 # %%
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -385,14 +388,16 @@ for name, (labels, predicted) in parts.items():
 pd.DataFrame(rows).T.round(1)
 
 # %% [markdown]
-# If the months after August are below the first line, that is *drift*: new stories, new names, new words. The random
-# split did not show it. Your users meet the later lines.
+# "From" and "to" are a 95 % interval by bootstrap over the rows. If a later interval lies below that of the first line,
+# this is hardly chance but *drift*: new stories, new names, new words. The random split cannot show it. Your users meet
+# the later lines.
 #
 # ### What to label next
 #
 # A model that drifts needs new labels, and a desk editor has time for twenty items a week. Which twenty? *Active
-# learning* lets the model choose: the items of which it is least sure. The usual measure is the *margin* between the
-# two most probable classes. For three items by hand:
+# learning* lets the model choose: the items of which it is least sure. One measure is the *margin* between the two most
+# probable classes, and another is the *entropy* −Σ p log p, which is large where many classes are possible. For three
+# items:
 
 # %%
 three = np.array([[0.50, 0.45, 0.05], [0.40, 0.30, 0.30], [0.90, 0.05, 0.05]])
@@ -401,7 +406,7 @@ print("margin: ", (ordered[:, -1] - ordered[:, -2]).round(2).tolist(), "- ask fo
 print("entropy:", active_learning.entropy(three).round(2).tolist(), "- ask for the largest")
 
 # %% [markdown]
-# Both leave out the third item. They disagree about the first two: the margin asks where two classes compete, and the
+# Both put the third item last. They disagree about the first two: the margin asks where two classes compete, and the
 # entropy where everything is open.
 #
 # **Exercise.** Write the margin of one text.
@@ -425,8 +430,8 @@ check("14-margin", margin)
 # </details>
 #
 # `label_loop` needs two functions: one that trains on the labels so far and returns probabilities, and one that asks
-# for labels. Here the labels are known, so "asking" looks them up. Each run starts with the same 24 random items,
-# whatever the strategy:
+# for labels. Here the labels are known, so "asking" looks them up. With the same seed, both strategies start with the
+# same 24 random items:
 
 
 # %%
@@ -451,8 +456,8 @@ means = pd.DataFrame({x: table.mean() for x, table in learned.items()}).rename_a
 plots.run_curves(means, "accuracy on test (%)", over="the number of labels")
 
 # %% [markdown]
-# The lines are means over the seeds. Is the gap more than luck? Each seed gives both strategies the same start, so
-# compare them in pairs:
+# The lines are means over the seeds. The higher one needs fewer labels for the same accuracy. Is the gap more than
+# luck? Each seed gives both strategies the same start, so compare them seed by seed, in points of accuracy:
 
 # %%
 gaps = learned["margin"] - learned["random"]
@@ -461,9 +466,10 @@ saved.rename_axis("labels").round(1)
 
 # %% [markdown]
 # Where the smallest gain is above 0, margin won with every seed. If the gain shrinks toward the end, that is natural:
-# both have then labeled the useful items. Two warnings. The items that were chosen are not a random sample, so never
-# estimate accuracy on them. And a rare class that the start lacks is unknown to the model, so it cannot be unsure
-# about it. Three corpora over several seeds, as macro F1 on test in percent, after so many labels:
+# both come closer to a model with all labels. Two warnings. The items that were chosen are not a random sample, so
+# never estimate accuracy on them. And a rare class that the start lacks is unknown to the model, so it cannot be unsure
+# about it. The next table has three corpora over several seeds. It shows macro F1 on test in percent, after as many
+# labels as a column says:
 
 # %%
 business.summary("active learning")
@@ -471,9 +477,9 @@ business.summary("active learning")
 # %% [markdown]
 # ## Messages: what if it is none of the eight?
 #
-# *The file:* messages to a shop with eight wishes, very unequal ([lesson 8](08_rare_classes.ipynb)). *The use:* each
-# goes to the right desk. *The question that decides it:* what happens to a message that has none of these wishes? Here
-# the classifier is really trained, by the function behind `nbhelpers train`:
+# *The file:* messages to a shop with eight wishes, some of them rare ([lesson 8](08_rare_classes.ipynb)). *The use:*
+# each goes to the right desk. *The question that decides it:* what happens to a message that has none of these wishes?
+# Here the encoder is trained as well, by the function behind `nbhelpers train`:
 
 # %%
 work = Path("lesson14")
@@ -500,33 +506,33 @@ report = classifier.evaluate(folder, work / "intents")
 (100 * report.scores[["weighted F1", "macro F1", "accuracy"]]).round(1)
 
 # %% [markdown]
-# And Valerie's message, sent to the service:
+# Macro F1 is lower where rare wishes are found less often. Now Valerie's message, sent to the service:
 
 # %%
 from fastapi.testclient import TestClient
 from nbhelpers.classifier.served import load
 
 request = "Please cancel my appointment for the perm. I've had a fall, nothing broken. Valerie"
-with TestClient(serving.create_app(load(folder, 1))) as client:
+with TestClient(serving.create_app(load(folder, threads=1))) as client:  # without a network
     (answer,) = client.post("/classify", json={"texts": [request]}).json()["results"]
 {entry["label"]: round(entry["score"], 3) for entry in answer["scores"]}
 
 # %% [markdown]
-# The numbers sum to 1 over the eight wishes. There is no room for "none of them": softmax compares the classes with
-# each other, and one always wins. The service returns all of them, so the program that calls it can apply costs or a
-# threshold. Two of the scores below need logits or vectors, which probabilities do not contain; a service that uses
-# them must compute them beside the model.
+# The probabilities of the eight wishes sum to 1. There is no room for "none of them": softmax compares the classes with
+# each other, and one always wins. The service returns all probabilities, so the program that calls it can apply costs
+# or a threshold. Two of the scores below need logits or vectors, which cannot be computed from probabilities; a service
+# that uses these scores must compute them itself.
 #
 # ### Three scores for "outside"
 #
-# A file of the course has messages that have none of the wishes, for dev and for test. None is in train. Here are
-# three scores, all *higher for messages further outside*:
+# A file of the course has messages that have none of the wishes, for dev and for test. None is in train. Here are three
+# scores, all *higher for messages further outside*:
 #
 # | score | idea |
 # |---|---|
 # | probability | 1 − the largest probability |
-# | energy | −log Σ exp(logit): all logits are small |
-# | distance | from the text's vector to the nearest class mean, in units of the usual spread (*Mahalanobis*) |
+# | energy | −log Σ exp(logit), which is high where all logits are small |
+# | distance | the squared distance to the nearest class mean, in units of the usual spread (*Mahalanobis*) |
 
 # %%
 outside = read("intents", "outside")
@@ -550,8 +556,9 @@ scores = {
 }
 
 # %% [markdown]
-# `distance` has two parts. `fit_classes` computes the mean of each class and one covariance for all classes, and
-# `distance_score` measures with it ([Lee et al. 2018](https://arxiv.org/abs/1807.03888)). For one message by hand:
+# `distance` has two parts ([Lee et al. 2018](https://arxiv.org/abs/1807.03888)). `fit_classes` computes the mean of
+# each class and P, the inverse of one covariance matrix for all classes, which is called the *precision matrix*.
+# `distance_score` is the smallest dᵀPd, where d is the difference to a mean. For one message by hand:
 
 # %%
 difference = shop_vectors["outside test"][0] - means  # [classes, dimensions]
@@ -560,10 +567,10 @@ print(f"by hand {by_hand:.2f}, the helper {scores['distance']['outside test'][0]
 
 # %% [markdown]
 # How well does each score separate? The positive class is *outside*, and that must be said: many papers take the inside
-# as positive, and the same word then means another number. *AUROC* is how often a message outside has a higher score
-# than one inside (50 % is chance). *AUPRC* is the average precision of the alarms. *Outside accepted* is the share of
-# messages outside that slip through, if 95 % of the messages inside are to be accepted: the *false positive rate at
-# 95 % recall*.
+# as positive, and AUPRC is then another number. *AUROC* is how often a message outside has a higher score than one
+# inside (50 % is chance). *AUPRC* is the average precision of the alarms over all thresholds. *Outside accepted* is the
+# share of messages outside that slip through, if 95 % of the messages inside are accepted. Papers with the inside as
+# positive call it the *false positive rate at 95 % recall*.
 
 # %%
 detection = {
@@ -574,20 +581,25 @@ print(f"{100 * share:.0f} % of these test messages are outside, so this is AUPRC
 (100 * pd.DataFrame(detection).T).round(1)
 
 # %% [markdown]
-# Look at the last column first. It is the number that a user feels. On messages that use the words of a shop in another
-# sense, expect it to be high: most slip through. Which messages look most like inside?
+# Look at the last column first: it is what a user notices. On messages that use the words of a shop in another sense,
+# expect it to be high. The score for the rest of the lesson is chosen on dev. Which messages look most like inside to
+# it?
 
 # %%
-best_score = max(detection, key=lambda name: detection[name]["AUROC"])
+dev_auroc = {x: out_of_scope.detection_scores(z["dev"], z["outside dev"])["AUROC"] for x, z in scores.items()}
+best_score = max(dev_auroc, key=dev_auroc.get)
+print(f"best on dev: {best_score}")
 order = np.argsort(scores[best_score]["outside test"])[:5]
 predicted = [wishes[i] for i in shop_logits["outside test"].argmax(1)]
 pd.DataFrame({"text": texts["outside test"].iloc[order], "taken for": [predicted[i] for i in order]})
 
 # %% [markdown]
+# Look for the words of a shop in them.
+#
 # ### The threshold comes from dev
 #
 # For a threshold, messages *inside* are enough: let 95 % of the dev messages pass. Messages outside are not needed,
-# which is fortunate, since those of tomorrow look different. Then read test once:
+# which is fortunate, since those of tomorrow look different. On test, this gives:
 
 # %%
 rows = {}
@@ -597,8 +609,9 @@ for name, score in scores.items():
 (100 * pd.DataFrame(rows).T).round(1)
 
 # %% [markdown]
-# The recall on test is near 95 %, not exactly. The last column is right only for this mixture, with so many messages
-# outside. In your inbox there may be fewer. Move the share, with the rates of the best score:
+# "In-scope recall" is the share of messages inside that are accepted: near 95 %, not exactly. "Precision of outside" is
+# the share of the rejected messages that are outside. It holds only for this mixture: your inbox may have fewer
+# messages outside. Move their share, with the rates of the best score:
 
 # %%
 rates = rows[best_score]
@@ -611,7 +624,9 @@ def inbox(share_outside=0.3):
 explore(inbox, share_outside=(0.01, 0.6, 0.01))
 
 # %% [markdown]
-# The same three scores on CLINC150, a public corpus with 150 wishes, and over several seeds on the messages here:
+# The fewer messages are outside, the fewer rejections are right. The next table has the same three scores, on CLINC150
+# ([Larson et al. 2019](https://arxiv.org/abs/1909.02027)), a public corpus with 150 wishes, and on the messages here
+# over several seeds. Its "outside accepted" is at the threshold from dev:
 
 # %%
 business.summary("out of scope")
@@ -632,7 +647,7 @@ business.summary("out of scope")
 # two whose answers are only near to each other.
 #
 # Pairs leak easily. A question that is in a train pair must not be in a test pair. So split the *answers* first, and
-# make the pairs inside of each split:
+# make the pairs within each split:
 
 # %%
 faq = pd.concat([read("faq", split) for split in splits], ignore_index=True)
@@ -649,7 +664,7 @@ faq["split"] = faq["answer"].map(split_of)
 def make_pairs(split, num=4):
     groups = [list(index) for index in faq[faq["split"] == split].groupby("answer").groups.values()]
     centers = np.stack([faq_vectors[group].mean(0) for group in groups])
-    near = (centers @ centers.T - 9 * np.eye(len(groups))).argmax(1)  # the most similar other answer
+    near = (centers @ centers.T - 9 * np.eye(len(groups))).argmax(1)  # the answer with the most similar questions
     pairs = []
     for own, group in enumerate(groups):
         same = list(itertools.combinations(group, 2))
@@ -664,7 +679,8 @@ for table in pairs.values():
 pairs["test"].groupby("label").head(2)[["question", "other", "label"]]
 
 # %% [markdown]
-# How bad would it be to make all pairs first, and then to split the pairs at random?
+# The different pairs have near answers. How bad would it be to make all pairs first, and then to split the pairs at
+# random?
 
 # %%
 everything = pd.concat(pairs.values(), ignore_index=True).sample(frac=1, random_state=seed)[["first", "second"]]
@@ -677,8 +693,10 @@ print(
 )
 
 # %% [markdown]
-# Two ways to use an encoder. Compare the *vectors* of both questions, which can be computed once for all stored
-# questions. Or let the encoder *read both together*, which costs a pass for each pair. The command for the second one
+# A model can recognize a question that it was trained on, so a random split would flatter it.
+#
+# An encoder can be used in two ways. Compare the *vectors* of both questions, which can be computed once for all stored
+# questions. Or let the encoder *read both together*, which costs a pass for each pair. The command for the second way
 # takes two text columns:
 #
 #     nbhelpers train pairs --text question --text other -o runs/pairs
@@ -707,16 +725,17 @@ limit = max(cosine["dev"], key=lambda value: ((cosine["dev"] >= value) == is_sam
 ways = {"vectors compared": (cosine["test"], limit), "read together": (read_together, 0.5)}
 rows = {}
 for name, (score, threshold) in ways.items():
+    # "different" takes the place of "outside": its scores are lower, so the sign is turned
     found = out_of_scope.detection_scores(-score[is_same["test"]], -score[~is_same["test"]])
     rows[name] = {"AUROC": found["AUROC"], "accuracy": ((score >= threshold) == is_same["test"]).mean()}
 (100 * pd.DataFrame(rows).T).round(1)
 
 # %% [markdown]
-# Chance is 50 in both columns. Near answers make the task hard, because such questions share their words. Reading
-# together is not better by itself: this model must learn from a few hundred pairs what it means to ask the same, and
-# the vectors of the embedded encoder were trained for it with a billion pairs. Compare with the vectors before you
-# train. The time counts as well: to read a new question together with every stored one takes as many passes as there
-# are stored questions.
+# Chance is 50 in both columns. Near answers make the task hard, most of all for the vectors by which they were chosen.
+# Still, reading together is not better by itself: this model must learn from a few hundred pairs what it means to ask
+# the same, and the embedded encoder was trained with a billion pairs to give similar vectors to texts that belong
+# together. Compare with the vectors before you train. The time counts as well: a new question must be read with every
+# stored one. (The time below includes loading the model.)
 
 # %%
 stored = len(faq)
@@ -725,8 +744,8 @@ print(
 )
 
 # %% [markdown]
-# The usual answer is both: vectors find twenty candidates, and a model that reads them together puts these in order.
-# The lesson on search shows it.
+# Usually both are used: vectors find twenty candidates, and a model that reads each together with the question puts
+# them in order. [Lesson 15](15_search_alerts.ipynb) shows it.
 #
 # ### Several labels for one text
 #
@@ -736,8 +755,8 @@ print(
 #
 #     nbhelpers train messages.csv --label wishes --label-separator ";" -o runs/wishes
 #
-# The head then decides each wish by itself, with a threshold for each. Here a logistic regression for each wish, on the
-# vectors of the trained encoder:
+# The head then decides each wish by itself, with the threshold that has the best F1 on dev. Here a logistic regression
+# for each wish does it, on the vectors of the trained encoder:
 
 # %%
 from sklearn.metrics import f1_score
@@ -773,18 +792,18 @@ print(f"{has_two.sum()} of {len(has_two)} test messages have two wishes")
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
-# "One label" can never find both, whatever its F1 says. The others buy some of the second wishes with more labels per
-# message, and some of these are wrong. If they find few, the vectors are the reason: this encoder was trained for one
-# wish, so a second one is hard to see in them. The command above trains the encoder with all labels. Whether it pays is
-# a question of costs again: a needless label costs a look, and a lost wish costs a second message.
+# *Micro F1* is one F1 over all decisions, eight for each message. "One label" can never find both wishes, whatever its
+# F1 says. The others find some second wishes with more labels per message, and some of these labels are wrong. If they
+# find few, a likely reason is that this encoder was trained for one wish. The command above trains it with all labels.
+# Whether it pays is a question of costs again: a needless label costs a look, and a lost wish costs a second message.
 #
 # ## Labels that are wrong
 #
-# Every corpus has rows with a wrong label. *Confident learning* ([Northcutt et al.
+# Nearly every corpus has wrong labels. *Confident learning* ([Northcutt et al.
 # 2021](https://arxiv.org/abs/1911.00068)) finds suspicious ones: a model that has not seen a row gives its label a low
 # probability and another class a high one, compared with what is usual for these classes. The package `cleanlab` does
 # it. It needs probabilities for every training row, from a model that was *not trained on that row*: divide train into
-# five parts, and predict each with a model of the other four (*out of fold*).
+# five parts, and predict each with a model that was trained on the other four (*out of fold*).
 
 # %%
 from cleanlab.filter import find_label_issues
@@ -800,29 +819,30 @@ shown = intents["train"].iloc[flagged[:8]][["text", "label"]]
 shown.assign(**{"the models say": [wishes[i] for i in out_of_fold[flagged[:8]].argmax(1)]})
 
 # %% [markdown]
-# Read each row, and decide who is right. You will find four kinds: the label is wrong; the message has two wishes; the
+# Read each row, and decide who is right. There are four kinds: the label is wrong; the message has two wishes; the
 # message is hard, and the label is right; the rule for labeling is unclear. Only the first kind is corrected by a new
-# label. The last one is corrected by a better rule, which then changes many rows. Two readers have read a part of these
-# messages without their labels and agreed with nearly all (the data card says more), so most flags here will be
-# hard rows. A weak model flags many: the flags tell where to read, not what is true.
+# label. The last one is corrected by a better rule, which then changes many rows. A second reading of some of these
+# messages, without their labels, agreed with nearly all (`data/README.md` says more), so most flags here will be hard
+# rows. A weak model flags many: the flags tell you where to read, not what is true.
 #
 # How good is the search itself? To measure that, plant errors: give 5 % of the rows a random wrong label, and count how
-# many of these are flagged. Five seeds, for the course's corpora and MELD:
+# many of these are flagged. The table has five seeds, on three corpora of the course and MELD:
 
 # %%
 business.summary("label errors")
 
 # %% [markdown]
-# "Found" is the share of planted errors that are flagged, and "flagged" the share of all rows, both in percent. The
-# part on mistakes explains "in sample".
+# "Found" is the share of planted errors that are flagged, and "flagged" the share of all rows that are, both in
+# percent. "What goes wrong" explains "in sample".
 #
 # ## Eight labels a class
 #
 # New classes begin with a handful of examples. Full fine-tuning has little to learn from, and its head starts at
 # random. *SetFit* ([Tunstall et al. 2022](https://arxiv.org/abs/2209.11055)) trains the encoder on *pairs* first: two
-# texts of one class should have similar vectors, and two of different classes should not. With 48 texts there are over
-# a thousand pairs. A logistic regression on the new vectors then does the rest. The step by hand, for all pairs of a
-# batch:
+# texts of one class should have similar vectors, and two of different classes should not. Eight texts for each of six
+# desks make over a thousand pairs. A logistic regression on the new vectors then does the rest. In each batch, the loss
+# is the mean of (1−cosine)² over the pairs of one class, plus the mean of cosine² over the others, where a cosine below
+# 0 costs nothing:
 
 
 # %%
@@ -834,13 +854,14 @@ def contrastive_loss(vectors, labels):
     return pull.sum() / max(1, len(pull)) + push.sum() / max(1, len(push))
 
 
-example = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
-print(f"{contrastive_loss(example, torch.tensor([0, 0, 1])):.2f}: (1 - 0.6)² between the first two, and the rest")
+example = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])  # cosines: 0.6 in the class, 0 and 0.8 to the other
+by_hand = (1 - 0.6) ** 2 + (0**2 + 0.8**2) / 2
+print(f"by hand {by_hand:.2f}, the function {contrastive_loss(example, torch.tensor([0, 0, 1])):.2f}")
 
 # %% [markdown]
-# The package `setfit` does the same with pairs that it draws (version 1.2 works here). The next cells take eight news
-# items of each desk, and train three times: only a head, the contrastive step and then a head, and full fine-tuning
-# with equally many updates.
+# The package `setfit` (version 1.2 for transformers 5) does nearly the same: it draws its pairs, and cosines below 0
+# cost as well. The next cells take the first eight news items of each desk, and train three times: only a head, the
+# contrastive step and then a head, and full fine-tuning with as many updates as this step.
 
 # %%
 few = np.concatenate([np.flatnonzero(desk["train"] == i)[:8] for i in range(len(desks))])
@@ -881,23 +902,23 @@ correct = {name: 100 * np.mean(predicted == desk["test"]) for name, predicted in
 pd.DataFrame({"accuracy on test (%)": correct}).round(1)
 
 # %% [markdown]
-# One draw of eight items says little: another eight can change the order. This is what five draws say, with 8, 16 and
-# 64 items a class and equally many updates in both trainings:
+# One choice of eight items says little: another eight can change the order. The next table has five draws of 8, 16 and
+# 64 items a class, with equally many updates in both trainings of the encoder:
 
 # %%
 business.summary("few labels")
 
 # %% [markdown]
-# Look for the size from which full fine-tuning is no longer behind. Up to there, the cheaper ways are enough, and time
-# is better spent on labels.
+# Look for the size from which full fine-tuning is no longer behind. Below it, take the better of the other two ways,
+# and spend your time on labels.
 #
 # ## What goes wrong
 #
 # ### The threshold chosen on test
 #
 # "We report F1 at the best threshold" often means: at the threshold that was best on the rows that are reported. How
-# much too good is that? Take 60 messages at random, choose there the threshold with the best F1 for "outside", and
-# score the same 60. Then score it on all the others. Repeat two hundred times:
+# much too good is that? Take 60 test messages at random, choose on them the threshold with the best F1 for "outside",
+# and score it on the same 60. Then score it on all the others. Repeat two hundred times:
 
 # %%
 all_scores = np.r_[scores[best_score]["test"], scores[best_score]["outside test"]]
@@ -924,8 +945,8 @@ print(f"F1 of outside: {same_rows:.1f} % on the rows of the choice, {others:.1f}
 #
 # ### Only far texts in the test
 #
-# Texts from another corpus are easy to get, so many papers test with them. The AUROC of our three scores, once with
-# news items as the texts outside and once with real messages:
+# Texts from another corpus are easy to get, so many papers test with them. The table has the AUROC of our three scores
+# in percent, once with news items as the texts outside and once with messages:
 
 # %%
 far = vectors_of(news["test"]["text"], TextVectors(trained.base_model))
@@ -943,14 +964,14 @@ for name, score in scores.items():
 pd.DataFrame(rows).T.round(1)
 
 # %% [markdown]
-# Compare the columns, and note that the order of the scores can change as well. The left column would go into a paper,
-# and the right one is what a shop gets. Test with messages that come from where yours come from.
+# Compare the columns, and note that the order of the scores can change as well. The left column looks good in a report,
+# but the right one is what a shop gets. Test with messages that come from where yours come from.
 #
 # ### "Other" as an ordinary class
 #
 # It seems obvious: add a ninth class "other" and give it some examples. But a class is learned by what its examples
-# share, and messages outside share nothing. So it finds what is like its examples. Two versions: 40 news items, which
-# are easy to get, and 40 real messages from the outside file (those for dev). Both are tested with both kinds:
+# share, and messages outside share little. So it finds what is like its examples. Try two versions: 40 news items,
+# which are easy to get, and 40 messages from the outside file (those for dev). Both are tested with both kinds:
 
 # %%
 other_examples = {
@@ -967,16 +988,16 @@ for name, examples in other_examples.items():
 (100 * pd.DataFrame(rows).T).round(1)
 
 # %% [markdown]
-# Read each line across, in percent. The line of the news items finds news and misses messages. The line of the real
-# messages does much better on messages, perhaps better than the scores above, and that is no wonder: the same people
-# wrote its examples and the test. A class that is filled with what was easy to get finds what was easy to get. If you
-# train one, collect its examples where your messages come from, test it with a kind that it has not seen, and keep a
-# score beside it for the rest.
+# Read each line across: the share of each kind that is called "other", in percent. "Inside lost" are messages with one
+# of the eight wishes. A class that is filled with what was easy to get finds what was easy to get. The second version
+# has an advantage on messages, because its examples and the test come from one source. If you train such a class,
+# collect its examples where your messages come from, test it with a kind that it has not seen, and keep a score beside
+# it for the rest.
 #
 # ### AUROC hides the base rate
 #
 # AUROC compares a message outside with one inside, so it does not ask how many there are of each. In use, you see the
-# alarms. With the rates that were measured above, for three inboxes:
+# alarms, which are the rejected messages. With the rates that were measured above, for three inboxes, in percent:
 
 # %%
 rows = {}
@@ -986,8 +1007,8 @@ for part in (share, 0.05, 0.01):
 (100 * pd.DataFrame(rows).T).round(1)
 
 # %% [markdown]
-# The same model, the same AUROC. Where few messages are outside, most alarms are false, and soon nobody reads them.
-# Always report the precision for the share that you expect.
+# The model and its AUROC are the same in each line. The fewer messages are outside, the larger is the share of false
+# alarms, and soon nobody reads them. Always report the precision for the share that you expect.
 #
 # ### Label errors searched with in-sample probabilities
 #
@@ -1008,7 +1029,7 @@ for name, p in {"in sample": seen, "out of fold": unseen}.items():
 
 # %% [markdown]
 # A model that was trained on a wrong label has learned it. It then gives this label a high probability, and the search
-# finds nothing to complain about. It looks like a clean corpus.
+# finds little or nothing. The corpus looks clean.
 #
 # ## Exercises
 #
@@ -1016,7 +1037,7 @@ for name, p in {"in sample": seen, "out of fold": unseen}.items():
 #
 # **1.** Compute what the picture of the inbox says in its last line. You get the share of messages outside, the recall
 # (the share of the messages inside that are accepted), and the share of the messages outside that are accepted, all
-# from 0 to 1. Return which share of the rejected messages is really outside.
+# from 0 to 1. Return the share of the rejected messages that are really outside, also from 0 to 1.
 
 
 # %%
@@ -1037,8 +1058,8 @@ check("14-precision", precision_of_rejection)
 # ```
 # </details>
 #
-# **2.** Count leaks. You get the pairs of train and of test, as lists of two question numbers. Return how many
-# test pairs have a question that is in a train pair, at either place.
+# **2.** Count leaks. You get two lists, the pairs of train and the pairs of test. A pair is two question numbers.
+# Return how many test pairs have a question that is in a train pair, at either place.
 
 
 # %%
@@ -1074,14 +1095,14 @@ quiz("14-out-of-fold")
 #   threshold on dev.
 # - Test with rows that are newer than the training data, and label next what the model is unsure about. Keep a random
 #   sample for the test.
-# - A classifier names one of its classes for every text. Whether a text has none of them is a second model's question;
-#   say which class is positive, and test with texts that are near.
-# - Pairs are split by what they are about, never by pair.
+# - A classifier names one of its classes for every text. Whether a text has none of them needs a score of its own; say
+#   which class is positive, and test with texts that are near.
+# - Split the answers first, and then make the pairs.
 # - Labels are suspicious where models that have not seen the row disagree. Read before you correct.
 #
-# Where to go next: the lesson on search takes the questions of the fourth case further, and
-# [lesson 8](08_rare_classes.ipynb) has more on the rare wishes. The last cell has the number that `nbhelpers run` shows
-# for this lesson: the AUROC of the best score for messages outside, in percent.
+# Where to go next: [lesson 15](15_search_alerts.ipynb) takes the questions of the fourth case further, and [lesson
+# 8](08_rare_classes.ipynb) has more on the rare wishes. The last cell has the number that `nbhelpers run` shows for
+# this lesson: the AUROC for messages outside, in percent, of the score that was best on dev.
 
 # %%
 headline("AUROC for outside (%)", 100 * detection[best_score]["AUROC"])

@@ -25,11 +25,10 @@
 # - recommend texts to readers, also texts that nobody has read yet,
 # - raise an alert when the news about a company changes, and count its false alarms.
 #
-# You should know mean pooling and the cross-entropy ([lesson 3](03_baseline.ipynb)) and what a bootstrap interval is
-# ([lesson 5](05_rdrop.ipynb)).
+# You should know mean pooling, the cross-entropy and the bootstrap interval ([lesson 3](03_baseline.ipynb)).
 #
 # <!-- facts -->
-# Measured: default profile 3.7 min, 4.7 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 1.9 min, 4.5 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -40,12 +39,12 @@
 # | Search by words | 1 |
 # | How good is a ranking? | 2 |
 # | Search by meaning | 2 |
-# | Fine-tune: the other answers are the negatives | 6 |
+# | Fine-tune: the other answers are the negatives | 5 |
 # | A cross-encoder reads the ten best | 2 |
 # | When no page answers | 2 |
 # | Exact or approximate search | 2 |
 # | What a reader may like | 3 |
-# | Alerts: the news about a company has turned | 7 |
+# | Alerts: the news about a company has turned | 9 |
 # | What goes wrong | 5 |
 # | Exercises | 2 |
 # | Quiz | 1 |
@@ -110,7 +109,7 @@ faq = "faq"  # @param {type: "string"}
 news = "topics"  # @param {type: "string"}
 # @markdown "embedded", a local folder, or a name on the Hub such as "roberta-base".
 encoder = "embedded"  # @param {type: "string"}
-# @markdown Share of the answers whose training questions are left out, to see how the model does on new pages.
+# @markdown Share of the pages whose training questions are left out, to see how well the model finds new pages.
 held_out_share = 0.2  # @param {type: "number"}
 # @markdown Number of passes over the training questions.
 num_epochs = 2  # @param {type: "integer"}
@@ -118,7 +117,7 @@ num_epochs = 2  # @param {type: "integer"}
 lr = 1e-4  # @param {type: "number"}
 # @markdown Largest number of questions in a batch, and so of in-batch negatives.
 batch_size = 32  # @param {type: "integer"}
-# @markdown Hard negatives of each question.
+# @markdown Number of hard negatives for each question.
 num_negatives = 1  # @param {type: "integer"}
 # @markdown Longer texts are truncated to this many tokens.
 max_length = 128  # @param {type: "integer"}
@@ -134,9 +133,9 @@ num_readers = 400  # @param {type: "integer"}
 stream = "finance"  # @param {type: "string"}
 # @markdown The label that alerts watch.
 watched = "negative"  # @param {type: "string"}
-# @markdown The share of this label that an alert should find soon.
+# @markdown An alert should come soon if this share of the stories about a company has the label.
 raised_share = 0.6  # @param {type: "number"}
-# @markdown The price of the alerts: stories of all companies together to one false alarm.
+# @markdown The price of the alerts: one false alarm in this many stories, counted over all companies.
 stories_per_false_alarm = 400  # @param {type: "integer"}
 # @markdown Use only this many sentences of the stream; 0 uses all.
 num_sentences = 0  # @param {type: "integer"}
@@ -148,9 +147,10 @@ seed = 0  # @param {type: "integer"}
 # %% [markdown]
 # ## Pages and questions
 #
-# The corpus has the help pages of an invented city, and questions to them. Each page has three questions in train and
-# one in dev and test. Some questions of dev and test have no page: *near* ones are about a subject that the pages have,
-# but not about this, and *far* ones are about something else.
+# The included corpus has the help pages of an invented city (also called answers or documents), and questions. Each
+# page has three questions in train, one in dev and one in test (*answered* in the table). The other questions have no
+# page: *near* ones are about a subject of the pages, but no page has the answer, and *far* ones are about something
+# else.
 
 # %%
 answers, questions = load_questions(faq, num_questions)
@@ -177,9 +177,10 @@ pd.DataFrame({"question": some["text"], "page": [documents[number] for number in
 # %% [markdown]
 # ## Search by words
 #
-# The oldest way still is a good start: count the words that a question and a page share. A rare word should count more
-# than a frequent one, the tenth repetition less than the first, and a long page should not win just because it is long.
-# *BM25* does these three things:
+# The oldest way is still a good start: count the words that a question and a page share. A rare word should count more
+# than a frequent one (`idf`), the tenth repetition less than the first (`tf` and `k1`), and a long page should not win
+# just because it is long (`length` and `b`). *BM25* does these three things. Words such as "the" are left out as *stop
+# words*:
 
 
 # %%
@@ -207,7 +208,7 @@ pages_with = pd.Series([word for words in page_words for word in set(words)]).va
 
 # %% [markdown]
 # The package [bm25s](https://github.com/xhluca/bm25s) does the same for millions of texts, and the helper `bm25_scores`
-# calls it. Both for one question and the first 20 pages:
+# calls it. For one question and the first 20 pages, both should agree up to rounding:
 
 # %%
 texts = {split: rows["text"].tolist() for split, rows in answered.items()}
@@ -218,8 +219,9 @@ print(f"largest difference to the package: {abs(by_hand - scores['BM25'][0, :20]
 # %% [markdown]
 # ## How good is a ranking?
 #
-# A search returns pages in an order. There are four usual scores, each for the first k places. Say that one page is
-# relevant, and that it is in the third place:
+# A search returns pages in an order, the *ranking*. Four scores are usual, each for the first k places: MRR (mean
+# reciprocal rank), nDCG (normalized discounted cumulative gain), hit and recall. Say that one page is *relevant* (it
+# answers the question) and in the third place:
 
 # %%
 ranking, right_page = [8, 5, 2, 7], 2
@@ -229,14 +231,13 @@ print(f"nDCG@4: 1 / log2(1 + rank) = {1 / math.log2(1 + place):.3f}")
 print(f"hit@4: {int(place <= 4)}, hit@2: {int(place <= 2)}")
 
 # %% [markdown]
-# *MRR@k* is 0 if the page is beyond place k; some programs go on counting there, and their MRR is higher. *nDCG* knows
-# *grades*: a page that answers only half can count 1, and one that answers all 2. MRR does not know grades. *recall@k*
-# is the share of the relevant pages that was found, and *hit@k* is 1 if there was any. With one relevant page, as
-# here, both are the same.
+# *MRR@k* is 0 if the page is beyond place k; some programs go on counting there, and their MRR is higher. *nDCG@k* adds
+# up grade / log2(1 + rank) and divides by the largest possible sum. For example, a page that answers only half has the
+# *grade* 1, and one that answers everything 2. MRR does not know grades. *recall@k* is the share of the relevant pages
+# that was found, and *hit@k* is 1 if any was found. With one relevant page, as here, both are the same.
 #
-# And if two pages have the same score? Then their order in the file decides, which is luck. `rank_items` puts a
-# relevant page last among equals if it is told which one it is. A page with score 0 in BM25 was not found at all
-# (`above=0`).
+# If two pages have the same score, their order in the file would decide, which is luck. When `rank_items` is told which
+# page is relevant, it puts this one last among equals. A page with a BM25 score of 0 was not found at all (`above=0`).
 #
 # **Exercise.** Write MRR@k for one question. You get a ranking of page numbers, a list of the relevant ones, and k.
 
@@ -258,8 +259,8 @@ check("15-mrr", reciprocal_rank)
 # ```
 # </details>
 #
-# Now for all questions of test. The bootstrap interval says how much the mean depends on which questions happen to be
-# in test:
+# Now BM25 on all answered questions of test, in percent. hit@10 minus hit@1 is the share whose page was found, but not
+# in the first place. The bootstrap interval says how much the mean depends on which questions happen to be in test:
 
 
 # %%
@@ -283,9 +284,10 @@ show(scored)
 # %% [markdown]
 # ## Search by meaning
 #
-# BM25 cannot know that "the blinking thing for the web" is a router. An encoder may. Its token vectors are averaged,
-# as in [lesson 3](03_baseline.ipynb), and the mean is *normalized*: divided by its own length, so that all vectors have
-# length 1. The inner product of two such vectors is their cosine, from -1 to 1. Written out for two texts:
+# BM25 cannot know that a "blinking thing for the web" is a router. An encoder may know it. Its token vectors are
+# averaged, as in [lesson 3](03_baseline.ipynb), and the mean is *normalized*: divided by its own length, so that all
+# vectors have length 1. The inner product of two such vectors is their cosine, from -1 to 1. Written out for the first
+# question and the first page, whatever they are about:
 
 # %%
 device = environment.best_device()
@@ -311,12 +313,12 @@ with torch.no_grad():
 mask = pair["attention_mask"].unsqueeze(-1)
 mean = (hidden * mask).sum(1) / mask.sum(1)
 unit = mean / mean.norm(dim=-1, keepdim=True)
-long, short = mean.norm(dim=-1).tolist()
-print(f"lengths before: {long:.2f} and {short:.2f}; cosine: {(unit[0] @ unit[1]).item():.3f}")
+of_question, of_page = mean.norm(dim=-1).tolist()
+print(f"lengths before: {of_question:.2f} and {of_page:.2f}; cosine: {(unit[0] @ unit[1]).item():.3f}")
 
 # %% [markdown]
-# `retrieval.encode` does this in batches. The pages are encoded once, a question when it comes. `embed` keeps the
-# vectors of an encoder for all pages and questions:
+# The lengths before normalizing differ. `retrieval.encode` does this in batches. The pages are encoded once, a question
+# when it is asked. `embed` returns the vectors of all pages and questions from one encoder:
 
 # %%
 encode = partial(retrieval.encode, tokenizer=tokenizer, max_length=max_length, precision=precision)
@@ -339,8 +341,8 @@ scored["encoder"] = score(scores["encoder"])
 show(scored)
 
 # %% [markdown]
-# Is the difference certain? Both methods answered the same questions, and a hard question is hard for both. So compare
-# them in pairs:
+# Is the difference certain? Both methods answered the same questions, and a hard question is hard for both. So take the
+# difference for each question, and the interval of its mean. Above 0, the method named first is better:
 
 
 # %%
@@ -354,7 +356,7 @@ print("encoder against BM25:", compare(scored["BM25"], scored["encoder"]))
 
 # %% [markdown]
 # If the interval contains 0, these questions do not show which one is better. Where does the difference come from? The
-# questions of the included corpus were asked in five ways:
+# questions of the included corpus were asked in five ways. The table has MRR@10 in percent for each:
 
 # %%
 ways = {"1": "plain", "2": "keywords", "3": "no word of the page", "4": "typing errors", "5": "a long story"}
@@ -368,9 +370,9 @@ def by_way(scored):
 by_way(scored)
 
 # %% [markdown]
-# Read the line "no word of the page" first, and then "keywords". Do the two methods complement each other? *Reciprocal
-# rank fusion* joins their rankings without comparing their scores, which have different scales: a page gets
-# 1 / (60 + rank) from each.
+# In the line "no word of the page", BM25 has nothing to go by. In "keywords" and "plain" it does best, so compare the
+# methods there. Do they complement each other? *Reciprocal rank fusion* joins their rankings without their scores,
+# which have different scales: a page gets 1 / (60 + rank) from each ranking, and the sums are sorted.
 
 # %%
 ranked = [retrieval.rank_items(scores["BM25"], 50, above=0), retrieval.rank_items(scores["encoder"], 50)]
@@ -378,10 +380,10 @@ scored["BM25 and encoder"] = score(retrieval.fuse_rankings(*ranked, num_items=le
 print("both against the encoder:", compare(scored["encoder"], scored["BM25 and encoder"]))
 
 # %% [markdown]
-# Fusion gives both methods the same say. Above 0, they complement each other. Below 0, the weaker one pulls the
-# stronger one down, most of all with questions of which it finds nothing; keep BM25 then for names and numbers alone.
+# Fusion trusts both methods equally. Above 0, they complement each other. Below 0, the weaker one pulls the stronger
+# one down, most of all where it finds only wrong pages. Then use BM25 for names and numbers alone.
 #
-# Ask yourself. The table has the three best pages by words and by meaning:
+# Now ask a question of your own. The table has the three best pages by words and by meaning, after their scores:
 
 # %%
 page_vectors = vectors["encoder"]["pages"]
@@ -400,9 +402,9 @@ explore(ask, question="Coffee went over that blinking thing you gave us for the 
 # %% [markdown]
 # ## Fine-tune: the other answers are the negatives
 #
-# The encoder has never seen these pages. To train it, a question must be pulled toward its page and pushed away from
-# others. Which others? The cheapest choice is the pages of the other questions in the same batch, the *in-batch
-# negatives*. Choose a question and read its row:
+# The encoder was not trained on these pages. Training should pull the vector of a question toward that of its page, and
+# push it away from others. Which others? The cheapest choice is the pages of the other questions in the same batch, the
+# *in-batch negatives*. Choose a question and read its row:
 
 # %%
 explore(in_batch_negatives, question=(1, 4))
@@ -410,8 +412,8 @@ explore(in_batch_negatives, question=(1, 4))
 # %% [markdown]
 # Each row is a classification: which of the pages of this batch is mine? So the loss is a cross-entropy, where the
 # logits are the cosines times a *scale* of 20. Without the scale, the softmax over numbers from -1 to 1 would be nearly
-# flat. The loss has many names: multiple negatives ranking loss, InfoNCE, contrastive loss. Here are four questions
-# and pages, of which the last page is the first once more:
+# flat. The loss has several names: multiple negatives ranking loss, InfoNCE, in-batch negatives loss. Here are four
+# questions and four pages; for this example, the last page is a copy of the first:
 
 # %%
 asked = torch.tensor(encode(texts["train"][:4], encoder=plain))
@@ -426,11 +428,11 @@ helper = retrieval.multiple_negatives_loss(asked, pages, number)
 print(f"by hand {loss:.4f}, the helper {helper:.4f}, with the copies {F.cross_entropy(logits, torch.arange(4)):.4f}")
 
 # %% [markdown]
-# The third line of the calculation is what many scripts lack. Two questions of a batch may have the same page, which
-# then is in the batch twice. The copy is a right answer and must not be a negative.
+# The first two numbers agree. Many scripts lack `masked_fill`, and compute the third. Two questions of a batch may have
+# the same page, which is then in the batch twice. The copy is a right answer and must not be a negative.
 #
-# **Exercise.** How many wrong negatives are in a batch? You get the numbers of its pages, for instance
-# `[4, 7, 4, 4]`. Count the pairs (question, page of another question) in which the page is the question's own.
+# **Exercise.** How many wrong negatives are in a batch? You get the numbers of its pages, for instance `[4, 7, 4, 4]`.
+# Count the pairs (question, page of another question) in which both questions have the same page.
 
 
 # %%
@@ -450,7 +452,7 @@ check("15-copies", wrong_negatives)
 # </details>
 #
 # Now train. `PairCollator` puts questions and pages into a batch, and `contrastive_objective` encodes both with the
-# same encoder and computes the loss. The training loop is that of all lessons.
+# same encoder and computes the loss. The training loop is that of all lessons. Watch the loss: it should fall.
 
 # %%
 page_ids = [row["input_ids"] for row in batching.tokenize(documents, tokenizer, max_length=max_length)]
@@ -475,7 +477,8 @@ models = {"encoder": plain, "in-batch negatives": train(examples)}
 
 # %% [markdown]
 # Most in-batch negatives are easy: a page about dogs is far from a question about a router anyway. *Hard negatives*
-# are the wrong pages that the encoder ranks highest. They must be mined from train. Here is one for the first question:
+# are the wrong pages that the encoder ranks highest. Take them for questions of train only. Here is one for the first
+# question:
 
 # %%
 train_vectors = encode(texts["train"], encoder=plain)
@@ -485,7 +488,7 @@ pd.DataFrame({"text": rows})
 
 # %% [markdown]
 # Read some of them in your own data. Where the hard negative also answers the question, training would push away what
-# should be found; skip the first ones then (`skip=`).
+# should be found; leave out the highest ones then (`skip=`).
 
 # %%
 with_hard = [{**row, "negatives": wrong} for row, wrong in zip(examples, hard, strict=True)]
@@ -500,12 +503,12 @@ for name in ("in-batch negatives", "hard negatives"):
 show(scored)
 
 # %% [markdown]
-# Look at the intervals of the differences before you believe the order of the lines. Some hundred questions show only
-# differences of several points. The embedded encoder was itself trained on a billion pairs of texts, so little may be
-# left to gain. An encoder such as `roberta-base`, which was never trained to compare texts, usually gains far more. And
-# one seed proves nothing about the methods.
+# Look at the intervals of the differences before you believe the order of the lines. A few hundred questions can only
+# show differences of several points. The embedded encoder was itself trained on a billion pairs of texts, so little may
+# be left to gain. An encoder such as `roberta-base`, which was never trained to compare texts, usually gains far more.
+# And one seed proves nothing about the methods.
 #
-# From here on, the lesson uses the encoder that is best on dev:
+# From here on, the lesson uses the encoder that is best on dev, even if it wins by luck:
 
 # %%
 dev_mrr = {name: 100 * score(cosines(name, "dev"), "dev")["MRR@10"].mean() for name in models}
@@ -526,8 +529,9 @@ def by_page(scored):
 by_page(scored)
 
 # %% [markdown]
-# Compare the rows of the columns with the encoder as it was, each column for itself, because one group may simply be
-# easier. The gain on new pages is what you can promise for pages that are written next year.
+# In each column, compare the trained encoders with the line "encoder". Do not compare the columns: one group of pages
+# may simply be easier. The gain on new pages is what to expect for pages that are written next year, but few questions
+# leave it uncertain.
 #
 # <details><summary>The same with sentence-transformers</summary>
 #
@@ -535,17 +539,17 @@ by_page(scored)
 # the columns anchor, positive and negative:
 #
 # ```python
-# from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, losses
+# from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 # from sentence_transformers import SentenceTransformerTrainingArguments
-# from sentence_transformers.training_args import BatchSamplers
+# from sentence_transformers.sentence_transformer import losses  # older versions: from sentence_transformers
 #
 # model = SentenceTransformer("sentence-transformers/all-MiniLM-L6-v2")
-# arguments = SentenceTransformerTrainingArguments("out", batch_sampler=BatchSamplers.NO_DUPLICATES)
+# arguments = SentenceTransformerTrainingArguments("out", batch_sampler="no_duplicates")
 # loss = losses.MultipleNegativesRankingLoss(model)
-# SentenceTransformerTrainer(model, arguments, train_dataset=pairs, loss=loss).train()
+# SentenceTransformerTrainer(model, arguments, train_dataset=data_set, loss=loss).train()
 # ```
 #
-# Without `NO_DUPLICATES`, a copy of an answer is a negative there. A test compares its loss with ours.
+# Without `"no_duplicates"`, a copy of a page is a negative there. Without copies, its loss and ours are equal.
 # </details>
 #
 # ## A cross-encoder reads the ten best
@@ -558,8 +562,8 @@ two_readers()
 
 # %% [markdown]
 # It sees more, but nothing can be computed in advance. So it usually gets only the ten best pages of the encoder and
-# sorts them again: *reranking*. It is a classifier for pairs: does this page answer this question? Train it on each
-# training question with its own page, and with a wrong page that the encoder ranks high.
+# sorts them again: *reranking*. It is a classifier for pairs: does this page answer this question? Train it on
+# questions of train with their own pages (class 1), and with wrong pages that the encoder ranks high (class 0).
 
 # %%
 pairs = [(question, documents[i], 1) for question, i in zip(texts["train"], labels, strict=True)]
@@ -583,6 +587,9 @@ steps = training.fit(cross_encoder, loader, objectives.cross_entropy, optimizer,
 last = np.mean([step["train_loss"] for step in steps[-len(steps) // 4 :]])
 print(f"loss in the last quarter of the batches: {last:.2f}; one that knows nothing has ln 2 = {math.log(2):.2f}")
 
+# %% [markdown]
+# Then it reads the ten best pages of some test questions, and sorts them by the logit of 1 minus that of 0:
+
 # %%
 chosen = np.unique(np.linspace(0, len(texts["test"]) - 1, min(num_reranked, len(texts["test"]))).astype(int))
 ten = retrieval.rank_items(scores[best_name][chosen], 10, relevant_last=[relevant["test"][i] for i in chosen])
@@ -604,25 +611,26 @@ both = {name: retrieval.score_rankings(x, of_chosen, k=10) for name, x in both.i
 
 # %%
 means = {name: 100 * rows["MRR@10"].mean() for name, rows in both.items()}
+# if the ten pages are in a random order, the mean of 1 / rank over the ten places
 means["by chance"] = 100 * both[best_name]["hit@10"].mean() * np.mean(1 / np.arange(1, 11))
 print("MRR@10:", ", ".join(f"{name} {value:.1f}" for name, value in means.items()))
 print(f"difference: {compare(*both.values())} on {len(chosen)} questions")
 print(f"it read {len(asked)} pairs in {seconds:.1f} s: {1000 * seconds / len(chosen):.0f} ms for each question")
 
 # %% [markdown]
-# Its hit@10 is that of the encoder, because it only sorts what it is given. Whether it sorts better depends on its
-# training. Look at the loss first. If it is close to ln 2, the cross-encoder has learned hardly anything, and its order
-# is close to chance. That is no fault of the method. An encoder that was trained for cosines has never read a
-# question and a page together, and some hundred pairs are few to learn that from. Public cross-encoders, such as
-# `cross-encoder/ms-marco-MiniLM-L6-v2` on the Hub, have read far more pairs. Many tutorials add a reranker without this
-# comparison. Keep it only if the interval of the difference is above 0, and if the milliseconds are worth it.
+# The difference is that of the cross-encoder minus the encoder. Both have the same hit@10, because the cross-encoder
+# only sorts what it is given. Look at the loss first. If it is close to ln 2, the cross-encoder has learned hardly
+# anything, and is close to a random order of the ten ("by chance"). That is no fault of the method. An encoder that was
+# trained for cosines has never read a question and a page together, and some hundred pairs are few to learn that from.
+# Public cross-encoders, such as `cross-encoder/ms-marco-MiniLM-L6-v2` on the Hub, have read far more pairs. Keep a
+# reranker only if the interval of the difference is above 0, and if the milliseconds are worth it.
 #
 # ## When no page answers
 #
 # A search always finds a nearest page, also for a question that no page answers. So show a page only if its cosine
 # reaches a *threshold*. Choose it on dev: it should let through many right answers and few wrong ones.
-# `choose_threshold` takes the threshold where right minus wrong answers are the most. With `wrong_cost=3`, a wrong
-# answer costs as much as three right ones bring.
+# `choose_threshold` takes the threshold with the most right answers minus wrong answers. With `wrong_cost=3`, each
+# wrong answer counts three times, so the threshold cannot be lower:
 
 
 # %%
@@ -640,7 +648,7 @@ print(
 )
 
 # %% [markdown]
-# What happens to each kind of question? Move the threshold and watch the line "near":
+# What happens to each kind of question of dev, in percent? Move the threshold and watch "near" and "answered":
 
 # %%
 question_kinds = {split: questions[split]["kind"].tolist() for split in ("dev", "test")}
@@ -655,9 +663,10 @@ def at_threshold(threshold=start_at):
 explore(at_threshold, threshold=(0.0, 1.0, 0.01))
 
 # %% [markdown]
-# Near questions are about the same things as the pages, so their cosine is often as high as that of a question with a
-# page. Compare both lines: if more near than far ones get a wrong answer, a report that has only far ones, such as
-# questions about the weather, promises too much. Now test, with the threshold that dev has chosen:
+# The price of a threshold is in the line "answered": questions that have a page and get no answer. Near questions are
+# about the same things as the pages, so their cosine can be as high. If more near than far ones get a wrong answer, a
+# report that has only far ones, such as questions about the weather, promises too much. With few questions in a line,
+# small differences are luck. Now test, with the threshold from dev:
 
 # %%
 rates = retrieval.answer_rates(*hits[best_name, "test"], question_kinds["test"], threshold)
@@ -693,17 +702,17 @@ index = retrieval.Index.load(folder, partial(encode, encoder=models[best_name]))
 pd.DataFrame(hits_of_question)
 
 # %% [markdown]
-# With `threshold=`, hits with a lower score are left out, and the list may be empty.
+# Compare the scores with the threshold above. With `threshold=`, lower hits are left out, and the list may be empty.
 #
 # ## Exact or approximate search
 #
-# The search above compares a question with every page. That is *exact*, and for some thousand pages it takes less time
-# than the encoder. With many more, an approximate index looks only where the nearest vectors are likely to be. *IVF*
-# sorts the vectors into lists around centers, and searches the lists whose centers are nearest. *HNSW* links each
-# vector to near ones and walks along the links.
+# The search above compares a question with every page. That is *exact*, and for a few thousand pages it takes less time
+# than encoding the question. With many more, an *approximate* index looks only where the nearest vectors are likely to
+# be. *IVF* (inverted file) sorts the vectors into lists around centers, and searches the lists whose centers are
+# nearest. *HNSW* (hierarchical navigable small world) links each vector to near ones and walks along the links.
 #
-# What do they save, and what do they miss? Real text vectors are not spread evenly, so the test mixes the vectors of
-# real texts and adds noise. First encode the news, which the next part needs as well:
+# What do they save, and what do they miss? The vectors of texts are not spread evenly, so the test mixes the vectors of
+# the pages and the news, and adds noise. First encode the news, which the next part needs as well:
 
 # %%
 items = load_items(news, 4 * num_questions)
@@ -746,20 +755,20 @@ for number, names_of in ((1000, ("numpy", "faiss", "hnsw", "ivf")), (num_vectors
 pd.DataFrame(table).T.round(2)
 
 # %% [markdown]
-# For the small index, every line is fast and there is nothing to gain. "faiss" is the exact search of the package, and
-# "numpy" that of a few lines of code. For the large index compare the milliseconds, and then the last column: what an
-# approximate index misses, no reranking brings back. That column judges the index alone. An exact search with a bad
-# encoder has 100 % there.
+# "faiss" is the exact search of the package, and "numpy" that of a few lines of code. For the small index, every line
+# is fast and there is nothing to gain. For the large index compare the milliseconds, and then the last column: the
+# share of the ten nearest vectors that was found. What an approximate index misses, no reranking brings back. That
+# column judges the index alone. An exact search with a bad encoder has 100 % there.
 #
 # HNSW takes much longer to build for many vectors; `tests/benchmarks/search_index.py` measures all four for a million.
 #
 # ## What a reader may like
 #
 # A recommendation is a search without a question. What a reader has read takes its place. There are two sources: the
-# texts, and the other readers. The texts here are short news. Nobody has read them, so the readers are *simulated*.
-# The simulation is described in the file `nbhelpers/course/readers.py`: a reader follows a story (30 % of the reads),
-# or reads what somebody of the same circle has read (30 %), or chooses by desk, appeal and age. The circle is in no
-# text, and the story is in the texts.
+# texts, and the other readers. The texts here are short news. Nobody has read them, so the readers are *simulated*, as
+# `nbhelpers/course/readers.py` describes. In up to 30 % of the reads, a reader follows a story: texts that share names.
+# In up to 30 %, a reader takes what somebody of the same *circle* has read; no text says who is in it. Otherwise a
+# reader chooses by *desk* (the label, such as sports), appeal and age.
 
 # %%
 reads = simulate_reads(items, num_readers, seed=seed)
@@ -768,9 +777,10 @@ print(f"{len(reads):,} reads by {num_readers} readers")
 print(f"{(readers_of == 1).sum()} items have one reader, the most popular one has {readers_of.max()}")
 
 # %% [markdown]
-# Split by time: the methods know what was read before a day, and are asked for the 30 days that follow. Also split by
-# reader: of every fifth reader, the methods learn nothing. They get only the reader's own history when they are asked.
-# An item that was published after the day is *cold*: it has no reader yet.
+# Some items have far more readers than others. Split by time: the methods learn from what was read before a day, and
+# recommend for the 30 days that follow. Also split by reader: every fifth reader is *new*. The methods get the history
+# of new readers only when they recommend for them. An item that was published on the day or later is *cold*: it has no
+# reader yet. The others are *warm*.
 
 # %%
 published = pd.to_datetime(items["date"])
@@ -789,9 +799,9 @@ known_reads, wanted = matrix(before & ~is_new_reader), reads[after].groupby("rea
 history = matrix(before)[wanted.index.to_numpy()]  # a row for each reader who reads something in the 30 days
 
 # %% [markdown]
-# Four methods. *Popularity* gives everybody the same items. *Item-item* counts who has read both items: similar are
-# those that the same people read. The text method compares vectors. First the item-item similarity by hand, for two
-# items with 3 and 4 readers, of whom 2 have read both:
+# Four methods. *Popularity* gives everybody the same items. *Item-item* calls two items similar if the same people read
+# them. Two *text* methods compare vectors: with the mean of the history, or with its three nearest texts. First the
+# item-item similarity by hand, for two items with 3 and 4 readers, of whom 2 have read both:
 
 # %%
 print(f"without shrinkage {2 / math.sqrt(3 * 4):.2f}, with shrinkage 10: {2 / (math.sqrt(3 * 4) + 10):.2f}")
@@ -803,10 +813,10 @@ recommenders = {
 }
 
 # %% [markdown]
-# Shrinkage keeps two items that share a single reader from being perfectly similar. The mean of a history blurs
-# readers with several interests; the three nearest texts of the history do not.
+# Shrinkage keeps two items that have one and the same reader from being perfectly similar. The mean of a history mixes
+# the interests of a reader who has several; the three nearest texts do not.
 #
-# Candidates are the items of the last 60 days and the new ones, without what a reader has read:
+# Candidates are the items of the last 60 and of the next 30 days, without what the reader has read:
 
 # %%
 recent = ((published >= day - pd.Timedelta(days=60)) & (published < end)).to_numpy()
@@ -832,8 +842,8 @@ table.round(1).assign(**{"nDCG, 95 % interval": [f"{low:.1f} to {high:.1f}" for 
 
 # %% [markdown]
 # Here recall@10 and hit@10 differ, because most readers read several items. Look at the distance to popularity: a
-# recommender that does not beat it is not worth its trouble. Now the same for warm and for cold items, and for the
-# readers whom the counts do not know:
+# recommender that does not beat it is not worth its trouble. Now nDCG@10 in percent for known and new readers, and with
+# only warm or only cold candidates:
 
 # %%
 group = np.where(who % 5 == 0, "new readers", "known readers")
@@ -844,10 +854,10 @@ for name, candidates in {"warm items": recent & ~is_cold, "cold items": recent &
 parts.round(1)
 
 # %% [markdown]
-# Popularity and item-item have 0 for cold items: an item without readers is never found by counting readers. This is
-# where texts help most. For warm items, compare item-item, text and both. If both together are best, each knows
-# something that the other does not. In this simulation that must be so, because it was built from both; real readers
-# have other shares. What carries over is how the methods work, and how to split and count.
+# Item-item can serve new readers, because it needs only their history. Popularity and item-item have 0 for cold items:
+# an item without readers is never found by counting readers. This is where texts help most. For warm items, compare
+# item-item, text and both. If both together are best, each knows something that the other does not. This simulation was
+# built from both; real readers have other shares. The methods, and the way to split and count, carry over.
 #
 # **Exercise.** Before you choose a method, find out how much of the reading is cold. You get the items that were read
 # before and the items that were read after, with repetitions. Return the share of the later *reads* whose item nobody
@@ -876,8 +886,9 @@ check("15-cold", cold_share)
 #
 # *"Skerrywing cancelled all 212 of its flights on Monday after the system that rosters its crews broke down overnight,
 # and could not say when it would be restored."* One such sentence is a bad day. Is it also the beginning of a bad
-# month? An *alert* should say so soon, and it should not cry wolf. The corpus has sentences from the business news of
-# 18 months, about invented companies. Some companies have bad or good phases, of which the alerts know nothing.
+# month? An *alert* should say so soon, and rarely be wrong. The included corpus has sentences from the business news of
+# 18 months, about invented companies. The label says whether a sentence is good or bad for those who hold shares. Some
+# companies have bad or good *phases*, of which the alerts know nothing. The first and the last two sentences:
 
 # %%
 from sklearn.linear_model import LogisticRegression
@@ -910,14 +921,14 @@ print(f"accuracy after train: {100 * (later['label'] == later['predicted']).mean
 print(f"{watched}: {100 * recall:.0f} % are found, and {100 * false_positives:.0f} % of the others are taken for it")
 
 # %% [markdown]
-# You will see what its errors cost. (`nbhelpers train data/finance` fine-tunes the encoder and makes fewer.)
+# You will see what its errors cost. (`nbhelpers train data/finance` fine-tunes the encoder, which is usually better.)
 #
 # ### Counts and their intervals
 #
 # How large is the share of a label for each company and topic? Two sentences out of two are 100 %, and say next to
 # nothing. The textbook interval, share ± 1.96 standard errors, would be 100 to 100 %. *Wilson's interval* is 34 to
-# 100 %: it contains each share with which two of two are not too unlikely. Here are the groups with the highest share
-# in one month:
+# 100 %: it contains each share with which two out of two are no great surprise. Here are the groups with the highest
+# share in one month:
 
 # %%
 as_predicted = sentences.assign(label=sentences["predicted"])
@@ -925,14 +936,15 @@ by_month = alerts.count_labels(as_predicted, watched, by=["company", "topic"], p
 by_month.sort_values(["share", "count"], ascending=False).head(5).round({"share": 2, "low": 2, "high": 2})
 
 # %% [markdown]
-# Read "low" before "share". Most groups are so small that their interval covers nearly everything.
+# Read "low" before "share". Where the total is small, the interval is so wide that the share says little.
 #
 # ### One story counts once
 #
 # A company's notice, a newspaper and an analyst tell the same story, in different words. Three sentences about one
 # event are one sign, not three. `find_stories` joins sentences of a company that are alike and at most three days after
-# the first one. What "alike" should mean can be measured, because this corpus has a column with the stories. The
-# columns count pairs of sentences:
+# the first one. What "alike" should mean can be measured, because the included corpus has a column with the stories.
+# Precision is the share of the joined pairs of sentences that tell one story. Recall is the share of the pairs of one
+# story (their number is "pairs") that were joined:
 
 # %%
 by_company = sentences["company"].tolist()
@@ -951,16 +963,17 @@ table = {name: alerts.pair_scores(stories, gold_stories) for name, stories in fo
 pd.DataFrame(table).T.round(3)
 
 # %% [markdown]
-# Runs of three words are what many tutorials use to find duplicates. They find copies. Look at their recall: a story
-# that is told in other words shares hardly any run. Then compare what the topic adds with what the likeness of texts
-# adds. (The smallest similarities, .25 and .04, were chosen on train. In a stream with hundreds of sentences about one
-# company and topic each day, likeness is all you have.)
+# Runs of three words (*shingles*) are what many tutorials use to find duplicates. They find copies. Look at their
+# recall: a story that is told in other words shares hardly any run. (If no pair is joined, precision counts as 1.) Then
+# compare what the topic adds with what the likeness of texts adds. (The smallest similarities, 0.25 and 0.04, were
+# chosen on train. In a stream with hundreds of sentences about one company and topic each day, only likeness helps.)
 #
 # ### From signs to an alarm: CUSUM
 #
 # How many bad stories are too many? A *CUSUM* ([Page 1954](https://doi.org/10.1093/biomet/41.1-2.100)), a cumulative
 # sum, adds up the signs. A bad story adds something, and any other takes something away. The sum never falls below 0.
-# When it reaches a limit, there is an alarm. In five lines:
+# When it reaches a limit, there is an alarm, and it starts at 0 again. In five lines, beside the helper, which also
+# says at which position (from 0) there was an alarm, and where the sum started to rise:
 
 # %%
 rule = alerts.Rule(up=12, down=8, limit=45)
@@ -971,9 +984,9 @@ print(sums[1:], rule.path(bad))
 
 # %% [markdown]
 # The stories count, not the days: a company of which nothing is written stays where it is. So the same rule fits a
-# company with five stories a month and one with five an hour. How often does it raise a false alarm? That follows from
-# the rule and the usual share, without any data: the sum has few possible values, and the mean time from each of them
-# to the limit can be computed. Check it with 2,000 simulated streams:
+# company with five stories a month and one with five an hour. How often does it raise a false alarm? If stories are
+# independent, that follows from the rule and the usual share, without any data: the sum has few possible values, and
+# the mean time from each of them to the limit can be computed. Check it with 2,000 simulated streams:
 
 # %%
 flags = alerts.draw_flags(np.random.default_rng(seed), [0.2] * 4000, num_streams=2000)
@@ -983,10 +996,12 @@ shares = {f"{100 * share:.0f} %": alerts.run_length(rule, share) for share in (0
 pd.DataFrame({"stories to an alarm": shares}).T.round(1)
 
 # %% [markdown]
-# The first number is the price, and the others are the *delay*. No rule has both small. `make_rule` takes the usual
-# share, the share that should be found, and the price. (The best weights of a sign are logarithms of ratios, as in
-# Naive Bayes.) Take the usual share from predictions, because there it includes the errors of the classifier. And
-# take the median over companies: a few companies in a bad phase should not count as usual.
+# If 20 % are usual, the first column is the price: the stories from one false alarm to the next. The others are the
+# *delay*. A higher limit makes false alarms rarer and the delay longer. `make_rule` takes the usual share, the share
+# that should be found, and the price. (The best weights of a sign are logarithms of ratios, as in Naive Bayes.) Take
+# the usual share from predictions, because there it includes the errors of the classifier. And take the median over
+# companies: a few companies in a bad phase should not count as usual. A story has the most frequent label of its
+# sentences:
 
 # %%
 sentences["number"] = found["... and words"]
@@ -1010,21 +1025,24 @@ for name, chosen in rules.items():
     print(f"{name}: {chosen}; {false_alarms:.2f} false alarms a month in {a_month:.0f} stories of all companies")
 
 # %% [markdown]
-# Here is the sum of one company, with the right labels and with the predicted ones. Each has its own rule, so the
-# picture shows it in percent of the limit:
+# False alarms can be rarer than the price, because the sum moves in steps. With errors, the usual and the raised share
+# are closer together, so the rule for predictions needs more bad stories before an alarm. Here is the sum of one
+# company with the right labels and with the predicted ones, in percent of the limit of each rule. At 100 there is an
+# alarm, and the line starts at 0 again. Compare when the two lines get there:
 
 # %%
 company = phases["company"].iloc[0] if len(phases) else by_company[0]
 its = stories[stories["company"] == company]
 sums = {name: 100 * np.array(x.path(its[name] == watched)[0]) / x.limit for name, x in rules.items()}
-frame = pd.DataFrame(sums, pd.RangeIndex(1, len(its) + 1, name="story")).clip(upper=110)
+frame = pd.DataFrame(sums, pd.RangeIndex(1, len(its) + 1, name="story"))
 plots.run_curves(frame, "sum (% of the limit)", over=f"the stories of {company}")
 
 # %% [markdown]
 # ### What it finds, and what errors cost
 #
-# Now all companies. A *delay* counts from the first day of a phase to the alarm. An alarm outside the phases is false
-# (or a phase that nobody wrote down). The table compares the right labels with the predicted ones:
+# Now all companies. Here the delay is the number of days from the first day of a phase to the alarm. An alarm outside
+# the phases counts as false (or it has found a phase that nobody wrote down). The table compares the right labels with
+# the predicted ones:
 
 
 # %%
@@ -1045,9 +1063,9 @@ def score_alarms(name, chosen, events):
 pd.DataFrame({name: score_alarms(name, chosen, stories) for name, chosen in rules.items()}).T
 
 # %% [markdown]
-# A few phases cannot tell how certain that is. But the chain can: the error rates turn the true share into the share of
-# predictions, and that into a delay. The picture begins with a good classifier. Set the two rates to those of the
-# classifier above. How good must it be to find a phase within ten stories?
+# A few phases say little. But the delay can be computed: the error rates turn the true share into the share of
+# predictions, and `run_length` that into a delay. The picture begins with a good classifier. Set the two
+# rates to those of the classifier above, and look at 80 %. How good must it be to find such a phase within ten stories?
 
 
 # %%
@@ -1068,8 +1086,8 @@ explore(delays, recall=(0.3, 1.0, 0.05), false_positive_rate=(0.0, 0.3, 0.01), p
 # stories than the delay, it is over before there is enough evidence. So a better classifier is often worth more than a
 # better rule.
 #
-# Two more things make life harder than the formula. Bad stories come in clusters, because one brings the next. And the
-# usual share may be that of other labels than those that the rule gets:
+# Reality can differ from the computation in two more ways. Bad stories come in clusters, because one brings the next.
+# And the usual share may be wrong, such as one that was counted on right labels for a rule that gets predictions:
 
 # %%
 chosen, before, after = rules["predicted"], usual["predicted"], raised["predicted"]
@@ -1085,43 +1103,43 @@ pd.DataFrame(
 ).T.round(0)
 
 # %% [markdown]
-# The first line is what was paid for. With clusters, the same rule gives more false alarms: a story resembles the one
-# before it, and the formula did not know. The last line shows how much depends on the usual share. So measure the run
-# length on your own quiet months before you promise it to anybody.
+# The first line is what was planned. With clusters, the same rule gives more false alarms: a story resembles the one
+# before it, and the computation did not know. Compare the first line with the last two, whose usual share is wrong. So
+# measure the run length on your own quiet months before you promise it to anybody.
 #
 # ### State: late, doubled, restarted
 #
 # A monitor runs for years. Its program is restarted, its source sends a sentence twice, or a week late. `alerts.Watch`
 # keeps all sentences in an SQLite file. A sentence with a known id changes nothing. A late one is counted on its day,
-# and the sums are computed again. An alert that was sent stays sent.
+# and the sums are computed again. An alert that was sent stays sent. The cell adds three parts, each after a restart;
+# the last part must bring nothing new:
 
 # %%
 state = Path(tempfile.mkdtemp(), "monitor.db")
 columns = {"date": "date", "company": "company", "topic": "topic", "predicted": "label", "text": "text"}
 rows = sentences[[*columns]].rename(columns=columns).to_dict("records")
 late, on_time = rows[10::20], [row for i, row in enumerate(rows) if i % 20 != 10]
-watch = alerts.Watch(state, {watched: rules["predicted"]})
-print("on time:", watch.add(on_time)._replace(alerts=[]))
-watch = alerts.Watch(state, {watched: rules["predicted"]})  # a restart
-for name, part in {"late": late, "all of it again": rows}.items():
+for name, part in {"on time": on_time, "late": late, "all of it again": rows}.items():
+    watch = alerts.Watch(state, {watched: rules["predicted"]})  # as after a restart: all it knows is in the file
     added = watch.add(part)
     print(f"{name}: {added.new} new, {added.doubled} doubled, {len(added.alerts)} new alerts")
 
 # %% [markdown]
 # An alert goes to a *webhook*: the program sends JSON to a web address. The receiver may be down. So each alert waits
 # in the same file until the receiver has said yes. Failed attempts are repeated after 1, 2, 4, 8 seconds and so on, up
-# to an hour (*exponential back-off*). If only the answer got lost, the receiver has the alert twice. So each has an
-# *idempotency key*, and the receiver ignores a key that it knows. Here is a receiver that fails twice:
+# to an hour (*exponential back-off*). If the alert has arrived and only the reply got lost, it is sent again. So each
+# alert has an *idempotency key*, and the receiver ignores a key that it knows. Here is a receiver that is down for five
+# seconds. The last line is the text of the newest alert:
 
 # %%
-answers_of_receiver, clock = iter(["waiting", "waiting"]), [0.0]
+clock = [0.0]
 
 
 def send(url, key, message):
-    return alerts.Outcome(next(answers_of_receiver, "sent"), "answered 503")
+    return alerts.Outcome("waiting", "answered 503") if clock[0] < 5 else alerts.Outcome("sent")
 
 
-for _ in range(6):
+for _ in range(8):  # chance=1: no random part in the waiting times
     done = alerts.deliver(watch.store, "https://example.org/hook", now=lambda: clock[0], send=send, chance=lambda: 1.0)
     waiting = sum(alert.status == "waiting" for alert in watch.store.alerts())
     print(f"second {clock[0]:.0f}: {len(done)} attempts, {waiting} alerts wait")
@@ -1143,8 +1161,8 @@ print(watch.store.alerts()[0].message["text"] if watch.store.alerts() else "Ther
 #
 # ### A query in its own index
 #
-# "Find similar news" is often tested with items of the index itself. Each is its own nearest neighbor. How often is
-# the nearest item of the same desk?
+# "Find similar news" is often tested with items of the index itself. Then each is its own nearest neighbor. How often
+# does the nearest item have the same desk?
 
 # %%
 similar = item_vectors @ item_vectors.T
@@ -1159,8 +1177,8 @@ print(f"the query in the index: {100 * with_itself:.1f} %; without it: {100 * wi
 #
 # ### Copies of an answer as negatives
 #
-# How many questions of a batch have a copy of their page in it? And what does the loss make of it? The encoder as it
-# was, on batches of different sizes; large ones are recommended for this loss:
+# How many questions of a batch have a copy of their page in it? How much larger is the loss if copies are negatives?
+# Here is the encoder as it was, on batches of different sizes; large ones are recommended for this loss:
 
 # %%
 rows = {}
@@ -1175,14 +1193,14 @@ for size in sorted({batch_size, 4 * batch_size, len(labels)}):
 pd.DataFrame(rows).T.rename_axis("batch size").round(3)
 
 # %% [markdown]
-# The difference of the losses comes from right answers that training would push away. It grows with the batch and
+# The difference of the two losses comes from right answers that training would push away. It grows with the batch and
 # with the number of questions per page, and no training can remove it: a question cannot be nearer to a page than to
 # its copy.
 #
 # ### A threshold moved between models
 #
-# A cosine of 0.6 does not mean the same in two encoders, nor in one encoder before and after its training. Take the
-# threshold of the encoder as it was, and use it with a trained one:
+# A cosine of 0.6 does not mean the same in two encoders, nor in one encoder before and after its training. The table
+# has a trained encoder on test, with the threshold of the encoder as it was and with its own:
 
 # %%
 trained = "in-batch negatives"
@@ -1196,14 +1214,15 @@ for name, value in thresholds.items():
 pd.DataFrame(rows).T.round(2).rename_axis("trained encoder, with the threshold of")
 
 # %% [markdown]
-# If the thresholds differ, the moved one either refuses good answers or lets wrong ones through. Some encoders
-# are extreme: with E5, even texts that have nothing in common have cosines around 0.75. Store the threshold with
-# the model, and choose it again after each training.
+# A threshold that is too high refuses right answers, and one that is too low lets wrong ones through. Some encoders are
+# extreme: with E5, even texts that have nothing in common have cosines around 0.75. Store the threshold with the model,
+# and choose it again after each training.
 #
 # ### Inner product without normalizing
 #
 # An index for inner products does not divide by the lengths. If the vectors were not normalized, long vectors come
-# first, whatever the question:
+# first too often, whatever the question. If length does not matter, about a tenth of the first pages are of the longest
+# tenth:
 
 # %%
 raw = encode(documents, encoder=plain, normalize=False)
@@ -1239,14 +1258,15 @@ by_page({"nearest training question": score(lookup, above=0), **scored})
 
 # %% [markdown]
 # On new pages it finds nothing. So say beside each score whether the pages of the test questions had questions in
-# train. A score on known pages is right for a help desk with a fixed list of answers, and too good for one that grows.
+# train. A score on known pages fits a help desk with a fixed list of pages, and can be too good for one that grows.
 
 # %% [markdown]
 # ### An alert per company and day
 #
-# The usual recipe is a chart per company and day, with a limit at 3 standard deviations (*3 sigma*). It assumes many
-# sentences a day. For several numbers of sentences, the table has the fewest with the label that pass the limit, and
-# the exact chance of a false alarm on one chart and on at least one of 30 charts:
+# The usual recipe is a chart of the share for each company and day (*p-chart*), with a limit at 3 standard deviations
+# (*3 sigma*). It assumes many sentences a day. Say that the usual share is 20 %. For several numbers of sentences, the
+# table has the smallest count that passes the limit, and the exact chance of a false alarm on one chart and on at least
+# one of 30 charts:
 
 # %%
 rows = {}
@@ -1261,15 +1281,15 @@ print(f"here a company has {a_day:.2f} stories a day")
 pd.DataFrame(rows).T.rename_axis("a day")
 
 # %% [markdown]
-# With one or two sentences a day the limit is above 100 %: the chart can never speak. With more, it gives more false
-# alarms than the 0.13 % on this side that the normal distribution promises. And 30 charts multiply whatever it is. A
-# rule needs its price *over all companies*.
+# With one or two sentences a day the limit is above 100 %: the chart can never raise an alarm. In the other lines, the
+# chance of a false alarm is higher than the 0.13 % that the normal distribution promises above the limit. And with 30
+# charts it is up to 30 times as high. So state the price of a rule *over all companies*.
 #
 # ### Limits from moving ranges
 #
 # Many tools estimate the limits from the differences of neighboring days. If one day resembles the next, these
 # differences are small, and so the limits are too narrow. Here is noise without any change in it, with a correlation of
-# 0 and of .6 between neighbors:
+# 0 and of 0.6 between neighbors:
 
 # %%
 rng_of_days, outside = np.random.default_rng(seed), {}
@@ -1283,7 +1303,7 @@ pd.DataFrame({"days outside the limits (%)": outside}).T.round(2)
 
 # %% [markdown]
 # At 3 sigma it should be 0.27 % (a little more, because the limits are estimated). Look at your series before you trust
-# a limit: sentiment of today resembles that of yesterday.
+# a limit: today's news often resembles that of yesterday.
 #
 # ### Methods that look back
 #
@@ -1295,26 +1315,26 @@ pd.DataFrame({"days outside the limits (%)": outside}).T.round(2)
 #
 # What if each sentence counts, and a story has up to three? Its sentences often have the same label, so one bad event
 # can bring the sum near the limit, or over it. Here are simulated streams at the usual share, in which each story is
-# told once, twice or three times, and all its sentences have one label:
+# told in one, two or three sentences, and all its sentences have one label:
 
 # %%
 story_flags = alerts.draw_flags(np.random.default_rng(seed), [usual["predicted"]] * 3000, num_streams=1000)
 rows = {}
 for times in (1, 2, 3):
     waits = alerts.first_alarms(rules["predicted"], np.repeat(story_flags, times, axis=1))
-    rows[f"told {times} times"] = {"stories to a false alarm": np.nanmean(np.ceil(waits / times))}
+    rows[f"sentences per story: {times}"] = {"stories to a false alarm": np.nanmean(np.ceil(waits / times))}
 told = sentences.groupby("number").size()
 print(f"In this stream, {100 * (told > 1).mean():.0f} % of the stories are told more than once.")
 pd.DataFrame(rows).T.round(0)
 
 # %% [markdown]
-# The rule is the same in each line. Only what counts as one sign differs.
+# The rule is the same in each line. Only what counts as one sign differs, and false alarms come much sooner.
 
 # %% [markdown]
 # ## Exercises
 #
-# A wrong answer gets a hint, which grows with each try. The other exercises are above: MRR, copies in a batch, wrong
-# answers at a threshold, cold reads.
+# A wrong answer gets a hint, and each further try one more. The other exercises are above: MRR, copies in a batch,
+# wrong answers at a threshold, cold reads.
 #
 # **1.** Fuse rankings by hand. You get two rankings of page numbers, best first, and return the sums of
 # 1 / (60 + rank) for the pages 0 to `num_pages` - 1. Ranks start at 1, and a page that is missing in a ranking gets
@@ -1341,8 +1361,8 @@ check("15-fuse", fuse)
 # ```
 # </details>
 #
-# **2.** Write the alert rule by hand. You get a list of 0 and 1 (a bad story), `up`, `down` and `limit`, and return the
-# places of the alarms, counted from 0.
+# **2.** Write the alert rule by hand. You get a list of 1 (a bad story) and 0 (any other), `up`, `down` and `limit`.
+# Return the places of the alarms, counted from 0. After an alarm, the sum is 0.
 
 
 # %%
@@ -1367,8 +1387,8 @@ check("15-cusum", alarms_of)
 # ```
 # </details>
 #
-# **3.** How many stories do these sentences of one company tell? You get the days as whole numbers, in any order. A
-# sentence belongs to a story until three days after the first sentence of the story.
+# **3.** How many stories do these sentences of one company tell? You get the days of the sentences as whole numbers, in
+# any order. A sentence belongs to a story if it comes at most three days after the first sentence of the story.
 
 
 # %%
@@ -1406,10 +1426,10 @@ quiz("15-price")
 #
 # - BM25 is a strong start where questions use the words of the texts. An encoder finds what is said in other words.
 # - Compare methods on the same questions, in pairs. Say what k is, and how ties and grades count.
-# - In-batch negatives cost nothing, if copies of an answer are left out. Hard negatives must be read first.
+# - In-batch negatives need no further texts, but leave copies of a page out. Read hard negatives before you use them.
 # - A search always finds something. Choose a threshold on dev, for each model again, and test it on near questions.
-# - Exact search is enough for a hundred thousand texts. Measure what an approximate index misses.
-# - Counting readers cannot recommend what nobody has read. Texts can.
+# - Exact search is often fast enough for a hundred thousand texts. Measure what an approximate index misses.
+# - Counting readers cannot recommend what nobody has read. Comparing texts can.
 # - An alert rule has a price, its false alarms, and a delay. Both can be computed before the first alert.
 #
 # Where to go next: [lesson 7](07_deployment.ipynb) serves a model, and the encoder of a search can be served in the

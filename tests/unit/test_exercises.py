@@ -15,6 +15,7 @@ import torch
 
 from nbhelpers.course import build, exercises, paths
 from nbhelpers.course.exercises import checking, kinds, running
+from nbhelpers.course.exercises import exercise as exercise_module
 
 SOLUTION = re.compile(r"<summary>Solution</summary>\n\n```python\n(.*?)```", re.DOTALL)
 CONFUSION = pd.DataFrame(  # recall: 0.6, 0.1, 0.25, 1, 0.5; precision: 0.83, 0.02, 0.5, 1, 1
@@ -148,7 +149,7 @@ def test_functions_that_do_not_work_get_a_sentence(said, name):
         right(*inputs)
 
     for answer, words in (
-        (forgets_return, "returns None; is the return missing?"),
+        (forgets_return, "returns None; is the return missing?\n"),
         (lambda *inputs: "many", "was expected, not 'many'"),
         (lambda *inputs: 1 / 0, "your function stops with ZeroDivisionError: division by zero, in the line"),
         (lambda: 1, "your function stops with TypeError"),
@@ -280,7 +281,7 @@ def test_the_solutions_in_the_lessons_are_right(capsys, path):
                     assert not exercise.fault_of_result(scope[answer](*copy.deepcopy(inputs)), inputs), inputs
 
 
-@pytest.mark.parametrize("module", [kinds, running])
+@pytest.mark.parametrize("module", [exercise_module, kinds, running])
 def test_the_examples_in_the_docstrings_are_right(module):
     outcome = doctest.testmod(module)
     assert outcome.attempted

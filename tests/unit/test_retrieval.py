@@ -291,7 +291,7 @@ def test_texts_are_encoded_in_their_order_whatever_the_batches(embedded):
 @pytest.mark.slow
 def test_vectors_are_those_of_sentence_transformers(embedded, tmp_path):
     import sentence_transformers  # here, because it takes seconds to import
-    from sentence_transformers import models
+    from sentence_transformers.sentence_transformer import modules as models
 
     embedded[1].save_pretrained(tmp_path)
     embedded[0].save_pretrained(tmp_path)
@@ -322,7 +322,7 @@ def test_loss_is_cross_entropy_over_cosines():
 
 @pytest.mark.slow
 def test_loss_is_that_of_sentence_transformers():
-    from sentence_transformers import losses
+    from sentence_transformers.sentence_transformer import losses
 
     questions, documents, negatives = unit(5, 8), unit(5, 8, seed=1), unit(5, 8, seed=2)
     theirs = losses.MultipleNegativesRankingLoss(model=SimpleNamespace(), scale=20.0)

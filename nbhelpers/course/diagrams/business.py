@@ -23,8 +23,8 @@ def file_to_service() -> Drawing:
         210,
         "From a file to a service in four commands. nbhelpers train reads file.csv and writes a folder with the model "
         "and its card. evaluate reads new.csv and says how good it is. predict reads all.csv and labels every row. "
-        "serve answers messages. Between evaluate and predict a box says: decide what a score is worth, which costs, "
-        "thresholds and a person belong to. This is the subject of the lesson.",
+        "serve answers messages. A box says: decide, with costs, thresholds, a person. An arrow leads from it to the "
+        "step from evaluate to predict. This decision is the subject of the lesson.",
     )
     for i, (command, reads, gives) in enumerate(STEPS):
         x = 10 + 185 * i
@@ -37,6 +37,7 @@ def file_to_service() -> Drawing:
         if i:
             drawing.arrow(x - 25, 112, x - 2, 112)
     drawing.box(195, 6, 345, 34, "decide: costs, thresholds, a person", GREEN, bold=True)
+    drawing.arrow(363, 40, 363, 109)  # to the step from evaluate to predict
     return drawing
 
 
@@ -59,7 +60,7 @@ def alarms(share_outside: float = 0.3, in_scope_recall: float = 0.95, outside_ac
     inside = NUM_MESSAGES - outside
     missed, false_alarms = round(outside * outside_accepted), round(inside * (1 - in_scope_recall))
     found, rejected = outside - missed, outside - missed + false_alarms
-    right = f"{100 * found / rejected:.0f} %" if rejected else "none"
+    right = f"{100 * found / rejected:.0f} % of the rejections" if rejected else "none"
     said = f"{rejected} messages are rejected: {found} are outside, {false_alarms} are not. Right: {right}."
     drawing = Drawing(
         740,
@@ -76,7 +77,7 @@ def alarms(share_outside: float = 0.3, in_scope_recall: float = 0.95, outside_ac
             drawing.box(LEFT, y, round(scale * accepted, 1), 30, "", color)
         if total > accepted:
             drawing.box(middle, y, max(2.0, round(scale * (total - accepted), 1)), 30, "", other)
-        words = f"{accepted} accepted, {total - accepted} rejected"
+        words = f"{accepted} accepted (left part), {total - accepted} rejected (right part)"
         drawing.text(LEFT, y + 46, words, "start", 12)
     drawing.text(10, 150, said, "start")
     return drawing

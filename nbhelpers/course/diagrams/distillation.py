@@ -42,8 +42,8 @@ def teacher_student() -> Drawing:
     drawing.line(678, 212, 714, 212, GREEN)
     drawing.text(784, 260, "cross-entropy: the right class?", "end")
     drawing.line(551, 80, 491, 192, PURPLE)
-    drawing.text(508, 128, "hidden states (if", "end")
-    drawing.text(500, 146, "you like): similar?", "end")
+    drawing.text(508, 128, "optional: similar", "end")
+    drawing.text(500, 146, "hidden states?", "end")
     return drawing
 
 

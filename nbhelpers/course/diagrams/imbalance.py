@@ -57,8 +57,7 @@ def boundary(tau: float = 1.0) -> Drawing:
     if not -1 <= tau <= 2:
         raise CourseError(f"tau is {tau:g}; choose a number from -1 to 2")
     rows = {"plain": hits(0.0), f"tau = {tau:g}": hits(tau)}
-    said = [f"{name}: finds {100 * recall:.0f} % of the rare" for name, (recall, _) in rows.items()]
-    right = [f"{100 * precision:.0f} % of its finds are right" for _, precision in rows.values()]
+    scores = [f"recall {100 * recall:.0f} %, precision {100 * precision:.0f} %" for recall, precision in rows.values()]
     before, after = (x_of(boundary_of(amount)) for amount in (0.0, tau))
     way = "stays" if after == before else "moves toward the frequent class" if tau > 0 else "moves into the rare class"
     drawing = Drawing(
@@ -66,7 +65,9 @@ def boundary(tau: float = 1.0) -> Drawing:
         300,
         "Two bell curves over the evidence in a text: a high one on the left for a frequent class with 90 % of the "
         "texts, and a low one on the right for a rare class with 10 %. Texts right of the boundary are predicted as "
-        f"the rare class. The boundary {way}. {said[0]}, {right[0]}; {said[1]}, {right[1]}.",
+        f"the rare class. The boundary {way}. For the rare class: "
+        + "; ".join(f"{name}, {score}" for name, score in zip(rows, scores, strict=True))
+        + ".",
     )
     for center, share, color in ((-CENTER, 1 - SHARE, ORANGE), (CENTER, SHARE, BLUE)):
         drawing.curve([curve_point(x / 10, center, share) for x in range(-40, 41)], color)
@@ -83,8 +84,9 @@ def boundary(tau: float = 1.0) -> Drawing:
     drawing.text(after, 44, f"tau = {tau:g}", anchor, bold=True)
     if before != after:
         drawing.arrow(before, 64, after, 64, LINE)
-    for place, lines in enumerate(zip(said, right, strict=True)):
-        drawing.texts(500, 110 + 56 * place, lines)
+    drawing.text(500, 68, "The rare class:", "start")
+    for place, lines in enumerate(zip(rows, scores, strict=True)):
+        drawing.texts(500, 96 + 50 * place, lines)
     drawing.text(LEFT, 288, "Right of its boundary, a model predicts the rare class.", "start", 12)
     return drawing
 

@@ -7,16 +7,16 @@ from nbhelpers.course.errors import CourseError
 from .drawing import BLUE, GREEN, LINE, ORANGE, RED, Drawing
 
 TOKENIZERS = (  # name, pieces, color, what it means
-    ("words and pieces of English", ["[UNK]", "[UNK]"], RED, "both characters are lost"),
-    ("bytes (RoBERTa)", ["å¿", "«", "éĢ", "Ĵ"], ORANGE, "nothing is lost, in parts of characters"),
-    ("pieces of 100 languages", ["▁", "快递"], GREEN, "nothing is lost, in one word"),
+    ("BERT: pieces of English", ["[UNK]", "[UNK]"], RED, "both characters are lost"),
+    ("RoBERTa: bytes", ["å¿", "«", "éĢ", "Ĵ"], ORANGE, "nothing is lost, but in parts"),
+    ("XLM-R, e5: 100 languages", ["▁", "快递"], GREEN, "nothing is lost, the word is whole"),
 )
 LEFT, WIDTH = 190, 540  # where the bars of a long text begin, and how long the whole text is, in pixels
 
 
 def three_tokenizers() -> Drawing:
     """How three kinds of vocabularies read the Chinese word for the delivery of a parcel."""
-    said = "; ".join(f"{name}: {len(pieces)} tokens, {meaning}" for name, pieces, _, meaning in TOKENIZERS)
+    said = "; ".join(f"{name}, {len(pieces)} tokens, {meaning}" for name, pieces, _, meaning in TOKENIZERS)
     drawing = Drawing(
         760, 190, f"Three tokenizers read a Chinese word of two characters, which means delivery. {said}."
     )
@@ -35,8 +35,8 @@ def long_text(num_tokens: int = 900, max_length: int = 512, head_share: float = 
     """Which tokens of a text a model reads: head, tail, head and tail, and windows.
 
     Args:
-        num_tokens: of the text, 10 to 4,000.
-        max_length: how many tokens the model reads, 8 to 4,000.
+        num_tokens: of the text, without special tokens; 10 to 4,000.
+        max_length: how many tokens the model reads, two special ones included; 8 to 4,000.
         head_share: how much of "head and tail" is the head, 0 to 1.
         overlap: tokens that two windows share, 0 to half of `max_length`.
 
@@ -47,24 +47,25 @@ def long_text(num_tokens: int = 900, max_length: int = 512, head_share: float = 
         raise CourseError("choose 10 to 4,000 tokens, a max_length of 8 to 4,000, and a head_share of 0 to 1")
     if not 0 <= overlap <= max_length // 2:
         raise CourseError(f"an overlap of {overlap} is more than half of {max_length} tokens, or negative")
-    read = min(num_tokens, max_length)
+    room = max_length - 2  # for the text, between the special tokens
+    read = min(num_tokens, room)
     head = round(read * head_share)
-    count = max(1, -(-(num_tokens - overlap) // (max_length - overlap)))
+    count = max(1, -(-(num_tokens - overlap) // (room - overlap)))
     starts = [round((num_tokens - read) * i / max(1, count - 1)) for i in range(count)]
     lost = num_tokens - read
+    windows = "1 window" if count == 1 else f"{count} windows"
     rows = {
         "head": [(0, read)],
         "tail": [(lost, num_tokens)],
         "head and tail": [(0, head), (num_tokens - (read - head), num_tokens)],
-        f"{count} windows": [(start, start + read) for start in starts],
+        windows: [(start, start + read) for start in starts],
     }
-    said = f"head, tail, and head and tail leave out {lost:,}; {count} windows read all, {count * read:,} tokens in sum"
+    said = f"head, tail, and head and tail leave out {lost:,}; all is read in {windows}, {count * read:,} tokens in sum"
     drawing = Drawing(
-        760, 240, f"A text of {num_tokens:,} tokens, and what a model that reads {max_length:,} sees: {said}."
+        760, 240, f"A text of {num_tokens:,} tokens, and what a model that reads {room:,} at a time sees: {said}."
     )
-    drawing.text(
-        20, 24, f"{num_tokens:,} tokens, of which the model reads {max_length:,} at a time", "start", bold=True
-    )
+    limit = f"the model reads {room:,} at a time, and 2 special ones"
+    drawing.text(20, 24, f"A text of {num_tokens:,} tokens; {limit}", "start", bold=True)
     scale = WIDTH / num_tokens
     for row, (name, spans) in enumerate(rows.items()):
         y = 42 + 44 * row
@@ -73,10 +74,11 @@ def long_text(num_tokens: int = 900, max_length: int = 512, head_share: float = 
         for i, (start, end) in enumerate(spans):
             if end > start:
                 # neighboring windows alternate between two heights, so that one sees where they overlap
-                shift = 4 * (i % 2) if name.endswith("windows") else 0
+                shift = 4 * (i % 2) - 2 if name == windows else 0
                 place = round(LEFT + start * scale, 1)
-                drawing.box(place, y + 2 + shift, round((end - start) * scale, 1), 20, "", BLUE if shift else GREEN)
-    drawing.text(LEFT, 228, f"Head, tail, or both leave out {100 * lost / num_tokens:.0f} % of the text.", "start", 12)
+                drawing.box(place, y + 4 + shift, round((end - start) * scale, 1), 20, "", BLUE if shift > 0 else GREEN)
+    left_out = f"Head, tail, or both leave out {100 * lost / num_tokens:.0f} % of the text."
+    drawing.text(LEFT, 228, f"Gray is not read. {left_out}", "start", 12)
     return drawing
 
 

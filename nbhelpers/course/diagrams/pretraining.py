@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nbhelpers.course.errors import CourseError
 
-from .drawing import BLUE, GREEN, ORANGE, PURPLE, Drawing
+from .drawing import BLUE, GREEN, ORANGE, PALE, PURPLE, Drawing
 
 # token, what the model reads, what it must predict; a token that was not chosen has no target
 TOKENS = [
@@ -73,11 +73,14 @@ def attention_head(
     said = "; ".join(f"{tokens[i]} to {tokens[j]} ({100 * weights[i][j]:.0f} %)" for i, j in enumerate(most))
     size = CELL * len(tokens)
     drawing = Drawing(
-        max(530, LEFT + size + 90),
+        max(600, LEFT + size + 90),
         TOP + size + 34,
         f"{title}: a table of dots, where a row shows what one token attends to. Each token most: {said}.",
     )
     drawing.text(10, 20, title, "start", bold=True)
+    for i in range(len(tokens)):  # from each name to its column, behind all dots
+        x = LEFT + CELL * i + CELL / 2
+        drawing.line(x, TOP - 8 - 16 * (i % 4), x, TOP + size, PALE)
     for i, token in enumerate(tokens):
         drawing.text(LEFT - 8, TOP + CELL * i + 17, short(token), "end", 12)
         # Names of columns go down in steps, because slanted text would be hard to read
@@ -87,9 +90,8 @@ def attention_head(
             if radius >= 1:
                 color = PURPLE if j == most[i] else BLUE
                 drawing.dot(LEFT + CELL * j + CELL / 2, TOP + CELL * i + CELL / 2, radius, color)
-    drawing.text(
-        10, TOP + size + 24, "A row: what this token attends to. The largest dot of a row is purple.", "start", 12
-    )
+    caption = "A row: what this token attends to. The area of a dot is the weight; the largest one is purple."
+    drawing.text(10, TOP + size + 24, caption, "start", 12)
     return drawing
 
 

@@ -40,18 +40,19 @@ def search_points() -> Drawing:
         340,
         "Two squares with nine points each; a point is a trial, with its value of the setting that matters on the "
         "horizontal axis. Above each square a curve shows the score for each value, with a narrow peak. On the "
-        "left the points are a grid, and try three values of the setting that matters. On the right they are "
-        "random, and try nine values, one of them near the peak.",
+        "left the points are a grid, and try three learning rates. On the right they are random, and try nine learning "
+        "rates, one of them near the peak. The best trials are green.",
     )
     for left, name, points in (
-        (150, "grid: 9 trials, 3 values that matter", GRID),
-        (500, "random: 9 trials, 9 values", RANDOM),
+        (150, "grid: 9 trials, 3 learning rates", GRID),
+        (500, "random: 9 trials, 9 learning rates", RANDOM),
     ):
         draw_points(drawing, left, points)
         drawing.text(left + SIDE / 2, 20, name, bold=True)
         drawing.text(left + SIDE / 2, 328, "learning rate (matters)", size=12)
     drawing.texts(20, 62, ["score for each", "learning rate"], size=12)
     drawing.texts(20, 205, ["a setting that", "does not matter"], size=12)
+    drawing.texts(352, 165, ["green: the trials", "with the best score"], size=12)
     return drawing
 
 
@@ -102,6 +103,6 @@ def halving() -> Drawing:
     drawing.text(56, 280, "epoch", size=12)
     drawing.text(50, 60, "score", size=12)
     drawing.text(515, 45, "would have won, but was stopped", "start", 12)
-    drawing.text(515, 72, "the best quarter went on", "start", 12)
-    drawing.text(515, 180, "stopped (pale: the rest)", "start", 12)
+    drawing.text(515, 72, "green: the best quarter, which went on", "start", 12)
+    drawing.texts(515, 160, ["orange: stopped", "pale: how these would have gone on"], size=12)
     return drawing

@@ -28,7 +28,7 @@ def alarm_inputs(draw: random.Random) -> list[tuple[list[int], int, int, int]]:
 
 
 def alarm_mistakes(flags: list[int], up: int, down: int, limit: int) -> dict[str, list[int]]:
-    """The sum that may be negative, no new start, and a limit that must be passed."""
+    """The sum that may be negative, no new start, a limit that must be passed, and places from 1."""
 
     def places(floor: float, again: bool, strict: bool) -> list[int]:
         total, found = 0.0, []
@@ -45,6 +45,7 @@ def alarm_mistakes(flags: list[int], up: int, down: int, limit: int) -> dict[str
         ),
         "After an alarm the sum starts again at 0.": places(0, False, False),
         "A sum that is equal to the limit is an alarm as well.": places(0, True, True),
+        "Places are counted from 0: the first story has the place 0.": [x + 1 for x in places(0, True, False)],
     }
 
 

@@ -64,7 +64,7 @@ class Exercise:
             if fault:
                 others = "1 other input" if num_right == 1 else f"{num_right} other inputs"
                 so_far = f"Right for {others}. But for" if num_right else "For"
-                return f"{so_far} {self.written(inputs)} {fault}. {mistake}".rstrip()
+                return f"{so_far} {sentence(f'{self.written(inputs)} {fault}')} {mistake}".rstrip()
         return ""
 
     def fault_of_value(self, answer: Any, given: tuple[Any, ...]) -> str:
@@ -75,7 +75,7 @@ class Exercise:
         try:
             value = self.kind.read(answer)
         except Unfit as unfit:
-            return f"This cannot be the answer: {unfit}."
+            return f"This cannot be the answer: {sentence(str(unfit))}"
         if self.kind.same(value, right):
             return ""
         fallback = f"{self.kind.show(value, right)[0]} is not right."
@@ -116,3 +116,12 @@ class Exercise:
         """The inputs with the names that they have in the right function."""
         names = inspect.signature(self.right).parameters
         return ", ".join(f"{name} = {short(value)}" for name, value in zip(names, inputs, strict=True))
+
+
+def sentence(words: str) -> str:
+    """The words with a period at the end, unless they are a question.
+
+    >>> sentence("it is nan; is there a division by 0?"), sentence("it is a list")
+    ('it is nan; is there a division by 0?', 'it is a list.')
+    """
+    return words if words.endswith("?") else f"{words}."

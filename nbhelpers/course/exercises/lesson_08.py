@@ -33,10 +33,11 @@ def weights_mistakes(counts: Sequence[int]) -> dict[str, list[float]]:
     return {
         "These are the shares of the classes. A rare class must get the largest weight.": [n / total for n in counts],
         "This is 1 / n_c. Scale it, so that the mean over the rows is 1.": inverse,
-        "The sum over the rows is the number of classes times too large. Divide by it.": [total / n for n in counts],
-        "These weights have mean 1 over the classes. Take the mean over the rows, where a class counts n_c times.": [
-            weight * len(counts) / sum(inverse) for weight in inverse
+        "The mean over the rows is the number of classes. Divide by that number.": [total / n for n in counts],
+        "These weights have mean 1 over the classes. Take it over the rows, where a class counts n_c times.": [
+            w * len(counts) / sum(inverse) for w in inverse
         ],
+        "These weights add up to 1. Their mean over the rows must be 1.": [w / sum(inverse) for w in inverse],
         "This is the square-root formula. Use 1 / n_c.": [weight * total / of_roots for weight in root],
     }
 
@@ -61,15 +62,19 @@ def recall_change(labels: Any, logits: Any, counts: Any) -> float:
         logits: those of the plain model [rows, classes].
         counts: the training rows of each class [classes].
     """
-    labels, logits, counts = plain(labels), plain(logits), plain(counts)
-    before, after = (ratios(labels, decide(logits, counts, tau), counts.index(min(counts))) for tau in (0, 1))
+    before, after = rarest_ratios(labels, logits, counts)
     return after[0] - before[0]
+
+
+def rarest_ratios(labels: Any, logits: Any, counts: Any) -> list[tuple[float, float]]:
+    """Recall and precision of the rarest class for tau = 0 and for tau = 1."""
+    labels, logits, counts = plain(labels), plain(logits), plain(counts)
+    return [ratios(labels, decide(logits, counts, tau), counts.index(min(counts))) for tau in (0, 1)]
 
 
 def recall_mistakes(labels: Any, logits: Any, counts: Any) -> dict[str, float]:
     """Other columns of the table, and other units."""
-    labels, logits, counts = plain(labels), plain(logits), plain(counts)
-    before, after = (ratios(labels, decide(logits, counts, tau), counts.index(min(counts))) for tau in (0, 1))
+    before, after = rarest_ratios(labels, logits, counts)
     change = after[0] - before[0]
     return {
         "This is the recall at tau = 1. Subtract the one at tau = 0.": after[0],
@@ -82,24 +87,20 @@ def recall_mistakes(labels: Any, logits: Any, counts: Any) -> dict[str, float]:
 
 def num_broken(texts: list[str], copies: list[str], protected: list[str]) -> int:
     """How many copies have other protected words than their text, or another number of them."""
+    return num_different([text.lower() for text in texts], [copy.lower() for copy in copies], protected)
 
-    def kept(text: str) -> list[str]:
-        return sorted(word for word in text.lower().split() if word in protected)
 
-    return sum(kept(text) != kept(copy) for text, copy in zip(texts, copies, strict=True))
+def num_different(texts: list[str], copies: list[str], protected: list[str]) -> int:
+    """As `num_broken`, where "Never" is not the protected word "never"."""
+    kept = [[sorted(word for word in text.split() if word in protected) for text in part] for part in (texts, copies)]
+    return sum(text != copy for text, copy in zip(*kept, strict=True))
 
 
 def broken_inputs(draw: random.Random) -> list[tuple[list[str], list[str], list[str]]]:
     """A negation dropped, one added, one of two dropped, a capital letter, and drawn texts."""
-    fixed = [
-        (
-            ["I do not want it", "it came late", "Never again", "no I do not", "not good and not bad"],
-            ["I do want it", "it never came late", "never again", "I do", "not good and bad"],
-            NEGATIONS,
-        ),
-        ([], [], NEGATIONS),
-        (["a refund"], ["refund"], NEGATIONS),
-    ]
+    texts = ["I do not want it", "it came late", "Never again", "no I do not", "not good and not bad"]
+    copies = ["I do want it", "it never came late", "never again", "I do", "not good and bad"]
+    fixed = [(texts, copies, NEGATIONS), ([], [], NEGATIONS), (["a refund"], ["refund"], NEGATIONS)]
 
     def some() -> tuple[list[str], list[str], list[str]]:
         texts = [" ".join(draw.choices(WORDS, k=draw.randint(1, 8))) for _ in range(6)]
@@ -115,6 +116,10 @@ def broken_mistakes(texts: list[str], copies: list[str], protected: list[str]) -
     pairs = [(text.lower().split(), copy.lower().split()) for text, copy in zip(texts, copies, strict=True)]
     counted = [[(text.count(word), copy.count(word)) for word in protected] for text, copy in pairs]
     return {
+        "A capital letter makes no difference. Compare in lower case.": num_different(texts, copies, protected),
+        'This compares how many protected words there are. Also compare which: "not" may become "never".': sum(
+            sum(before for before, _ in row) != sum(after for _, after in row) for row in counted
+        ),
         "A copy with an added protected word is broken as well.": sum(
             any(before > after for before, after in row) for row in counted
         ),
@@ -124,9 +129,7 @@ def broken_mistakes(texts: list[str], copies: list[str], protected: list[str]) -
         "A text can have the same word twice. A set does not see that one of the two is gone.": sum(
             any((before > 0) != (after > 0) for before, after in row) for row in counted
         ),
-        "This counts all copies that differ from their text. Only protected words matter.": sum(
-            text != copy for text, copy in pairs
-        ),
+        "This counts all copies that differ. Only protected words matter.": sum(text != copy for text, copy in pairs),
         "This counts the copies that are not broken.": len(pairs) - num_broken(texts, copies, protected),
     }
 
@@ -178,7 +181,7 @@ def leak_mistakes(train_sources: list[int], dev_sources: list[int]) -> dict[str,
         "This counts texts. Count the rows of dev: two copies of one text are two rows.": len(both),
         "This counts the rows of train. Count those of dev.": sum(source in both for source in train_sources),
         "This counts the clean rows of dev.": len(dev_sources) - num_leaks(train_sources, dev_sources),
-        "This compares rows at the same place. The order of the rows does not matter.": sum(
+        "This compares rows at the same place. Their order does not matter.": sum(
             a == b for a, b in zip(train_sources, dev_sources, strict=False)
         ),
     }
@@ -201,11 +204,11 @@ EXERCISES = {
         about(0.03),
         recall_change,
         hints=(
-            "Set tau to 0 and to 1. Both times read the recall in the first line of the table.",
+            "Set tau to 0 and to 1, and read the recall in the first line both times. Tau = 0 is the plain model.",
             "Subtract the recall at tau = 0 from the one at tau = 1. A fall is a negative number.",
             "The solution computes both recalls with metrics.per_class, from logits['plain']['dev'].",
         ),
-        because="The class has few dev rows, so each of them is many points of recall.",
+        because="Divide 100 by the number of dev rows of the class: each of them is that many points of recall.",
         mistakes=recall_mistakes,
     ),
     "08-broken": Exercise(

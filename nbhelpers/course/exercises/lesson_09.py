@@ -42,7 +42,7 @@ def norm(numbers: Sequence[float]) -> float:
 
 
 def fgm_step(gradient: list[float], epsilon: float) -> list[float]:
-    """FGM's step for one sentence: along its gradient, with the length epsilon; zeros for a gradient of zeros."""
+    """FGM's step for one text: along its gradient, with the length epsilon; zeros for a gradient of zeros."""
     return scaled(gradient, epsilon, norm(gradient))
 
 
@@ -78,7 +78,7 @@ def step_mistakes(gradient: list[float], epsilon: float) -> dict[str, Any]:
             epsilon * number for number in gradient
         ],
         "This goes down. An attack makes the loss larger.": [-number for number in right],
-        "This step has the length 1. Multiply it by epsilon.": fgm_step(gradient, 1.0),
+        "This step has length 1. Multiply it by epsilon.": fgm_step(gradient, 1.0),
     }
 
 
@@ -148,7 +148,7 @@ def success_mistakes(statuses: list[str]) -> dict[str, Any]:
             flipped + wrong
         )
         / total,
-        "This leaves out every text but the flipped and the held ones.": flipped
+        "This counts only flipped and held texts. The texts of the other searches were also right before.": flipped
         / max(1, flipped + statuses.count("held")),
         "This leaves out the texts without candidates. They were right before, so they count.": flipped
         / max(1, total - wrong - statuses.count("no candidates")),
@@ -158,12 +158,12 @@ def success_mistakes(statuses: list[str]) -> dict[str, Any]:
 
 
 def epsilon_for(token_norms: list[float], share: float) -> float:
-    """The epsilon that is a share of a sentence's norm, from the norms of the vectors of its tokens."""
+    """The epsilon that is a share of a text's norm, from the norms of the vectors of its tokens."""
     return share * norm(token_norms)
 
 
 def epsilon_inputs(draw: random.Random) -> list[tuple[list[float], float]]:
-    """Sentences of one token and more, and shares from nothing to all."""
+    """Texts of one token and more, and shares from nothing to all."""
     some = [
         ([round(draw.uniform(0.5, 2), 2) for _ in range(draw.randint(2, 30))], draw.choice((0.05, 0.1, 0.2)))
         for _ in range(20)
@@ -172,16 +172,16 @@ def epsilon_inputs(draw: random.Random) -> list[tuple[list[float], float]]:
 
 
 def epsilon_mistakes(token_norms: list[float], share: float) -> dict[str, Any]:
-    """What comes out for another size of a sentence."""
+    """What comes out for another size of a text."""
     return {
-        "This takes the sum of the norms. The norm of the sentence is the root of the sum of their squares.": share
+        "This takes the sum of the norms. The norm of the text is the root of the sum of their squares.": share
         * sum(token_norms),
-        "This takes the mean of the norms, which is the size of one token and not of the sentence.": share
+        "This takes the mean of the norms, which is the size of one token and not of the text.": share
         * sum(token_norms)
         / len(token_norms),
-        "This takes the largest norm, which is that of one token, not of the sentence.": share * max(token_norms),
+        "This takes the largest norm, which is that of one token, not of the text.": share * max(token_norms),
         "The root is missing: this takes the sum of squares.": share * norm(token_norms) ** 2,
-        "This is the norm of the sentence. Multiply it by the share.": norm(token_norms),
+        "This is the norm of the text. Multiply it by the share.": norm(token_norms),
         "This divides by the share. Multiply by it.": norm(token_norms) / share if share else 0.0,
     }
 
@@ -232,7 +232,7 @@ EXERCISES = {
             "Divide the number of flipped texts by the number of texts that were right before.",
             'statuses.count("flipped") / (len(statuses) - statuses.count("wrong before")), or 0 if that divides by 0.',
         ),
-        because="Always ask what a success rate is divided by. The accuracy before and after the search says both.",
+        because="Always ask what a success rate is divided by. Two accuracies, before and after, leave no doubt.",
         mistakes=success_mistakes,
     ),
     "09-epsilon": Exercise(
@@ -240,11 +240,11 @@ EXERCISES = {
         epsilon_for,
         inputs=epsilon_inputs,
         hints=(
-            "The sentence is one long vector: the vectors of its tokens, one after the other.",
+            "The text is one long vector: the vectors of its tokens, one after the other.",
             "Its squared norm is the sum of the squared norms of the tokens.",
             "share * sum(norm**2 for norm in token_norms) ** 0.5",
         ),
-        because="25 tokens of norm 1 have a norm of 5 together. So a longer text needs a larger epsilon.",
+        because="25 tokens of norm 1 together have norm 5. So a longer text needs a larger epsilon for the same share.",
         mistakes=epsilon_mistakes,
     ),
 }

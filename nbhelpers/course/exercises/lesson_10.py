@@ -24,9 +24,11 @@ def size_mistakes(sizes: Mapping[str, int]) -> dict[str, float]:
     """Other parts of the model."""
     right, kept = size_of_student(sizes), sizes["layers"] // 2
     whole = right + (sizes["layers"] - kept) * sizes["each layer"]
-    return {
+    # Where the rest is small, an answer without it is taken as right.
+    forgotten = {"The rest is missing.": right - sizes["rest"]} if sizes["rest"] > 0.01 * right else {}
+    return forgotten | {
         "This is half of the whole model. The embeddings do not become fewer.": whole / 2,
-        "These are layers alone. The embeddings and the rest are still there.": kept * sizes["each layer"],
+        "These are the layers alone. The student also has the embeddings and the rest.": kept * sizes["each layer"],
         "This is the whole model. Leave out half of the layers.": whole,
         "These are the parameters without any layer.": sizes["embeddings"] + sizes["rest"],
         "This has one layer. A student has half of the layers.": right - (kept - 1) * sizes["each layer"],
@@ -61,10 +63,11 @@ def temperature_mistakes(logits: list[float], temperature: float) -> dict[str, A
         "This multiplies by the temperature. Divide, so that a high one makes the probabilities more equal.": softened(
             logits, 1 / temperature
         ),
-        "The temperature is missing.": plain,
+        "The temperature has no effect here. Divide each logit by it, before the softmax.": plain,
         "The probabilities are divided, so they no longer add up to 1. Divide the logits, before the softmax.": divided,
         "The power of the probabilities was taken. Divide the logits, before the softmax.": powers,
         "These are only the divided logits. Now take e to the power of each, and divide by their sum.": scaled,
+        "These do not add up to 1. Divide each by their sum.": [math.exp(logit) for logit in scaled],
     }
 
 
@@ -119,6 +122,8 @@ def loss_mistakes(
         + alpha * square * divergence(softened(teacher, 1.0), softened(student, 1.0)),
         "The cross-entropy is that of the teacher. Take the student's.": (1 - alpha) * cross_entropy(teacher, label)
         + alpha * square * kl,
+        "The second part is the sum of -q * log p. The KL is the sum of q * (log q - log p).": (1 - alpha) * ce
+        - alpha * square * sum(a * math.log(b) for a, b in zip(q, p, strict=True)),
     }
 
 
@@ -161,9 +166,10 @@ def epochs_inputs(draw: random.Random) -> list[tuple[int, int, int]]:
 def epochs_mistakes(num_labeled: int, num_unlabeled: int, num_epochs: int) -> dict[str, Any]:
     """What comes out when other texts are counted."""
     total = num_labeled + num_unlabeled
+    right = num_epochs * total / num_labeled
     return {
-        "With as many epochs on fewer texts, the control makes fewer updates.": num_epochs,
-        "This is turned round: an epoch on the labeled texts is shorter, so the control needs more of them.": num_epochs
+        "With the same number of epochs on fewer texts, the control makes fewer updates.": num_epochs,
+        "This is upside down: an epoch on the labeled texts is shorter, so the control needs more of them.": num_epochs
         * num_labeled
         / total,
         "The student reads the labeled texts as well. Count both kinds.": num_epochs * num_unlabeled / num_labeled,
@@ -171,6 +177,9 @@ def epochs_mistakes(num_labeled: int, num_unlabeled: int, num_epochs: int) -> di
         * total
         / max(1, num_unlabeled),
         "This is the number of texts that are read. Divide it by the number of labeled texts.": num_epochs * total,
+        "Do not round up: the number of epochs may be a fraction.": math.ceil(right),
+        "Do not round: the number of epochs may be a fraction.": round(right),
+        "Do not round down: the number of epochs may be a fraction.": math.floor(right),
     }
 
 
@@ -183,7 +192,7 @@ EXERCISES = {
             'sizes["layers"] // 2 is the number of layers that stay. Each has sizes["each layer"] parameters.',
             'sizes["embeddings"] + sizes["layers"] // 2 * sizes["each layer"] + sizes["rest"]',
         ),
-        because="The embeddings stay, so the file shrinks less than the number of layers does.",
+        because="The embeddings stay, so the number of parameters falls by less than the number of layers.",
         mistakes=size_mistakes,
     ),
     "10-temperature": Exercise(
@@ -196,7 +205,7 @@ EXERCISES = {
             "largest one first.",
             "powers = [math.exp((x - max(logits)) / temperature) for x in logits], each divided by sum(powers)",
         ),
-        because="Subtracting the largest logit changes no probability, and keeps e to its power from overflowing.",
+        because="If you subtract the largest logit first, no probability changes, and no power of e becomes too large.",
         mistakes=temperature_mistakes,
     ),
     "10-layers": Exercise(
@@ -215,7 +224,7 @@ EXERCISES = {
         distillation_loss,
         inputs=loss_inputs,
         hints=(
-            "There are two parts: the cross-entropy of the label, without a temperature, and the KL with it.",
+            "There are two parts: the cross-entropy of the label, without a temperature, and the KL, with it.",
             "q and p are the softmax of teacher and student with the temperature. KL(q || p) is the sum of "
             "q * (log q - log p).",
             "(1 - alpha) * ce + alpha * temperature**2 * kl",
@@ -232,7 +241,7 @@ EXERCISES = {
             "The student reads num_epochs * (num_labeled + num_unlabeled) texts. The control must read as many.",
             "num_epochs * (num_labeled + num_unlabeled) / num_labeled",
         ),
-        because="With many unlabeled texts this is a long training. A control that overfits then is also a result.",
+        because="With many unlabeled texts this is a long training. If the control overfits, that is also a result.",
         mistakes=epochs_mistakes,
     ),
 }

@@ -30,10 +30,10 @@ def uniform_mistakes(low: float, high: float, u: float) -> dict[str, float]:
     return {
         "This is uniform between low and high. It has to be uniform between their logarithms.": low + u * (high - low),
         "This is still the logarithm. Undo it with math.exp.": exponent,
-        "This goes from high down to low. For u = 0, low is asked.": low * (high / low) ** (1 - u),
-        "The natural logarithm is undone with a power of 10. Use math.exp.": 10**exponent,
+        "This goes from high down to low. Return low for u = 0.": low * (high / low) ** (1 - u),
+        "You undo the natural logarithm with a power of 10. Use math.exp.": 10**exponent,
         "The exponent is u times high. It has to be u alone, over high / low.": low * (high / low) ** (u * high),
-        "The end is low * high. Multiply low by a power of high / low.": low * high**u,
+        "For u = 1 this gives low * high. Multiply low by a power of high / low.": low * high**u,
     }
 
 
@@ -46,7 +46,7 @@ def stopped_after(curve: Sequence[float], complete: Sequence[Sequence[float]]) -
 
 
 def curve_inputs(draw: random.Random) -> list[tuple[list[float], list[list[float]]]]:
-    """Trials that are stopped at once, later and never, equal scores, a single other trial, and random ones."""
+    """Trials that are stopped at once, later and never, equal and falling scores, one other trial, and random ones."""
 
     def rising() -> list[float]:
         top, slope = draw.uniform(0.5, 0.9), draw.uniform(0.2, 2)
@@ -56,7 +56,8 @@ def curve_inputs(draw: random.Random) -> list[tuple[list[float], list[list[float
     others = [[0.4, 0.6, 0.7, 0.7], [0.5, 0.55, 0.6, 0.8], [0.3, 0.5, 0.65, 0.6]]
     dips = ([0.6, 0.5, 0.7, 0.72], others)
     equal = ([0.4, 0.55, 0.65, 0.7], others)
-    return [([0.5, 0.56, 0.6, 0.7], others), dips, equal, ([0.1, 0.2], [[0.3, 0.4]]), *some]
+    others_dip = ([0.65, 0.7], [[0.8, 0.6], [0.5, 0.8], [0.6, 0.65]])
+    return [([0.5, 0.56, 0.6, 0.7], others), dips, equal, ([0.1, 0.2], [[0.3, 0.4]]), others_dip, *some]
 
 
 def stopped_mistakes(curve: Sequence[float], complete: Sequence[Sequence[float]]) -> dict[str, int]:
@@ -82,6 +83,9 @@ def stopped_mistakes(curve: Sequence[float], complete: Sequence[Sequence[float]]
         ),
         "A trial that equals the median goes on. It has to be below it.": first(
             lambda epoch: max(curve[:epoch]) <= statistics.median(at(epoch))
+        ),
+        "Take the best score so far of this trial only. Of the others, take the scores after the same epoch.": first(
+            lambda epoch: max(curve[:epoch]) < statistics.median(max(other[:epoch]) for other in complete)
         ),
         "This is the last epoch below the median. Return the first.": max(
             (e for e in range(1, len(curve) + 1) if max(curve[:e]) < statistics.median(at(e))), default=0
@@ -109,7 +113,7 @@ def t_mistakes(default: Sequence[float], winner: Sequence[float]) -> dict[str, f
     return {
         "This is the mean difference. Divide it by its standard error.": mean,
         "Divide by the standard error, which is the standard deviation / sqrt(n).": ratio(mean, sd),
-        "The sign is turned: subtract the default from the winner.": -ratio(mean, sd / math.sqrt(n)),
+        "The sign is wrong: subtract the default from the winner.": -ratio(mean, sd / math.sqrt(n)),
         "This divides by the standard error of two separate groups. Subtract first, seed by seed.": ratio(
             mean, unpaired
         ),
@@ -175,7 +179,7 @@ EXERCISES = {
             "The standard error is the standard deviation (with ddof=1), divided by the root of the number of seeds.",
             "differences.mean() / (differences.std(ddof=1) / math.sqrt(len(differences)))",
         ),
-        because="With ten seeds, a value between -2.3 and 2.3 is within what chance alone does in 95 % of cases.",
+        because="With ten seeds, chance alone gives a value between -2.3 and 2.3 in 95 % of cases.",
         mistakes=t_mistakes,
     ),
     "11-log-uniform": Exercise(
@@ -199,7 +203,7 @@ EXERCISES = {
             "That is (i / n) ** k for k trials. The i-th is the best with (i / n) ** k - ((i - 1) / n) ** k.",
             "sum(score * ((i / n) ** k - ((i - 1) / n) ** k) for i, score in enumerate(sorted(scores), start=1))",
         ),
-        because="Report this curve over the number of trials instead of the best score: it says what the search cost.",
+        because="Report this curve over the number of trials: it shows what a shorter search would have found.",
         mistakes=best_mistakes,
     ),
 }

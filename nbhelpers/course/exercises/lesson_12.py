@@ -103,6 +103,11 @@ def pieces_mistakes(labels: Sequence[int], num_pieces: Sequence[int]) -> dict[st
         "The label is at the last piece. It belongs to the first.": [NO_LABEL, *last, NO_LABEL],
         "0 is the class O, which counts in the loss. What has no label gets -100.": [max(0, x) for x in right],
         "This has one label for each word. Each further piece needs a -100.": [NO_LABEL, *labels, NO_LABEL],
+        "After the label of a word of n pieces come n - 1 times -100, not n times.": [
+            NO_LABEL,
+            *[x for label, size in pairs for x in [label, *[NO_LABEL] * size]],
+            NO_LABEL,
+        ],
     }
 
 
@@ -156,6 +161,7 @@ def f1_mistakes(gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[E
         ),
         "This is the mean of the F1 of each sentence. Add up the counts of all sentences first.": sum(each) / len(each),
         "The factor 2 is missing: F1 is 2 * hits / (gold + predicted).": f1_of(hits, num_gold, num_predicted) / 2,
+        "Give F1 as a number from 0 to 1, not in percent.": 100 * f1_of(hits, num_gold, num_predicted),
     }
 
 
@@ -194,7 +200,7 @@ EXERCISES = {
         to_iob2,
         inputs=iob1_inputs,
         hints=(
-            "Go through the tags and keep the one before. An O stays an O, and a B- stays a B-.",
+            "Go through the tags and remember the tag before. An O stays an O, and a B- stays a B-.",
             "An I- continues an entity only if the tag before has the same type. Otherwise it becomes B-.",
             "tag[0] is the prefix, tag[2:] the type. Of 'O', tag[2:] is empty, so it equals no type.",
         ),
@@ -222,7 +228,7 @@ EXERCISES = {
             "Count three numbers over all sentences: hits, gold entities, predicted entities.",
             "F1 is 2 * hits / (gold + predicted), and 0 if that sum is 0.",
         ),
-        because="An entity with a wrong end costs twice: a gold one is missed, and a false one is predicted.",
+        because="A wrong first or last word costs twice: a gold entity is missed, and a false one is predicted.",
         mistakes=f1_mistakes,
     ),
     "12-utf16": Exercise(

@@ -87,9 +87,9 @@ def epochs_mistakes(probability: float, share: float) -> dict[str, float]:
     """Without overlaps, rounded down, and of the other logarithm."""
     right = math.log(1 - share) / math.log(1 - probability)
     return {
-        "This adds the shares up, as if no token were chosen twice.": math.ceil(share / probability),
-        "This is rounded down. The share is not reached in that epoch yet.": math.floor(right),
-        "Here the share that is still missing must fall to 1 - share, not to share.": math.ceil(
+        "This adds up the shares, as if no token were chosen twice.": math.ceil(share / probability),
+        "This is rounded down. After that many epochs the share is not reached yet.": math.floor(right),
+        "The tokens that were not a target yet must fall to 1 - share, not to share.": math.ceil(
             math.log(share) / math.log(1 - probability)
         ),
     }
@@ -129,9 +129,9 @@ def fates_mistakes(
     masked, other, kept = count_fates(true_ids, input_ids, labels, mask_id)
     same = sum(a == b for a, b in zip(true_ids, input_ids, strict=True))
     return {
-        "Tokens that were not chosen are the same as before too. Count only those with a label.": [masked, other, same],
-        "A token that became the mask token is not another word as well.": [masked, other + masked, kept],
-        "The order is: mask token, another token, as it was.": [masked, kept, other],
+        "Tokens that were not chosen also stayed as they were. Count only those with a label.": [masked, other, same],
+        "Do not count a token that became the mask token as another token.": [masked, other + masked, kept],
+        "The order is: mask token, another token, stayed as it was.": [masked, kept, other],
     }
 
 
@@ -147,13 +147,14 @@ def times_english(table: Any, language: str) -> float:
 
 
 def english_mistakes(table: Any, language: str) -> dict[str, float]:
-    """The number itself, the ratio turned round, and the ratio of another column."""
+    """The number itself, the ratio upside down, the difference, and the ratio of another column."""
     tokens = dict(zip(plain(table.index), plain(table["tokens"]), strict=True))
     other = dict(zip(plain(table.index), plain(table["per character"]), strict=True))
     return {
         "This is the number of tokens. Divide it by that of the English sentences.": float(tokens[language]),
-        "The ratio is turned: divide by the English number.": tokens["English"] / tokens[language],
-        "These are the tokens per character. Take the tokens: the sentences say the same.": other[language]
+        "This is how many more tokens they need. Divide the two numbers instead.": tokens[language] - tokens["English"],
+        "The ratio is upside down. Divide by the English number.": tokens["English"] / tokens[language],
+        "This compares tokens per character. Compare the tokens: the sentences say the same.": other[language]
         / other["English"],
     }
 
@@ -179,7 +180,7 @@ EXERCISES = {
             "The sentences say the same in all languages, so divide the two numbers of tokens.",
             "The solution divides the two cells of the table `ours`.",
         ),
-        because="A text of that language fills the model's window so many times as fast, and costs as much more.",
+        because="Texts of that language take that many times as much of the model's input, and cost more time.",
         mistakes=english_mistakes,
     ),
     "13-epochs": Exercise(
@@ -187,11 +188,11 @@ EXERCISES = {
         epochs_needed,
         inputs=epochs_inputs,
         hints=(
-            "Look at the tokens that were not a target yet. Which share of them is left after each epoch?",
+            "Look at the tokens that were not a target yet. Which share of all tokens are they after each epoch?",
             "After n epochs, (1 - probability) ** n of the tokens were never chosen. It must be at most 1 - share.",
             "Take logarithms of both sides, divide, and round up with math.ceil.",
         ),
-        because="With static masks the share would stay at the first epoch's for ever.",
+        because="With static masks, the share would stay as it is after the first epoch.",
         mistakes=epochs_mistakes,
     ),
     "13-fates": Exercise(
@@ -201,7 +202,7 @@ EXERCISES = {
         hints=(
             "Only tokens whose label is not -100 were chosen.",
             "Of those, compare what the model reads with the mask token, and with the true token.",
-            "What is neither the mask token nor the true token was replaced by another one.",
+            "If it is neither the mask token nor the true token, it became another token.",
         ),
         because="Count this once on your own batches: a wrong collator raises no error.",
         mistakes=fates_mistakes,

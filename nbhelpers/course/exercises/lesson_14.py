@@ -59,6 +59,9 @@ def cheapest_mistakes(probabilities: Sequence[float], costs: Sequence[Sequence[f
         "This is the most expensive decision.": totals.index(max(totals)),
         "The matrix is read the wrong way round: costs[c] is the line of the true class c, and its columns are the "
         "decisions.": turned.index(min(turned)),
+        "There can be more decisions than classes, such as a person in the last column. Compare all columns.": (
+            totals.index(min(totals[: len(costs)]))
+        ),
     }
 
 
@@ -87,6 +90,8 @@ def margin_mistakes(probabilities: Sequence[float]) -> dict[str, float]:
         - ordered[-1],
         "This takes the first two in the list. Sort the probabilities first.": probabilities[0] - probabilities[1],
         "The sign is turned: subtract the second highest from the highest.": ordered[1] - ordered[0],
+        "This takes the two lowest. `sorted` begins with the lowest; reverse=True turns it round.": ordered[-1]
+        - ordered[-2],
         "This is 1 minus the margin. Here the margin itself is asked for.": 1 - margin(probabilities),
     }
 
@@ -114,7 +119,9 @@ def precision_mistakes(share: float, recall: float, accepted: float) -> dict[str
     """Other shares of the same messages."""
     found, false_alarms = share * (1 - accepted), (1 - share) * (1 - recall)
     return {
-        "This is the share of the outside messages that are rejected. It does not see the base rate.": 1 - accepted,
+        "This is the share of the outside messages that are rejected. It ignores how many messages are outside.": (
+            1 - accepted
+        ),
         "This is the share of all messages that are rejected. Of these, which share is outside?": found + false_alarms,
         "This counts the outside messages that are accepted. The rejected ones are the others.": share
         * accepted
@@ -123,6 +130,10 @@ def precision_mistakes(share: float, recall: float, accepted: float) -> dict[str
         / (1 - accepted + 1 - recall),
         "This is the share of the rejected that are inside: subtract it from 1.": 1
         - precision(share, recall, accepted),
+        "This is the share of all messages that are outside and rejected. Divide by the share that is rejected.": found,
+        "Of the messages inside, the share recall is accepted. The false alarms are the others, 1 - recall.": found
+        / (found + (1 - share) * recall),
+        "This is in percent. Return a share from 0 to 1.": 100 * precision(share, recall, accepted),
     }
 
 
@@ -212,7 +223,7 @@ EXERCISES = {
             "Put all questions of the train pairs into a set.",
             "sum(a in seen or b in seen for a, b in test)",
         ),
-        because="To get 0, split the answers first, and make pairs inside of each split.",
+        because="To get 0, split the answers first, and make the pairs within each split.",
         mistakes=pairs_mistakes,
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -29,12 +30,11 @@ def mrr_mistakes(ranking: Sequence[int], relevant: Sequence[int], k: int) -> dic
     places = [place for place, page in enumerate(ranking, start=1) if page in relevant]
     inside = [place for place in places if place <= k]
     first = inside[0] if inside else 0
+    from_0 = 0.0 if not first else math.inf if first == 1 else 1 / (first - 1)
     return {
         "Beyond place k the value is 0, and the page does not count.": 1 / places[0] if places else 0.0,
         "This is the rank. Divide 1 by it.": float(first),
-        "Places start at 1; this counts from 0, and divides by the place plus 2 or by 0.": 1 / (first + 1)
-        if first
-        else 0,
+        "Places start at 1, and this counts from 0: enumerate(ranking[:k], start=1).": from_0,
         "Only the first relevant page counts. This takes the last one.": 1 / inside[-1] if inside else 0.0,
         "Only the first relevant page counts. This adds up all of them.": sum(1 / place for place in inside),
         "This is hit@k: 1 if there is a relevant page. MRR divides by its rank.": float(bool(inside)),
@@ -56,12 +56,11 @@ def copies_mistakes(numbers: Sequence[int]) -> dict[str, int]:
     """Each pair once, with the diagonal, questions, and surplus copies."""
     right = wrong_negatives(numbers)
     return {
-        "Each pair counts for both questions: page j is a negative of question i, and page i one of question j.": right
-        // 2,
-        "The pair of a question with its own page in the same place is no negative: leave out i == j.": right
+        "Count each pair twice: page j is a negative of question i, and page i is one of question j.": right // 2,
+        "A question and the page in the same place are the right pair, no negative: leave out i == j.": right
         + len(numbers),
         "This counts questions that have a copy. Count the pairs.": sum(list(numbers).count(x) > 1 for x in numbers),
-        "This counts how many numbers are there twice. Count the pairs.": len(numbers) - len(set(numbers)),
+        "This counts the surplus copies. Count the pairs.": len(numbers) - len(set(numbers)),
         "This counts the right negatives. Count the wrong ones.": len(numbers) * (len(numbers) - 1) - right,
     }
 
@@ -157,7 +156,7 @@ def fuse_mistakes(first: Sequence[int], second: Sequence[int], num_pages: int) -
     return {
         "Ranks start at 1: enumerate(ranking, start=1).": from_0,
         "The 60 is missing: 1 / (60 + rank).": bare,
-        "Add both rankings up. This takes the larger part.": best,
+        "Add the parts from both rankings. This takes the larger one.": best,
     }
 
 
@@ -180,10 +179,10 @@ EXERCISES = {
         inputs=copies_inputs,
         hints=(
             "Go through all pairs (i, j) with i different from j. How many have the same number?",
-            "A page that is there three times gives 3 * 2 such pairs.",
+            "A page that is in the batch three times gives 3 * 2 such pairs.",
             "sum(a == b for i, a in enumerate(numbers) for j, b in enumerate(numbers) if i != j)",
         ),
-        because="The helper finds them by the numbers of the pages, so give equal pages equal numbers.",
+        because="The loss of the lesson finds copies by the numbers of the pages, so give equal pages equal numbers.",
         mistakes=copies_mistakes,
     ),
     "15-wrong": Exercise(
@@ -191,8 +190,8 @@ EXERCISES = {
         wrong_percent,
         hints=(
             "In the lines near and far, read the column with the wrong answers.",
-            "The lines may have different numbers of questions. Turn each percentage into questions first.",
-            "Add the questions with a wrong answer of both lines, and divide by the sum of their questions.",
+            "The lines may have different numbers of questions. First turn each percentage into a number of questions.",
+            "Add the wrong answers of both lines, divide by the sum of their questions, and multiply by 100.",
         ),
         because="A single number for both kinds depends on how many near ones you collected. Report both lines.",
         mistakes=wrong_mistakes,
@@ -206,7 +205,7 @@ EXERCISES = {
             "Count the later reads whose item is not in this set. An item that comes three times counts three times.",
             "sum(item not in set(items_before) for item in items_after) / len(items_after)",
         ),
-        because="This share of the reads can be found by texts alone, whatever the counts are.",
+        because="Counting readers can find none of these reads. Only comparing texts can.",
         mistakes=cold_mistakes,
     ),
     "15-fuse": Exercise(

@@ -41,6 +41,7 @@ def unknown_mistakes(tokens: Sequence[Sequence[str]], unk_token: str) -> dict[st
         * sum(unknown > 0 for unknown, _ in counts)
         / len(counts),
         "This is the share of the known tokens.": 100 - share,
+        "Divide by the number of all tokens, not by the number of texts.": share * sum(map(len, tokens)) / len(tokens),
     }
 
 
@@ -85,7 +86,7 @@ def worst_mistakes(labels: Sequence[str], predictions: Sequence[str], languages:
 
 
 def num_windows(num_tokens: int, max_length: int, overlap: int) -> int:
-    """How many windows a text needs.
+    """How many windows a text needs at least.
 
     Args:
         num_tokens: of the text, without special tokens.
@@ -114,6 +115,9 @@ def windows_mistakes(num_tokens: int, max_length: int, overlap: int) -> dict[str
             1, math.ceil(num_tokens / (room - overlap))
         ),
         "Round up: a rest needs a window of its own.": (num_tokens - overlap) // (room - overlap),
+        "Each text needs a window, even one that is shorter than the overlap: max(1, ...).": math.ceil(
+            (num_tokens - overlap) / (room - overlap)
+        ),
     }
 
 
@@ -130,11 +134,12 @@ def break_even(labels: int, cents_per_label: float, training_cents: float, cents
 
 
 def even_inputs(draw: random.Random) -> list[tuple[int, int, int, int]]:
-    """Usual costs."""
+    """Usual costs, of which none are equal for a whole number of texts: there, rounding would refuse a right answer."""
     some = [
-        (draw.randint(100, 3000), draw.randint(5, 80), draw.randint(0, 500), draw.randint(7, 90)) for _ in range(20)
+        (draw.randint(100, 3000), draw.randint(5, 80), draw.randint(0, 500), draw.randint(7, 90)) for _ in range(30)
     ]
-    return [(500, 20, 100, 40), (200, 10, 0, 30), *some]
+    known = [(500, 20, 100, 30), (200, 10, 0, 70)]
+    return known + [costs for costs in some if 1000 * (costs[0] * costs[1] + costs[2]) % costs[3]]
 
 
 def even_mistakes(labels: int, cents_per_label: int, training_cents: int, cents_per_thousand: int) -> dict[str, int]:
@@ -143,8 +148,8 @@ def even_mistakes(labels: int, cents_per_label: int, training_cents: int, cents_
     return {
         "The price is for a thousand texts.": math.ceil(once / cents_per_thousand),
         "The training costs something as well.": math.ceil(1000 * labels * cents_per_label / cents_per_thousand),
-        "Writing the labels is most of the costs.": math.ceil(1000 * training_cents / cents_per_thousand),
-        "Round up: with one text fewer, the encoder is not yet cheaper.": 1000 * once // cents_per_thousand,
+        "The labels cost something as well.": math.ceil(1000 * training_cents / cents_per_thousand),
+        "Round up: with this many texts, the encoder is not yet cheaper.": 1000 * once // cents_per_thousand,
     }
 
 
@@ -168,9 +173,9 @@ EXERCISES = {
         hints=(
             "Compute the accuracy of each language from its own rows, and take the smallest.",
             "For a language, the rows are [i for i, own in enumerate(languages) if own == language].",
-            "min(100 * hits / rows for each language in set(languages))",
+            "The min() over the languages of 100 * sum(labels[i] == predictions[i] for i in rows) / len(rows)",
         ),
-        because="A score over all rows is the score of the most frequent language.",
+        because="A score over all rows is mostly the score of the most frequent language.",
         mistakes=worst_mistakes,
     ),
     "16-windows": Exercise(
@@ -190,7 +195,7 @@ EXERCISES = {
         break_even,
         inputs=even_inputs,
         hints=(
-            "First add up what the encoder costs once: the labels and the training.",
+            "First add up what you pay once for the encoder: the labels and the training.",
             "A text saves cents_per_thousand / 1000 cents. How many texts save what was paid once?",
             "math.ceil(1000 * (labels * cents_per_label + training_cents) / cents_per_thousand)",
         ),
