@@ -90,7 +90,7 @@ def attention_head(
             if radius >= 1:
                 color = PURPLE if j == most[i] else BLUE
                 drawing.dot(LEFT + CELL * j + CELL / 2, TOP + CELL * i + CELL / 2, radius, color)
-    caption = "A row: what this token attends to. The area of a dot is the weight; the largest one is purple."
+    caption = "Row: what this token attends to. Area of a dot: the weight. Purple: the largest."
     drawing.text(10, TOP + size + 24, caption, "start", 12)
     return drawing
 

@@ -103,6 +103,6 @@ def halving() -> Drawing:
     drawing.text(56, 280, "epoch", size=12)
     drawing.text(50, 60, "score", size=12)
     drawing.text(515, 45, "would have won, but was stopped", "start", 12)
-    drawing.text(515, 72, "green: the best quarter, which went on", "start", 12)
+    drawing.text(515, 72, "green: the best quarter went on", "start", 12)
     drawing.texts(515, 160, ["orange: stopped", "pale: how these would have gone on"], size=12)
     return drawing
