@@ -26,7 +26,7 @@
 # You should know: Python and pandas. You need no GPU.
 #
 # <!-- facts -->
-# Measured: default profile 17 s, 0.7 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 8 s, 0.7 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->

@@ -26,7 +26,7 @@
 # You should know: pandas, and what an encoder is ([lesson 1](01_environment.ipynb)).
 #
 # <!-- facts -->
-# Measured: default profile 26 s, 0.8 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 11 s, 0.8 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->

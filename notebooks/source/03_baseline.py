@@ -28,7 +28,7 @@
 # You should know scikit-learn, and what a token and padding are ([lesson 2](02_eda.ipynb)).
 #
 # <!-- facts -->
-# Measured: default profile 3.7 min, 2.8 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 1.9 min, 2.7 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->

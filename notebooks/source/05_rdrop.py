@@ -29,7 +29,7 @@
 # You should know what logits, cross-entropy and an epoch are; [lesson 3](03_baseline.ipynb) explains them.
 #
 # <!-- facts -->
-# Measured: default profile 2.5 min, 2.3 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 1.0 min, 2.1 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->

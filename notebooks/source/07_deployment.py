@@ -27,7 +27,7 @@
 # at once ([lesson 6](06_meld_context.ipynb)).
 #
 # <!-- facts -->
-# Measured: default profile 2.6 min, 2.1 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 3.2 min, 3.0 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
