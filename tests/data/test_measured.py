@@ -145,6 +145,7 @@ def test_estimated_memory_agrees_with_a_gpu(row):
 
 
 def test_the_page_of_recipes_shows_the_measured_scores():
+    assert list(OWN_DATA["latest"]()) == list(OWN_DATA["COMMANDS"])  # all sets are measured
     assert OWN_DATA["table"]() in (lessons.ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
 
 
