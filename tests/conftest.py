@@ -119,7 +119,7 @@ def shallow_encoder(shared_folder: Path, make_once: Any) -> str:
     """A folder with the first two layers of the embedded encoder: real weights, a third of the time."""
 
     def write(folder: Path) -> None:
-        import transformers  # here, because most tests need it not or later
+        import transformers  # here, because it takes seconds to import, and most tests do not need it
 
         from nbhelpers import encoders
 

@@ -1,11 +1,16 @@
-"""Small lessons for the tests of the runner and the command."""
+"""The command, and small lessons for the tests of it and of the runner."""
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 
 import nbformat
+import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from nbhelpers.course import cli
 
 PARAMETERS = new_code_cell('seed = 0\nrate = 0.5\nname = "x"\nfast = False', metadata={"tags": ["parameters"]})
 
@@ -49,3 +54,14 @@ def run_command(course, *arguments):
     process = start_command(course, *arguments)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
+
+
+def nbhelpers(*arguments, folder):
+    """(exit code, stdout, stderr) of the command, run in a folder. In this process, because torch is imported in it."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["nbhelpers", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    return ended.value.code or 0, out.getvalue(), err.getvalue()

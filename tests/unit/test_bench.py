@@ -11,20 +11,20 @@ import runpy
 import shutil
 import sys
 import threading
-from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from course_lessons import nbhelpers
 from fastapi.testclient import TestClient
 from rich.console import Console
 from transformers import BertConfig
 
 from nbhelpers import batching, encoders
 from nbhelpers import exported as exported_unit
-from nbhelpers.course import cli, paths, results
+from nbhelpers.course import paths, results
 from nbhelpers.course.bench import (
     ceiling,
     command,
@@ -417,17 +417,6 @@ def test_the_plain_service_around_a_pipeline_answers(encoder_folders, tmp_path):
 
 
 # --- the command
-
-
-def nbhelpers(*arguments, folder):
-    """(exit code, stdout, stderr) of the command, run in a folder."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["nbhelpers", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-    return ended.value.code or 0, out.getvalue(), err.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,17 @@
 """`nbhelpers train`, `evaluate` and `predict`, as a user types them."""
 
-import io
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from course_lessons import nbhelpers
 
 from nbhelpers import classifier, corpora
-from nbhelpers.course import cli, own_data
+from nbhelpers.course import own_data
 
 pytestmark = pytest.mark.slow
-
-
-def nbhelpers(*arguments, folder):
-    """(exit code, stdout, stderr) of the command, run in a folder. In this process, because torch is imported in it."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["nbhelpers", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-    return ended.value.code or 0, out.getvalue(), err.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -47,6 +48,13 @@ class Comparison(NamedTuple):
     ceiling: str
     time_shares: dict[str, float]
     failed: dict[str, str]
+
+
+def per_second(num_items: int, work: Callable[[], object]) -> float:
+    """The speed of a function that does the work of so many items."""
+    start = time.perf_counter()
+    work()
+    return num_items / (time.perf_counter() - start)
 
 
 def take_turns(

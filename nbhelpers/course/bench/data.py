@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 
 from nbhelpers import batching, corpora
 
-from .comparing import OURS, Comparison, Way, take_turns
+from .comparing import OURS, Comparison, Way, per_second, take_turns
 from .sample import LABELS, MAX_LENGTH, Sample
 
 READERS = {"csv": "csv", "jsonl": "json", "parquet": "parquet"}  # suffix -> name of the reader in datasets
@@ -48,13 +47,6 @@ def with_ours(path: Path, tokenizer: Any) -> object:
     return batching.tokenize(part["text"][:], tokenizer, labels=part["label"][:], max_length=MAX_LENGTH)
 
 
-def rows_per_second(num_rows: int, read: Callable[[], object]) -> float:
-    """The speed of a function that reads so many rows."""
-    start = time.perf_counter()
-    read()
-    return num_rows / (time.perf_counter() - start)
-
-
 def measure(sample: Sample, place: Path, quick: bool, say: Callable[[str], None]) -> Comparison:
     """Compare ways to read and tokenize files. The arguments are as in `train.measure`; the files go to `place`."""
     files, tokenizer = write_files(sample, place), sample.tokenizer
@@ -64,7 +56,7 @@ def measure(sample: Sample, place: Path, quick: bool, say: Callable[[str], None]
         reads[f"{OURS}, {suffix}"] = partial(with_ours, path, tokenizer)
     reads[CEILING] = partial(tokenizer, sample.texts * REPEATS, truncation=True, max_length=MAX_LENGTH)
     ways: dict[str, Way] = {
-        name: partial(rows_per_second, REPEATS * len(sample.texts), read) for name, read in reads.items()
+        name: partial(per_second, REPEATS * len(sample.texts), read) for name, read in reads.items()
     }
     bars = datasets.utils.are_progress_bars_disabled()
     datasets.disable_progress_bars()

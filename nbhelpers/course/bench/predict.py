@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,7 +20,7 @@ from nbhelpers.classifier import served
 from nbhelpers.classifier.rows import BATCH_TOKENS, Rows, logits_of
 
 from .ceiling import Products, products_of, seconds_of, time_once
-from .comparing import OURS, Comparison, Way, take_turns
+from .comparing import OURS, Comparison, Way, per_second, take_turns
 from .sample import Sample
 
 COMMON = "transformers' pipeline, text by text"
@@ -49,9 +48,7 @@ def make_folders(sample: Sample, place: Path) -> dict[str, Path]:
 
 def texts_per_second(texts: Sequence[str], compute: Callable[[list[str]], object]) -> float:
     """The speed of a function that takes texts."""
-    start = time.perf_counter()
-    compute(list(texts))
-    return len(texts) / (time.perf_counter() - start)
+    return per_second(len(texts), lambda: compute(list(texts)))
 
 
 def make_pipeline(folder: Path) -> Any:

@@ -7,7 +7,7 @@ import os
 import random
 from typing import Any, NamedTuple
 
-from nbhelpers import batching, corpora, encoders
+from nbhelpers import batching, corpora, encoders, environment
 from nbhelpers.course import machine
 from nbhelpers.course.errors import CourseError
 
@@ -44,8 +44,6 @@ class Sample(NamedTuple):
 
     def load_model(self, pooling: str) -> Any:
         """A model with a new head; the same one each time."""
-        from nbhelpers import environment
-
         environment.set_seed(0)
         with encoders.quiet():
             return encoders.load(self.encoder, LABELS, pooling=pooling)[1]
