@@ -1,5 +1,6 @@
 """Results tables: what is checked, what is measured, what is stored, and what is reported."""
 
+import importlib
 import json
 import re
 
@@ -181,6 +182,57 @@ def test_comparisons_cover_the_seeds_and_are_corrected_for_their_number(monkeypa
     del kept["b"]["p_holm"]
     (folder / "t.tests.json").write_text(json.dumps(kept))
     assert results.summary("t").set_index("row")["difference"]["b"] == ""
+
+
+def test_a_row_is_compared_with_a_row_of_another_table_as_well(monkeypatch, folder):
+    """Both comparisons count for the correction, and both are shown."""
+    start = "defaults: {corpus: c, method: fine-tuning}\n"
+    other = "against_other_table: {large: {table: small, row: s}}\n"
+    (folder / "t.yml").write_text(f"{start}baseline: plain\n{other}rows: {{plain: {{lr: 1}}, large: {{lr: 2}}}}\n")
+    (folder / "small.yml").write_text(f"{start}rows: {{s: {{lr: 3}}}}\n")
+    split = experiments.Split([], [0] * 40, [], [], [])
+    monkeypatch.setattr(experiments, "read", lambda _: ({"test": split}, ["x", "y"]))
+    for table, row, lr, right in (("t", "plain", 1, 20), ("t", "large", 2, 40), ("small", "s", 3, 10)):
+        config = {"corpus": "c", "method": "fine-tuning", "lr": lr}
+        run = {"row": row, "config": config, "test": SCORES, "predictions": "0" * right + "1" * (40 - right)}
+        for seed in range(3):
+            results.append(table, {**run, **ELSEWHERE, "seed": seed})
+    results.write_tests("t")
+    kept = results.tests("t")["large"]
+    assert (kept["against"], kept["other table"]["against"]) == ("plain", "s of table small")
+    assert kept["other table"]["difference"] > kept["difference"] > 0
+    assert kept["p_holm"] == pytest.approx(2 * max(kept["p_bootstrap"], kept["p_permutation"]), abs=1e-4)
+    (line,) = results.summary("t").attrs["other tables"]
+    assert line.startswith("large: +")
+    assert line.endswith(", against s of table small")
+
+
+def test_an_average_can_have_fewer_runs_than_the_other_rows(folder):
+    average = "{method: average, seeds: 1, members: []}"
+    (folder / "t.yml").write_text(f"defaults: {{corpus: c}}\nrows: {{both: {average}}}\n", encoding="utf-8")
+    assert [run.seed for run in results.missing_runs("t", 3, None)] == [0]
+
+
+def test_an_interrupted_measurement_goes_on_behind_the_trainings_that_had_ended(folder, monkeypatch):
+    """The second training of an average fails, then the whole is measured again: the first is not trained twice."""
+    measuring = importlib.import_module("nbhelpers.course.results.measure")
+    monkeypatch.setattr(paths, "ROOT", folder)
+    members = [{"method": "fine-tuning", "lr": lr} for lr in (1, 2)]
+    trained, broken = [], {2}
+
+    def run(function, config, seed, threads):
+        if config["lr"] in broken:
+            raise CourseError("no memory")
+        trained.append(config["lr"])
+        return experiments.Outcome({}, {"seconds": 1.0}, "abc")
+
+    monkeypatch.setattr(measuring, "in_own_process", run)
+    assert measuring.outcome_of(members[0], 0, 1).commit == "abc"
+    with pytest.raises(CourseError, match="no memory"):
+        measuring.outcome_of(members[1], 0, 1)
+    broken.clear()
+    assert [measuring.outcome_of(member, 0, 1).commit for member in members] == ["abc", "abc"]
+    assert trained == [1, 2]
 
 
 def test_predictions_of_many_classes_come_back_and_old_files_stay_readable(monkeypatch, folder):

@@ -87,7 +87,8 @@ def print_summary(summary: pd.DataFrame, screen: Console) -> None:
     published = [line for line in known if line["source"] != results.MEASURED]
     lists = {
         f"{titles[0][0].upper()}{titles[0][1:]}, 95 % interval": [
-            f"{x['row']}: {x['difference']}, against {x['against']}" for x in compared
+            *(f"{x['row']}: {x['difference']}, against {x['against']}" for x in compared),
+            *summary.attrs.get("other tables", []),
         ],
         "Published by others": [f"{x['row']}: {x['source']}" for x in published],
         "Not measured yet": [line["row"] for line in lines if line not in known],
@@ -95,7 +96,7 @@ def print_summary(summary: pd.DataFrame, screen: Console) -> None:
     for title, items in lists.items():
         if items:
             screen.print("\n  ".join([f"{title}:", *items]), highlight=False)
-    if compared:
+    if compared or summary.attrs.get("other tables"):
         screen.print(summary.attrs.get("covers", results.COVERS), highlight=False)
 
 

@@ -2,27 +2,25 @@
 
 A results table is a file tables/NAME.yml with one configuration per row. Each run of a row adds one JSON line to
 data/results/NAME.jsonl. The files of this folder: `tables` loads and checks the configurations, `store` appends and
-reads the JSON lines, `measure` runs what is missing, `report` makes summaries, votes and tests.
+reads the JSON lines, `measure` runs what is missing, `comparing` tests the gain of each row, `report` makes summaries.
 
     results.measure("meld", seeds=5, only=None, say=print)
     results.summary("meld", rows=["utterance only", "LoRA"])
 """
 
+from .comparing import tests, write_tests
 from .measure import measure, missing_runs
 from .report import (
     COVERS,
     MEASURED,
     NOT_MEASURED,
-    SCORES,
     comparison,
     mean_sd,
     summary,
-    tests,
     votes,
-    write_tests,
 )
 from .store import append, measured, pack_predictions, predictions, read, runs, unpack_predictions
-from .tables import SEEDED, add_encoder, check_rows, load_table, table_rows, trainings
+from .tables import SCORES, SEEDED, add_encoder, check_rows, load_table, table_rows, trainings
 
 __all__ = [
     "COVERS",

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext, SpawnProcess
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from nbhelpers.course import paths
 from nbhelpers.course.errors import CourseError
 from nbhelpers.course.provenance import circumstances
 
-from .report import score_titles, write_tests
+from .comparing import write_tests
 from .store import append, measured, read
-from .tables import SEEDED, check_rows, table_rows, trainings
+from .tables import SEEDED, check_rows, score_titles, table_rows, trainings
 
 Futures = dict[str, Future[Any]]  # `training_key` of a training -> its outcome
 
@@ -74,6 +77,11 @@ def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]
             # After an interrupt as well: the comparisons then agree with the rows that were stored before it.
             if len(read(table)) > rows_before:
                 write_tests(table)
+    needed = {
+        training_key(part) for run in missing_runs(table, seeds, None) for part in trainings(run.config, run.seed)
+    }
+    for key in set(futures) - needed:
+        outcome_file(key).unlink(missing_ok=True)
     if failures:
         row, error = next(iter(failures.items()))
         raise as_course_error(table, row, error)
@@ -93,7 +101,7 @@ def missing_runs(table: str, seeds: int, only: str | None) -> Iterator[Run]:
     for name, config in rows.items():
         if only not in (None, name):
             continue
-        wanted = set(range(seeds if config["method"] in SEEDED else 1))
+        wanted = set(range(min(seeds, config.get("seeds", seeds)) if config["method"] in SEEDED else 1))
         by_device = measured(table, name)
         done = set(next(reversed(by_device.values()), ()))
         if not wanted <= done:
@@ -106,12 +114,35 @@ def start_trainings(missing: Sequence[Run], pool: Executor, jobs: int) -> Future
     """Queue every training that the runs need, once. `jobs` as in `measure`."""
     import torch
 
-    from nbhelpers.course import experiments
-
     threads = max(1, torch.get_num_threads() // jobs)
     needed = {training_key(part): part for run in missing for part in trainings(run.config, run.seed)}
     # The pool's threads only wait: each training computes in a process that `in_own_process` starts.
-    return {key: pool.submit(in_own_process, experiments.run, *training, threads) for key, training in needed.items()}
+    return {key: pool.submit(outcome_of, *training, threads) for key, training in needed.items()}
+
+
+def outcome_of(config: dict[str, Any], seed: int, threads: int) -> Any:
+    """The `experiments.Outcome` of a training, from its file where an interrupted measurement has left one.
+
+    The row of an average is stored after the last of its trainings, which may be hours after the first.
+    """
+    from nbhelpers.course import experiments
+
+    path = outcome_file(training_key((config, seed)))
+    if path.exists():
+        return pickle.loads(path.read_bytes())
+    outcome = in_own_process(experiments.run, config, seed, threads)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_bytes(pickle.dumps(outcome))
+    unfinished.replace(path)
+    return outcome
+
+
+def outcome_file(key: str) -> Path:
+    """Where the outcome of a training is kept until all rows that need it are stored. `key` is its `training_key`."""
+    here = circumstances()
+    text = json.dumps([key, here["device"], here["precision"], here["versions"]])
+    return paths.ROOT / "build" / "trainings" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.pickle"
 
 
 def finished_runs(missing: Sequence[Run], futures: Futures) -> Iterator[tuple[Run, list[Future[Any]]]]:

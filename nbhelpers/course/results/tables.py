@@ -13,6 +13,7 @@ from nbhelpers.course.errors import CourseError
 from nbhelpers.course.new_tokens import new_tokens_fault
 
 SEEDED = ("fine-tuning", "average", "decision", "task")  # the methods whose result depends on the seed
+SCORES = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "accuracy": "accuracy"}
 INPUT = {"corpus", "test", "method"}  # what every configuration may say
 REQUIRED = {  # method -> what its configuration must say
     "majority": set(),
@@ -34,6 +35,7 @@ REQUIRED = {  # method -> what its configuration must say
     "decision": {"by", "training"},  # one training, whose logits are moved before the largest is taken
 }
 OPTIONAL = {  # method -> what its configuration may say beside that
+    "average": {"seeds"},  # at most so many runs, where more would share members
     "tf-idf": {"class_weight", "rows_per_class"},
     "fine-tuning": {
         "add_to_seed",
@@ -79,6 +81,7 @@ def load_table(table: str) -> dict[str, Any]:
     Returns:
         A dict with "rows" (name -> what the row changes in the defaults) and "defaults". It may also have "baseline"
         (the row that others are compared with), "against" (row -> the row that it is compared with instead),
+        "against_other_table" (row -> the "table" and the "row" that it is compared with in addition),
         "scores" (score -> its title, where they are not weighted F1, macro F1 and accuracy; the first one is compared)
         and "published" (lists of numbers that others have published, with their source).
 
@@ -101,6 +104,11 @@ def table_rows(table: str) -> dict[str, dict[str, Any]]:
     """
     content = load_table(table)
     return {name: {**content["defaults"], **(changes or {})} for name, changes in content["rows"].items()}
+
+
+def score_titles(table: str) -> dict[str, str]:
+    """Score -> its title, for the scores that a table shows."""
+    return dict(load_table(table).get("scores", SCORES))
 
 
 def add_encoder(table: str, encoder: str) -> None:
