@@ -61,7 +61,7 @@ def load_model(task: Task, settings: Settings, remembered: Mapping[str, Any]) ->
     # Without attention dropout, a step takes a sixth less time on a CPU
     tokenizer, model = encoders.load(settings.encoder, task.names, attention_dropout=0.0)
     device = environment.best_device()
-    encoders.use_fast_attention(model, device, environment.best_precision(device)[0])
+    encoders.use_fast_layers(model, device, environment.best_precision(device)[0])
     tokenizer = corpora.normalizing_tokenizer(tokenizer)
     if settings.max_length and settings.max_length > tokenizer.model_max_length:
         raise ClassifierError(

@@ -477,7 +477,7 @@ Code(source[source.index("    for epoch in range") :], language="python")
 def new_model():
     environment.set_seed(seed)  # the same random head each time
     model = encoders.load(encoder, names, pooling=pooling)[1].to(device)
-    encoders.use_fast_attention(model, device, precision)
+    encoders.use_fast_layers(model, device, precision)
     return model
 
 
@@ -880,7 +880,7 @@ for example in ("It isn't  bad", "It isn\u2019t bad"):
 # %%
 expected = training.predict(calibrated_model, dataloaders["dev"], precision=precision)
 reloaded_tokenizer, reloaded = encoders.load_trained("model")
-encoders.use_fast_attention(reloaded.to(device), device, precision)
+encoders.use_fast_layers(reloaded.to(device), device, precision)
 dev_examples = batching.tokenize(texts["dev"], reloaded_tokenizer)
 dev_loader = batching.make_dataloader(dev_examples, tokenizer.pad_token_id, batch_size=batch_size, shuffle=False)
 difference = (training.predict(reloaded, dev_loader, precision=precision) - expected).abs().max()

@@ -145,7 +145,7 @@ for split, part in data.items():
 def new_model(seed=seed):
     environment.set_seed(seed)
     model = encoders.load(encoder, names)[1].to(device)
-    encoders.use_fast_attention(model, device, precision)
+    encoders.use_fast_layers(model, device, precision)
     return model
 
 

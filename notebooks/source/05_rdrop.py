@@ -174,7 +174,7 @@ def make_batch(examples):
 def new_model(**options):
     environment.set_seed(seed)  # the same random head each time
     model = encoders.load(encoder, names, pooling=pooling, **options)[1].to(device)
-    encoders.use_fast_attention(model, device, precision)
+    encoders.use_fast_layers(model, device, precision)
     return model
 
 

@@ -203,7 +203,7 @@ device = environment.best_device()
 precision, _ = environment.best_precision(device)
 environment.set_seed(seed)
 tokenizer, model = encoders.load(encoder, names, attention_dropout=0.0)
-encoders.use_fast_attention(model, device, precision)
+encoders.use_fast_layers(model, device, precision)
 if speaker_format == "id":
     add_speaker_tokens(tokenizer, model)
 

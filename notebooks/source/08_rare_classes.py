@@ -165,7 +165,7 @@ for split in data:
 def train(objective, dataloader):
     environment.set_seed(seed)  # the same random head each time
     model = encoders.load(encoder, names, pooling=pooling)[1].to(device)
-    encoders.use_fast_attention(model, device, precision)
+    encoders.use_fast_layers(model, device, precision)
     optimizer = training.make_optimizer(model, lr, head_lr=10 * lr)
     scheduler = training.make_scheduler(optimizer, num_epochs * len(dataloader))
     settings = {"num_epochs": num_epochs, "precision": precision, "log": LiveTraining(num_epochs)}

@@ -178,7 +178,7 @@ models, seconds = {}, {}
 def train(name, objective):
     environment.set_seed(seed)  # the same random head each time
     model = encoders.load(encoder, names, pooling=pooling)[1].to(device)
-    encoders.use_fast_attention(model, device, precision)
+    encoders.use_fast_layers(model, device, precision)
     optimizer = training.make_optimizer(model, lr, head_lr=10 * lr)
     scheduler = training.make_scheduler(optimizer, num_epochs * len(train_loader))
     settings, watch = {"num_epochs": num_epochs, "precision": precision}, Stopwatch()

@@ -155,7 +155,7 @@ precision, _ = environment.best_precision(device)
 def new_model(name):
     environment.set_seed(seed)  # the same random head each time
     tokenizer, model = encoders.load(name, names, pooling=pooling)
-    encoders.use_fast_attention(model.to(device), device, precision)
+    encoders.use_fast_layers(model.to(device), device, precision)
     return corpora.normalizing_tokenizer(tokenizer), model
 
 
@@ -955,7 +955,7 @@ try:
 except pruning.PruningError as error:  # an architecture without removable heads
     print(error)
 for model in found.values():  # the attention of the training: another one rounds differently
-    encoders.use_fast_attention(model, device, precision)
+    encoders.use_fast_layers(model, device, precision)
 pd.DataFrame({"weighted F1 on dev": {name: dev_f1(model) for name, model in found.items()}}).round(1)
 
 # %% [markdown]

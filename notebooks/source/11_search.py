@@ -727,7 +727,7 @@ pd.Series({n: f"{unfreeze(model, n):,}" for n in range(4)}).rename_axis("layers 
 def fine_tune(config, report):
     environment.set_seed(config["seed"])
     model = encoders.load(encoder, names, pooling=pooling)[1].to(device)
-    encoders.use_fast_attention(model, device, precision)
+    encoders.use_fast_layers(model, device, precision)
     options = {"batch_size": 16, "shuffle": True, "seed": config["seed"]}
     dataloader = make_dataloader(data["train"]["text"][:400], gold["train"][:400], **options)
     optimizer = training.make_optimizer(model, lr, head_lr=10 * lr, layer_decay=config["layer_decay"])

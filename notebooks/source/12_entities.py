@@ -355,7 +355,7 @@ def log_probabilities(model, sentences, way=pieces):
 def train(way):
     environment.set_seed(seed)  # the same random head each time
     model = encoders.load(encoder, names, attention_dropout=0.0)[1].to(device)
-    encoders.use_fast_attention(model, device, precision)
+    encoders.use_fast_layers(model, device, precision)
     batches = dataloader(words["train"], ids["train"], way, shuffle=True)
     optimizer = training.make_optimizer(model, lr, head_lr=10 * lr)
     scheduler = training.make_scheduler(optimizer, num_epochs * len(batches))

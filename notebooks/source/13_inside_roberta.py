@@ -517,7 +517,7 @@ print("missing:", ", ".join(sorted(missing)) or "nothing")
 
 # %%
 precision, _ = environment.best_precision(device)
-encoders.use_fast_attention(reader.to(device), device, precision)
+encoders.use_fast_layers(reader.to(device), device, precision)
 start = pretraining.held_out_loss(reader, domain_gaps)
 print(f"loss {start:.2f}; a model that knows nothing has ln V = {math.log(len(tokenizer)):.2f}")
 
@@ -567,7 +567,7 @@ def fine_tune(folder, num_labels):
     model = encoders.load(folder, names)[1].to(device)
     environment.set_seed(seed)  # after loading, which may use random numbers too
     torch.nn.init.normal_(model.classifier.weight, std=0.02)  # so both encoders get the same head
-    encoders.use_fast_attention(model, device, precision)
+    encoders.use_fast_layers(model, device, precision)
     rows = [examples["train"][i] for i in order[:num_labels]]
     dataloader = batching.make_dataloader(rows, tokenizer.pad_token_id, batch_size=16, seed=seed)
     num_epochs = math.ceil(num_updates / len(dataloader))

@@ -297,7 +297,7 @@ precision, _ = environment.best_precision(device)
 def new_model():
     environment.set_seed(seed)
     tokenizer, model = encoders.load(encoder, ("no", "yes"))  # the head is for the cross-encoder below
-    encoders.use_fast_attention(model.to(device), device, precision)
+    encoders.use_fast_layers(model.to(device), device, precision)
     return corpora.normalizing_tokenizer(tokenizer), model
 
 

@@ -21,7 +21,7 @@ def time_epoch(examples, tokenizer, names, objective=objectives.cross_entropy, a
     environment.set_seed(0)
     device = environment.best_device()
     model = encoders.load("embedded", names, attention_dropout=attention_dropout)[1].to(device)
-    if eager:  # what `encoders.use_fast_attention` chooses on a CPU in bf16
+    if eager:  # what `encoders.use_fast_layers` chooses on a CPU in bf16
         model.set_attn_implementation("eager")
     dataloader = batching.make_dataloader(examples, tokenizer.pad_token_id, max_tokens=4096, batch_size=64)
     optimizer = training.make_optimizer(model, 1e-4)

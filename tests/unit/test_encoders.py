@@ -95,16 +95,46 @@ def test_mean_pooling_is_the_mean_of_the_tokens_and_ignores_padding(bert_folder)
 
 
 @pytest.mark.parametrize("pooling", encoders.POOLINGS)
-def test_on_a_cpu_with_fast_bf16_the_attention_with_fast_gradients_is_used(bert_folder, pooling):
+def test_on_a_cpu_the_layers_that_train_faster_are_used(bert_folder, pooling):
     _, model = encoders.load(bert_folder, LABELS, pooling=pooling)
     batch = {"input_ids": torch.randint(5, 1000, (2, 9)), "attention_mask": torch.ones(2, 9, dtype=torch.long)}
     before = model.eval()(**batch).logits
-    for device, precision in (("cpu", "fp32"), ("cuda", "bf16")):
-        encoders.use_fast_attention(model, torch.device(device), precision)
+    for device, precision, dropout in (("cuda", "bf16", torch.nn.Dropout), ("cpu", "fp32", encoders.FastDropout)):
+        encoders.use_fast_layers(model, torch.device(device), precision)
         assert model.base_model.config._attn_implementation == "sdpa"
-    encoders.use_fast_attention(model, torch.device("cpu"), "bf16")
+        assert {type(module) for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {dropout}
+    encoders.use_fast_layers(model, torch.device("cpu"), "bf16")
     assert model.base_model.config._attn_implementation == "eager"
     assert torch.allclose(model(**batch).logits, before, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_fast_dropout_drops_and_scales_as_torch_does(dtype, p):
+    dropout = encoders.FastDropout(p)
+    values = torch.ones(97, 1013, dtype=dtype, requires_grad=True)  # not a multiple of four
+    torch.manual_seed(0)
+    made = dropout(values)
+    kept = made != 0
+    assert made.dtype == dtype
+    assert kept.float().mean().item() == pytest.approx(1 - p, abs=0.006)  # six standard deviations
+    assert made[kept].unique().item() == torch.nn.Dropout(p)(values.detach()).max()
+    made.float().sum().backward()
+    assert torch.equal(values.grad, made)
+    # neighbours are decided independently, also those that share a random number
+    both = (kept[:, 1:] & kept[:, :-1]).float().mean().item()
+    assert both == pytest.approx((1 - p) ** 2, abs=0.006)
+    torch.manual_seed(0)
+    assert torch.equal(dropout(values), made)
+    assert not torch.equal(dropout(values), made)
+
+
+def test_fast_dropout_leaves_values_where_torch_leaves_them():
+    values = torch.randn(3, 5)
+    assert torch.equal(encoders.FastDropout(0.5).eval()(values), values)
+    assert torch.equal(encoders.FastDropout(0.0)(values), values)
+    assert torch.equal(encoders.FastDropout(1.0)(values), torch.zeros(3, 5))
+    assert encoders.FastDropout(0.5)(values[:0]).shape == (0, 5)
 
 
 def test_dropout_is_applied_to_the_input_of_the_head(bert_folder):

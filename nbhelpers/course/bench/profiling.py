@@ -25,7 +25,13 @@ GROUPS = {
         "aten::_scaled_dot_product_cudnn_attention",
         "aten::_scaled_dot_product_cudnn_attention_backward",
     },
-    "dropout": {"aten::dropout", "aten::native_dropout", "aten::native_dropout_backward", "aten::bernoulli_"},
+    "dropout": {
+        "aten::dropout",
+        "aten::native_dropout",
+        "aten::native_dropout_backward",
+        "aten::bernoulli_",
+        "aten::random_",
+    },
     "activations and norms": {
         "aten::gelu",
         "aten::gelu_backward",

@@ -76,7 +76,7 @@ def prepare(sample: Sample, precision: str) -> tuple[Any, Any, Any]:
     """The model, the DataLoader and the optimizer of this package's ways."""
     device = environment.best_device()
     model = sample.load_model("mean")
-    encoders.use_fast_attention(model, device, precision)
+    encoders.use_fast_layers(model, device, precision)
     dataloader = batching.make_dataloader(sample.examples, sample.tokenizer.pad_token_id, batch_size=BATCH_SIZE)
     return model.to(device), dataloader, training.make_optimizer(model, 1e-4)
 

@@ -27,7 +27,7 @@ def load_model(names: list[str], config: Config) -> tuple[Any, Any]:
     if "layers" in config:
         model = distillation.truncate(model, config["layers"])
     device = environment.best_device()
-    encoders.use_fast_attention(model, device, environment.best_precision(device)[0])
+    encoders.use_fast_layers(model, device, environment.best_precision(device)[0])
     tokenizer = corpora.normalizing_tokenizer(tokenizer)
     model.config.causal_turns = config.get("causal_turns", False)
     model.config.settings = {name: config[name] for name in INPUT_SETTINGS if name in config}

@@ -56,7 +56,7 @@ def tagging(
     device = environment.best_device()
     precision, _ = environment.best_precision(device)
     tokenizer, model = encoders.load(encoder, task.names, attention_dropout=0.0)
-    encoders.use_fast_attention(model, device, precision)
+    encoders.use_fast_layers(model, device, precision)
     tokenizer, model = corpora.normalizing_tokenizer(tokenizer), model.to(device)
     train = examples_of(rows["train"], tokenizer, pieces)
     make_dataloader = partial(batching.make_dataloader, pad_token_id=tokenizer.pad_token_id, max_tokens=4096)
