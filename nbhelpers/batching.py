@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -156,9 +157,10 @@ class TokenBudgetSampler(Sampler[list[int]]):
             raise ValueError("there is nothing to batch: lengths is empty; pass at least one example")
         if max_tokens < 1 or (batch_size is not None and batch_size < 1):
             raise ValueError(f"max_tokens={max_tokens} and batch_size={batch_size} must both be at least 1")
-        self.lengths, self.shuffle, self.seed, self.epoch = list(lengths), shuffle, seed, 0
+        # Arrays and not lists, which need seven times as much memory: a corpus can have millions of items
+        self.lengths, self.shuffle, self.seed, self.epoch = torch.as_tensor(lengths).int(), shuffle, seed, 0
         self.cuts = [0]  # the position in the sorted items where each batch starts, and at last their number
-        for position, length in enumerate(sorted(self.lengths)):
+        for position, length in enumerate(self.lengths.sort().values.tolist()):
             num_items = position - self.cuts[-1] + 1  # in the current batch, this item included
             # The items are sorted, so this one is the longest of its batch and all others are padded to its length.
             too_large = num_items * length > max_tokens or (batch_size is not None and num_items > batch_size)
@@ -174,15 +176,15 @@ class TokenBudgetSampler(Sampler[list[int]]):
         return len(self.cuts) - 1
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = list(range(len(self.lengths)))
+        items, batches = array("q", range(len(self.lengths))), list(itertools.pairwise(self.cuts))
         rng = random.Random(f"{self.seed}-{self.epoch}")  # its own generator: dropout's random numbers are untouched
         if self.shuffle:
-            rng.shuffle(order)
-        order.sort(key=self.lengths.__getitem__)  # the sort is stable, so equal lengths stay in shuffled order
-        batches = [order[start:end] for start, end in itertools.pairwise(self.cuts)]
-        if self.shuffle:
+            rng.shuffle(items)
             rng.shuffle(batches)
-        yield from batches
+        order = torch.tensor(items)
+        order = order[self.lengths[order].argsort(stable=True)]  # equal lengths stay in shuffled order
+        for start, end in batches:
+            yield order[start:end].tolist()
 
 
 def make_dataloader(
@@ -194,6 +196,7 @@ def make_dataloader(
     shuffle: bool = True,
     seed: int = 0,
     pad_to_multiple_of: int = 1,
+    lengths: Sequence[int] | None = None,
 ) -> DataLoader[Any]:
     """Make a DataLoader that gives padded batches of similar length (see `TokenBudgetSampler` and `Collator`).
 
@@ -203,6 +206,7 @@ def make_dataloader(
         examples: From `tokenize`, or any dicts with "input_ids" [tokens].
         pad_token_id, pad_to_multiple_of: As in `Collator`.
         max_tokens, batch_size, shuffle, seed: As in `TokenBudgetSampler`.
+        lengths: The number of tokens of each example, where they are known; otherwise each example is looked at.
 
     Raises:
         ValueError: There are no examples, or a limit is below 1.
@@ -212,8 +216,10 @@ def make_dataloader(
     >>> sorted(tuple(batch["input_ids"].shape) for batch in dataloader)
     [(1, 9), (2, 3)]
     """
-    lengths = [round_up(len(example["input_ids"]), pad_to_multiple_of) for example in examples]
-    sampler = TokenBudgetSampler(lengths, max_tokens, batch_size, shuffle=shuffle, seed=seed)
+    if lengths is None:
+        lengths = [len(example["input_ids"]) for example in examples]
+    padded = [round_up(length, pad_to_multiple_of) for length in lengths]
+    sampler = TokenBudgetSampler(padded, max_tokens, batch_size, shuffle=shuffle, seed=seed)
     collator = Collator(pad_token_id, pad_to_multiple_of)
     # A DataLoader draws a number at each start. From a generator of its own it does not change the random numbers of
     # dropout: otherwise evaluating on dev would change the training that follows.

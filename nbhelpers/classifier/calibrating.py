@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from nbhelpers import baselines, metrics
+from nbhelpers import metrics
 from nbhelpers import training as loops
 
 from .data import Task, one_hot
-from .report import Report, about_calibration, joined, single_label_report
+from .report import Report, about_calibration, joined, learn_tf_idf, single_label_report
 from .several_labels import best_thresholds, several_labels_report
 from .tags import tags_report
 
@@ -45,8 +45,9 @@ def several_labels(model: Any, task: Task, logits: Mapping[str, Any], split: str
     thresholds = best_thresholds(gold["dev"], logits["dev"].sigmoid().numpy())
     model.config.settings["thresholds"] = dict(zip(task.names, thresholds, strict=True))
     rows = task.splits[split]
-    baseline = baselines.tf_idf(joined(task.splits["train"]), gold["train"]).predict(joined(rows))
+    texts = list(joined(rows))
+    baseline = learn_tf_idf(task.splits["train"], gold["train"]).predict(texts)
     probabilities = logits[split].sigmoid().numpy()
-    report = several_labels_report(split, joined(rows), gold[split], probabilities, thresholds, task.names, baseline)
+    report = several_labels_report(split, texts, gold[split], probabilities, thresholds, task.names, baseline)
     chosen = f"The probability from which a text is given a label was chosen for each label on {len(gold['dev']):,} "
     return dataclasses.replace(report, calibration=f"{chosen} dev rows.")

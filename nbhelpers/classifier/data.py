@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from datasets import Dataset, DatasetDict, List
+import pyarrow.compute
+from datasets import Column, Dataset, DatasetDict, List
+from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from numpy.typing import NDArray
 
 from nbhelpers import batching, corpora, dialogue, tagging
@@ -85,9 +88,13 @@ def classes_of(part: Dataset) -> tuple[list[str], bool]:
 
 
 def rows_of(part: Dataset) -> Rows:
-    """Return the columns of a split as lists."""
-    columns = ("text", label_column(part), "text_pair", "speaker", "dialogue_id")
-    return Rows(*(part[column][:] if column in part.features else [] for column in columns))
+    """Return the columns of a split as lists. Texts that are on disk stay there, unless they are turns of dialogues."""
+    label = label_column(part)
+    columns = {name: part[name] if name in part.features else [] for name in ("text", label, "text_pair", "speaker")}
+    turns = part["dialogue_id"][:] if "dialogue_id" in part.features else []
+    on_disk = part.cache_files and not turns and not isinstance(part.features[label], List)
+    texts = {name: column if on_disk and name != label else column[:] for name, column in columns.items()}
+    return Rows(texts["text"], texts[label], texts["text_pair"], texts["speaker"], turns)
 
 
 def one_hot(labels: Sequence[Sequence[int]], num_classes: int) -> NDArray[np.int64]:
@@ -102,10 +109,8 @@ def one_hot(labels: Sequence[Sequence[int]], num_classes: int) -> NDArray[np.int
     return table
 
 
-def make_examples(
-    rows: Rows, tokenizer: Any, settings: Mapping[str, Any], num_classes: int = 0
-) -> list[dict[str, Any]]:
-    """Return the examples of a split: for each text, or for each dialogue.
+def make_examples(rows: Rows, tokenizer: Any, settings: Mapping[str, Any], num_classes: int = 0) -> Any:
+    """Return the examples of a split: for each text, or for each dialogue. Those of texts on disk are there as well.
 
     Args:
         rows: the split; without labels, examples have none.
@@ -120,6 +125,8 @@ def make_examples(
     options = dialogue.input_options(settings)
     if num_classes and labels is not None:
         labels = one_hot(labels, num_classes).tolist()
+    if isinstance(rows.texts, Column):
+        return examples_on_disk(rows.texts.source, tokenizer, options.get("max_length"))
     if options.get("context", "none") == "none":
         return batching.tokenize(
             rows.texts, tokenizer, pairs=rows.pairs or None, labels=labels, max_length=options.get("max_length")
@@ -127,3 +134,35 @@ def make_examples(
     return dialogue.make_examples(
         rows.texts, tokenizer, labels=labels, dialogue_ids=rows.dialogue_ids, speakers=rows.speakers or None, **options
     )
+
+
+def examples_on_disk(part: Any, tokenizer: Any, max_length: int | None) -> Any:
+    """Tokenize a split into a file beside its own, from which the examples are read when they are needed."""
+
+    def tokenize(rows: dict[str, Any]) -> dict[str, list[Any]]:
+        examples = batching.tokenize(
+            rows["text"], tokenizer, pairs=rows.get("text_pair"), labels=rows.get("label"), max_length=max_length
+        )
+        return {name: [example[name] for example in examples] for name in examples[0]}
+
+    file, shown = Path(part.cache_files[0]["filename"]), not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        return part.map(
+            tokenize,
+            batched=True,
+            remove_columns=part.column_names,
+            cache_file_name=str(file.with_name(f"{file.stem}-tokens.arrow")),
+            load_from_cache_file=False,
+            new_fingerprint=f"{file.stem}-tokens",  # else `datasets` would make one from the whole tokenizer
+        )
+    finally:
+        if shown:
+            enable_progress_bars()
+
+
+def lengths_of(examples: Any) -> Any:
+    """Return the number of tokens of each example."""
+    if isinstance(examples, Dataset):
+        return pyarrow.compute.list_value_length(examples.data.column("input_ids")).to_numpy()
+    return [len(example["input_ids"]) for example in examples]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,21 @@ def evaluate(
         CorpusError: the corpus cannot be loaded.
     """
     model = load(Path(folder), num_cores())
-    names = list(model.labels)
     if model.reads == "tags":
         return evaluate_tags(Path(folder), model, corpus, log, options)
-    if not isinstance(corpus, DatasetDict):
-        options = {**remembered_options(Path(folder)), **options}
-        options.setdefault("labels", names)
-        corpus = corpora.load(corpus, **options)
+    if isinstance(corpus, DatasetDict):
+        return evaluate_loaded(Path(folder), model, corpus, log)
+    options = {**remembered_options(Path(folder)), **options}
+    options.setdefault("labels", list(model.labels))
+    if corpora.is_large(corpus, options) and model.thresholds is None:
+        with tempfile.TemporaryDirectory(prefix="nbhelpers-") as place:
+            return evaluate_loaded(Path(folder), model, corpora.load_large(corpus, place, **options), log)
+    return evaluate_loaded(Path(folder), model, corpora.load(corpus, **options), log)
+
+
+def evaluate_loaded(folder: Path, model: serving.Model, corpus: DatasetDict, log: Callable[[str], None]) -> Report:
+    """Score a classifier of texts or turns on a loaded corpus. As `evaluate`."""
+    names = list(model.labels)
     split = next((name for name in ("test", "dev") if name in corpus), "train")
     part = corpus[split]
     for sentence in notes_of(DatasetDict({split: part})):
@@ -69,10 +78,10 @@ def evaluate(
     probabilities = model.probabilities(logits_of(model, rows), len(rows.texts))
     if model.thresholds is not None:
         gold = one_hot(rows.labels, len(names))
-        report = several_labels_report(title, joined(rows), gold, probabilities, model.thresholds, names)
+        report = several_labels_report(title, list(joined(rows)), gold, probabilities, model.thresholds, names)
     else:
         report = single_label_report(title, rows, probabilities, names)
-    return dataclasses.replace(report, verdict=seen_in_training(joined(rows), Path(folder)))
+    return dataclasses.replace(report, verdict=seen_in_training(joined(rows), folder))
 
 
 def evaluate_tags(

@@ -24,7 +24,7 @@ from nbhelpers import (
 )
 
 from . import processes
-from .data import Task, make_examples
+from .data import Task, lengths_of, make_examples
 from .errors import ClassifierError
 from .loading import load_torch
 from .rows import Rows
@@ -183,7 +183,7 @@ def training_rows(task: Task, settings: Settings) -> Rows:
     rows = task.splits["train"]
     if not settings.augment:
         return rows
-    made = augmentation.augment(rows.texts, rows.labels, augmentation.make_typos, seed=settings.seed)
+    made = augmentation.augment(list(rows.texts), rows.labels, augmentation.make_typos, seed=settings.seed)
     return rows._replace(texts=made.texts, labels=made.labels)
 
 
@@ -208,6 +208,7 @@ def make_dataloader(
     With a teacher's logits [rows, classes], the examples carry them.
     """
     examples = make_examples(rows, tokenizer, inputs, len(task.names) if task.several else 0)
+    lengths = lengths_of(examples)
     return batching.make_dataloader(
         examples if logits is None else distillation.add_teacher_logits(examples, logits),
         tokenizer.pad_token_id,
@@ -215,6 +216,7 @@ def make_dataloader(
         batch_size=settings.batch_size if train else 128,
         shuffle=train,
         seed=settings.seed,
+        lengths=lengths,
     )
 
 

@@ -20,9 +20,14 @@ def number() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def rank() -> int:
+    """The number of this process, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def is_first() -> bool:
     """Whether this process is the one that writes files and prints: the only one, or the first of several."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return rank() == 0
 
 
 def run(command: Sequence[str], count: int) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from nbhelpers import baselines, metrics, plots
 from .rows import Rows
 
 NUM_MISTAKES = 20
+BASELINE_ROWS = 100_000  # from which TF-IDF learns; more make it slow, and hardly better
 ENOUGH_WRONG = 10  # dev rows that are wrongly predicted; with fewer, the temperature is mostly chance
 METRICS = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "accuracy": "accuracy"}
 
@@ -60,10 +62,10 @@ def single_label_report(
         names: of the classes.
         train: the rows that the baselines learn from; None leaves the baselines out.
     """
-    predicted, texts, groups = probabilities.argmax(-1), joined(rows), rows.dialogue_ids or None
+    predicted, groups = probabilities.argmax(-1), rows.dialogue_ids or None
     found = {"this classifier": predicted}
     if train is not None:
-        found["TF-IDF"] = baselines.tf_idf(joined(train), train.labels).predict(texts)
+        found["TF-IDF"] = learn_tf_idf(train, train.labels).predict(list(joined(rows)))
         found["most frequent class"] = metrics.majority(train.labels, len(rows.labels))
     scores = pd.DataFrame(
         {
@@ -79,7 +81,7 @@ def single_label_report(
     wrong = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:NUM_MISTAKES]
     mistakes = pd.DataFrame(
         {
-            "text": [texts[i] for i in wrong],
+            "text": [as_text(rows.texts[int(i)], rows.pairs[int(i)] if rows.pairs else None) for i in wrong],
             "label": [names[rows.labels[i]] for i in wrong],
             "predicted": [names[i] for i in predicted[wrong]],
             "probability": probabilities[wrong].max(-1).round(3),
@@ -91,6 +93,8 @@ def single_label_report(
     if train is not None:
         tested = metrics.paired_bootstrap(rows.labels, found["TF-IDF"], predicted, groups=groups)
         verdict = compared(tested["difference"], tested["low"], tested["high"])
+        if (step := baseline_step(train)) > 1:
+            verdict += f" TF-IDF learned from one in {step} rows of train."
     return Report(split, len(rows.labels), scores, per_class, confusion, mistakes, verdict)
 
 
@@ -158,11 +162,34 @@ def readable_classes(per_class: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=per_class.index)
 
 
-def joined(rows: Rows) -> list[str]:
-    """The texts; of pairs, both texts with a line break between them; of words, the words with spaces between them."""
+def joined(rows: Rows) -> Iterator[str]:
+    """The texts, as `as_text` writes them."""
     if not rows.pairs:
-        return [text if isinstance(text, str) else " ".join(text) for text in rows.texts]
-    return [f"{first}\n{second}" for first, second in zip(rows.texts, rows.pairs, strict=True)]
+        return map(as_text, rows.texts)
+    return map(as_text, rows.texts, rows.pairs)
+
+
+def as_text(text: Any, pair: str | None = None) -> str:
+    """A text; of a pair, both texts with a line break between them; of words, the words with spaces between them."""
+    if pair is not None:
+        return f"{text}\n{pair}"
+    return text if isinstance(text, str) else " ".join(text)
+
+
+def baseline_step(train: Rows) -> int:
+    """From one row of how many the baseline learns."""
+    return -(-len(train.texts) // BASELINE_ROWS)
+
+
+def learn_tf_idf(train: Rows, labels: Any) -> Any:
+    """The baseline, from at most `BASELINE_ROWS` rows that are spread over the train split.
+
+    Args:
+        train: the rows.
+        labels: their class ids, or 0 and 1 [rows, classes].
+    """
+    step = baseline_step(train)
+    return baselines.tf_idf(list(itertools.islice(joined(train), 0, None, step)), labels[::step])
 
 
 def write_report(report: Report, folder: Path) -> None:

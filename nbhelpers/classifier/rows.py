@@ -13,11 +13,15 @@ import numpy as np
 
 from nbhelpers import serving
 
+CHUNK = 10_000  # texts that are tokens at the same time
 BATCH_TOKENS = 1024  # more of them do not fit into the cache of a CPU, which makes each token slower
 
 
 class Rows(NamedTuple):
-    """The rows of a split. `pairs`, `speakers` and `dialogue_ids` are empty where the corpus has no such column."""
+    """The rows of a split. `pairs`, `speakers` and `dialogue_ids` are empty where the corpus has no such column.
+
+    Texts and pairs of a large corpus are columns of `datasets`, which read from the disk what is asked for.
+    """
 
     texts: list[Any]  # where each word has a label, lists of words
     labels: list[Any]  # class ids, or, where a text can have several labels, or each word one, lists of them
@@ -27,7 +31,7 @@ class Rows(NamedTuple):
 
 
 def logits_of(model: serving.Model, rows: Rows) -> list[Any]:
-    """The logits [turns, classes] of each text or dialogue, in the order of the rows."""
+    """The logits [rows, classes] of parts of the rows, in their order. A dialogue is a part, or some texts are."""
     if rows.dialogue_ids:
         ids = np.array(rows.dialogue_ids)
         starts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1), len(ids)]
@@ -35,9 +39,14 @@ def logits_of(model: serving.Model, rows: Rows) -> list[Any]:
         for start, stop in itertools.pairwise(starts):
             speakers = rows.speakers[start:stop] or [""] * (stop - start)
             examples += model.encode_dialogue(rows.texts[start:stop], speakers, model.future)
-    else:
-        examples = model.encode(list(zip(rows.texts, rows.pairs, strict=True)) if rows.pairs else rows.texts)
-    return compute(model, examples)
+        return compute(model, examples)
+    parts = []
+    for start in range(0, len(rows.texts), CHUNK):
+        texts, pairs = rows.texts[start : start + CHUNK], rows.pairs[start : start + CHUNK]
+        parts.append(
+            np.concatenate(compute(model, model.encode(list(zip(texts, pairs, strict=True)) if pairs else texts)))
+        )
+    return parts
 
 
 def compute(model: serving.Model, examples: Sequence[Any]) -> list[Any]:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,19 @@ from nbhelpers import training as loops
 from . import processes
 from .calibrating import several_labels, single_label
 from .card import write_card
-from .data import Task, doubts_of_labels, make_task, notes_of
+from .data import Task
 from .errors import ClassifierError
 from .fitting import MAX_PARTS, check_task, fit, load_model, make_dataloader
 from .folders import new_folder
+from .reading import origin, place_for_data, read_task
 from .report import joined, write_report
 from .runs import changed_since_start, discarded_if_empty
 from .searching import better_settings
 from .seen import write_hashes
 from .settings import Settings, complete
-from .tags import is_tagged, load_tags, tag_facts
 from .trainer import Progress
 
 SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
-SHARE = 0.1  # of the train split, which becomes dev or test where a corpus has none
 
 
 def train(
@@ -54,7 +53,7 @@ def train(
     Args:
         corpus: what `corpora.load` reads, or what it returns; or tagged sentences, as `tagging.load` reads them. When
             it is read, a tenth of train becomes dev where dev is missing, and another tenth becomes test where test is
-            missing.
+            missing; of a corpus of more than 32 MiB, which stays on disk, about 10,000 rows at most.
         output: the new folder; by default runs/NAME with the name of the corpus.
         resume: go on with a run that was killed. The result is that of a run that was not.
         progress: called after each update with a `trainer.Step`: update, num_updates, epoch, num_epochs, and score, the
@@ -79,24 +78,25 @@ def train(
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
     if first:
         require_new(folder, checkpoints, resume)
-    task, sentences, doubts = read_task(corpus, options)
-    for sentence in dict.fromkeys(sentences):  # splits that were made of one file have the same notes
-        log(sentence)
-    settings = complete(with_context(settings, task), len(task.splits["train"].texts))
-    check_task(task, settings)
-    remembered = origin(corpus, options)
-    environment.set_seed(settings.seed)
-    tokenizer, model = load_model(task, settings, remembered)
-    num_parts = log_memory(model, settings, log)
-    if first:
-        start_or_resume(checkpoints, {**dataclasses.asdict(settings), **remembered})
-    with discarded_if_empty(checkpoints) if first else contextlib.nullcontext():
-        if settings.search:
-            settings = better_settings(task, settings, remembered, checkpoints, log, num_parts)
-        model = fit(model, tokenizer, task, settings, checkpoints, progress, num_parts)
-    if first:
-        save(model, tokenizer, task, settings, folder, doubts)
-        shutil.rmtree(checkpoints)
+    with place_for_data(folder) as place:
+        task, sentences, doubts = read_task(corpus, options, place)
+        for sentence in dict.fromkeys(sentences):  # splits that were made of one file have the same notes
+            log(sentence)
+        settings = complete(with_context(settings, task), len(task.splits["train"].texts))
+        check_task(task, settings)
+        remembered = origin(corpus, options)
+        environment.set_seed(settings.seed)
+        tokenizer, model = load_model(task, settings, remembered)
+        num_parts = log_memory(model, settings, log)
+        if first:
+            start_or_resume(checkpoints, {**dataclasses.asdict(settings), **remembered})
+        with discarded_if_empty(checkpoints) if first else contextlib.nullcontext():
+            if settings.search:
+                settings = better_settings(task, settings, remembered, checkpoints, log, num_parts)
+            model = fit(model, tokenizer, task, settings, checkpoints, progress, num_parts)
+        if first:
+            save(model, tokenizer, task, settings, folder, doubts)
+            shutil.rmtree(checkpoints)
     return folder
 
 
@@ -132,48 +132,6 @@ def start_or_resume(checkpoints: Path, run: Mapping[str, Any]) -> None:
         )
 
 
-def read_task(corpus: Any, options: dict[str, Any]) -> tuple[Task, list[str], str]:
-    """The task of a corpus, sentences about it, and doubts about its labels.
-
-    Args:
-        corpus: as in `train`.
-        options: those of its reader. What is guessed is added, so that the corpus can be read again.
-    """
-    if is_tagged(corpus, options.pop("task", None)):
-        for share in ("dev_share", "test_share"):
-            options.setdefault(share, SHARE)
-        task = load_tags(corpus, options)
-        return task, list(tag_facts(task)), ""
-    data = load_corpus(corpus, options)
-    task = make_task(data)
-    options |= corpora.loading_report(data["train"]).get("guessed", {})
-    return task, list(facts(data, task)), doubts_of_labels(data, options.get("label", "label"))
-
-
-def load_corpus(corpus: Any, options: dict[str, Any]) -> DatasetDict:
-    """The corpus with a train, a dev and a test split, unless it was loaded before."""
-    if isinstance(corpus, DatasetDict):
-        if options:
-            raise ClassifierError(f"a loaded corpus takes no options; leave out {', '.join(options)}")
-        return corpus
-    for share in ("dev_share", "test_share"):
-        options.setdefault(share, SHARE)
-    return corpora.load(corpus, **options)
-
-
-def facts(data: DatasetDict, task: Task) -> Iterator[str]:
-    """Sentences about the corpus: how it was read, how large it is, and what may be wrong with it."""
-    unit = "turns" if task.is_dialogue else "texts"
-    yield from notes_of(data)
-    sizes = ", ".join(f"{len(rows.texts):,} {unit} in {split}" for split, rows in task.splits.items())
-    names = ", ".join(task.names) if len(task.names) <= 12 else f"{task.names[0]} to {task.names[-1]}"
-    yield f"{sizes}; {len(task.names)} classes: {names}"
-    known = set(task.splits["train"].texts)
-    for split, rows in task.splits.items():
-        if split != "train" and (repeated := sum(text in known for text in rows.texts)):
-            yield f"{repeated:,} {unit} of {split} are also in train, word for word"
-
-
 def log_memory(model: Any, settings: Settings, log: Callable[[str], None]) -> int:
     """Say what memory the training takes, and return into how many parts each batch must be cut to fit.
 
@@ -200,15 +158,6 @@ def log_memory(model: Any, settings: Settings, log: Callable[[str], None]) -> in
         + (f"; each batch is computed in {num_parts} parts" if num_parts > 1 else "")
     )
     return num_parts
-
-
-def origin(corpus: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model must remember in order to load its corpus again. Paths stay as written, addresses lose secrets."""
-    if isinstance(corpus, DatasetDict):
-        return {}
-    shown = corpora.without_secrets
-    name = {split: shown(x) for split, x in corpus.items()} if isinstance(corpus, Mapping) else shown(corpus)
-    return {"corpus": name, **({"corpus_options": dict(options)} if options else {})}
 
 
 def with_context(settings: Settings, task: Task) -> Settings:

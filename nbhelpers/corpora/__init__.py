@@ -26,9 +26,9 @@ the files, and `readers` reads one, with the help of `encodings`, `parsing` and 
 read what is spread over files or nested in records. `columns` and `dialogue_columns` find the columns, `validation`
 checks the cells, `labels` finds the classes, `splitting` makes missing splits, `normalizing` contains the rules for
 texts, `tokenizing` adds them to a tokenizer, and `building` creates the data sets. `streaming` reads what a trained
-model is to classify, row by row. `addresses` copies a file from its address, with the help of `transfer`, and
-`databases` reads rows of a database. `arguments` checks what was passed, `meld` downloads MELD, and `describing` shows
-what was loaded.
+model is to classify, row by row. `large` loads files that need not fit into memory, with the help of `large_parts`.
+`addresses` copies a file from its address, with the help of `transfer`, and `databases` reads rows of a database.
+`arguments` checks what was passed, `meld` downloads MELD, and `describing` shows what was loaded.
 
 Load a file of your own and look at what was changed:
 
@@ -54,6 +54,7 @@ from .errors import CorpusError
 from .files import SPLITS
 from .folders import read_names
 from .hub import load_hub
+from .large import SeveralLabels, is_large, load_large
 from .loading import DATA, OWN, load
 from .meld import MELD_SHA256, MELD_SOURCES, PAUSE_LIMIT, meld_folder
 from .normalizing import RULES, normalize
@@ -77,12 +78,15 @@ __all__ = [
     "SENTIMENTS",
     "SPLITS",
     "CorpusError",
+    "SeveralLabels",
     "Stream",
     "describe",
     "is_address",
+    "is_large",
     "load",
     "load_dialogues",
     "load_hub",
+    "load_large",
     "load_meld",
     "load_table",
     "loading_report",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from .validation import (
     without_faults,
 )
 
+UNKNOWN = "correct the row or pass labels=..."  # what to do about a label that is no class
 MARKS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
@@ -56,10 +57,11 @@ def classification_data(
     check_text = partial(text_of_cell, max_chars=max_chars)
     checks: dict[str, Callable[[Any], Any]] = {**dict.fromkeys(texts, check_text), label: read_cell}
     tables = {split: without_faults(table, checks, on_fault) for split, table in tables.items()}
-    names, ids = classes_of(tables["train"], label, labels, read_cell, several)
+    found = [name for names in convert_cells(tables["train"], label, read_cell) for name in names]
+    names, ids = classes_of(tables["train"], label, labels, found, several)
 
     def ids_of_cell(cell: Any) -> Any:
-        found = [class_id(name, ids, "correct the row or pass labels=...") for name in read_cell(cell)]
+        found = [class_id(name, ids, UNKNOWN) for name in read_cell(cell)]
         return found if several else found[0]
 
     # a second time, now that the classes are known
@@ -105,13 +107,13 @@ def join_labels(table: Table, columns: Sequence[str]) -> Table:
 
 
 def classes_of(
-    train: Table, label: str, labels: Labels | None, read_cell: Callable[[Any], list[str]], several: bool
+    train: Table, label: str, labels: Labels | None, found: Sequence[str], several: bool
 ) -> tuple[list[str], dict[str, int]]:
     """Return the names of the classes, and the id of each label as the file has it.
 
-    A label that only dev or test has cannot be learned, so the train split alone defines the classes.
+    A label that only dev or test has cannot be learned, so the train split alone defines the classes: `found` are the
+    labels of its rows.
     """
-    found = [name for names in convert_cells(train, label, read_cell) for name in names]
     if not several:  # else a row may have any number of labels
         require_no_header_label(train, label, found)
         if labels is None:
@@ -134,14 +136,13 @@ def classified_texts(
 ) -> Dataset:
     """Return a split with its texts and class ids."""
     data: dict[str, list[Any]] = {}
-    changes: dict[str, Any] = {}
+    changes: list[dict[str, Any]] = []
     for name, column in zip(("text", "text_pair"), texts, strict=False):
         data[name], changed = normalized_texts(table, column, max_chars)
-        for rule, change in changed.items():  # the texts of both columns of a pair count
-            changes[rule] = {**change, "texts": change["texts"] + changes.get(rule, {"texts": 0})["texts"]}
+        changes.append(changed)
     data["label"] = convert_cells(table, label, ids_of_cell)
     feature = ClassLabel(names=list(names))
-    return to_dataset(data, {"label": List(feature) if several else feature}, table, changes)
+    return to_dataset(data, {"label": List(feature) if several else feature}, table, joint_changes(changes))
 
 
 def to_dataset(
@@ -151,8 +152,25 @@ def to_dataset(
     # A ClassLabel cannot be inferred from the values, so all types are given
     types = {name: Value("string" if isinstance(values[0], str) else "int64") for name, values in data.items()}
     features = Features(types | labels)
+    return Dataset.from_dict(data, features=features, info=info_about(table, changes, features))
+
+
+def info_about(table: Table, changes: dict[str, Any], features: Features) -> DatasetInfo:
+    """Return what `datasets` keeps with a split: its types, and what was noted while it was loaded."""
     dropped = {kind: {"rows": len(faults), "example": faults[0][:200]} for kind, faults in table.dropped.items()}
     report = {"file": table.file, "notes": table.notes, "normalized": changes, "dropped": dropped}
     report |= {"guessed": table.guessed}
-    info = DatasetInfo(description=json.dumps(report, ensure_ascii=False), features=features)
-    return Dataset.from_dict(data, features=features, info=info)
+    return DatasetInfo(description=json.dumps(report, ensure_ascii=False), features=features)
+
+
+def joint_changes(all_changes: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return how many texts each rule changed in several columns or parts, with an example of the first of them.
+
+    >>> joint_changes([{"curly quotes": {"texts": 1, "before": "a"}}, {"curly quotes": {"texts": 2, "before": "b"}}])
+    {'curly quotes': {'texts': 3, 'before': 'a'}}
+    """
+    joint: dict[str, Any] = {}
+    for changes in all_changes:
+        for rule, change in changes.items():
+            joint.setdefault(rule, {**change, "texts": 0})["texts"] += change["texts"]
+    return joint

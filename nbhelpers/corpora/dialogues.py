@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, DatasetDict
 
 from .addresses import local_path
 from .arguments import check_arguments, names_of
-from .building import classes_of, one_label, to_dataset
+from .building import classes_of, to_dataset
 from .dialogue_columns import (
     MELD_LAYOUT,
     checks_of,
@@ -34,6 +34,7 @@ from .validation import (
     MAX_CHARS,
     class_id,
     convert_cells,
+    label_of_cell,
     normalized_texts,
     require_columns,
     whole_number,
@@ -137,11 +138,15 @@ def classes_of_roles(
     train: Table, layout: Mapping[str, str], labels: Labels | None, is_meld: bool
 ) -> dict[str, tuple[list[str], dict[str, int]]]:
     """Return the names and ids of the classes, of the labels and, where there is such a column, of the sentiments."""
-    classes = {"label": classes_of(train, layout["label"], labels, one_label, several=False)}
+
+    def found(role: str) -> list[str]:
+        return convert_cells(train, layout[role], label_of_cell)
+
+    classes = {"label": classes_of(train, layout["label"], labels, found("label"), several=False)}
     if is_meld and "sentiment" in layout:  # a small file need not have all three
         classes["sentiment"] = (list(SENTIMENTS), {name: i for i, name in enumerate(SENTIMENTS)})
     elif "sentiment" in layout:
-        classes["sentiment"] = classes_of(train, layout["sentiment"], None, one_label, several=False)
+        classes["sentiment"] = classes_of(train, layout["sentiment"], None, found("sentiment"), several=False)
     return classes
 
 

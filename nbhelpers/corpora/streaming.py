@@ -31,7 +31,7 @@ class Stream(NamedTuple):
     """The names of the columns, the rows, which can be read once, and what `load` would note about the file."""
 
     names: list[str]
-    rows: Iterator[list[Any]]
+    rows: Iterator[Any]
     notes: list[str]
 
 
@@ -65,14 +65,21 @@ def stream(
     names = None if columns is None else names_of("columns", columns)
     if query is not None or table is not None:
         return Stream(*database_rows(path, query, table), [])
-    form, path = Format(names, delimiter, quotes, encoding), local_path(path)
+    path = local_path(path)
+    numbered = numbered_rows(path, Format(names, delimiter, quotes, encoding))
+    return Stream(numbered.names, complete_rows(path.name, numbered), numbered.notes)
+
+
+def numbered_rows(path: Path, form: Format) -> Stream:
+    """Read a file row by row, each after its number in the file. Rows can have too few or too many cells."""
     require_file(path)
     suffix, notes = suffix_of(path.name), list[str]()
     if suffix == ".parquet":
         return Stream(*parquet_rows(path), notes)
     if suffix == ".json":
         whole = read(path, form)
-        return Stream(list(whole.columns), map(list, zip(*whole.columns.values(), strict=True)), whole.notes)
+        cells = map(list, zip(*whole.columns.values(), strict=True))
+        return Stream(list(whole.columns), zip(whole.rows, cells, strict=True), whole.notes)
     if suffix == ".xlsx":
         records, notes = xlsx_records(path.name, content_of(path))
         return Stream(*table_rows(path.name, records, form, notes), notes)
@@ -80,62 +87,64 @@ def stream(
     if suffix == ".jsonl":
         return Stream(*json_rows(path, form), notes)
     separator = separator_of(path.name, head, form, notes)
-    records_read = stream_csv(path.name, lines_of(path, form), quotes, delimiter=separator)
+    records_read = stream_csv(path.name, lines_of(path, form), form.quotes, delimiter=separator)
     return Stream(*table_rows(path.name, records_read, form, notes), notes)
 
 
-def parquet_rows(path: Path) -> tuple[list[str], Iterator[list[Any]]]:
-    """Return the names of the columns of a parquet file, and its rows."""
+def complete_rows(file: str, numbered: Stream) -> Iterator[list[Any]]:
+    """Yield the cells of each row. A row with too few or too many of them raises CorpusError."""
+    for row, cells in numbered.rows:
+        if len(cells) != len(numbered.names):
+            raise CorpusError(wrong_width(file, row, cells, len(numbered.names)))
+        yield cells
+
+
+def parquet_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[Any]]]]:
+    """Return the names of the columns of a parquet file, and its numbered rows."""
     try:
         file = pyarrow.parquet.ParquetFile(io.BytesIO(content_of(path)) if path.suffix.lower() == ".gz" else path)
     except (pyarrow.ArrowException, OSError) as error:
         raise CorpusError(f"{path.name} cannot be read ({str(error).splitlines()[0]}); copy it again") from error
     batches = file.iter_batches(batch_size=HEAD_ROWS)
-    return file.schema_arrow.names, (list(row.values()) for batch in batches for row in batch.to_pylist())
+    rows = (list(row.values()) for batch in batches for row in batch.to_pylist())
+    return file.schema_arrow.names, enumerate(rows, start=1)
 
 
-def json_rows(path: Path, form: Format) -> tuple[list[str], Iterator[list[Any]]]:
+def json_rows(path: Path, form: Format) -> tuple[list[str], Iterator[tuple[int, list[Any]]]]:
     """Return the names of the columns of a JSON Lines file, which are those of its first object, and its rows."""
     objects = (
-        json_object(place(path.name, number), line)
+        (number, json_object(place(path.name, number), line))
         for number, line in enumerate(lines_of(path, form), start=1)
         if line.strip()
     )
-    where, first = next(objects)
-    names = list(first)
+    first = next(objects)
+    names = list(first[1])
 
-    def rows() -> Iterator[list[Any]]:
-        for where_now, item in itertools.chain([(where, first)], objects):
-            if more := [name for name in item if name not in first]:
-                raise CorpusError(f"{where_now}: {more[0]!r} is not in the first line; add it there")
-            yield [item.get(name) for name in names]
+    def rows() -> Iterator[tuple[int, list[Any]]]:
+        for number, item in itertools.chain([first], objects):
+            if more := [name for name in item if name not in first[1]]:
+                raise CorpusError(f"{place(path.name, number)}: {more[0]!r} is not in the first line; add it there")
+            yield number, [item.get(name) for name in names]
 
     return names, rows()
 
 
-def json_object(where: str, line: str) -> tuple[str, dict[str, Any]]:
-    """Return the object in a line, after the place of the line."""
+def json_object(where: str, line: str) -> dict[str, Any]:
+    """Return the object in a line."""
     item = json_value(where, line, "write an object")
     if not isinstance(item, dict):
         raise CorpusError(f'{where}: not an object; write an object such as {{"text": "..."}}')
-    return where, item
+    return item
 
 
 def table_rows(
     file: str, records: Iterable[list[str]], form: Format, notes: list[str]
-) -> tuple[list[str], Iterator[list[str]]]:
-    """Return the names of the columns, and the rows. Blank lines are left out."""
+) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Return the names of the columns, and the numbered rows. Blank lines are left out."""
     numbered = ((row, record) for row, record in enumerate(records, start=1) if record)
     first = list(itertools.islice(numbered, HEAD_ROWS))
     names = take_header(file, first, form, notes)
-
-    def rows() -> Iterator[list[str]]:
-        for row, record in itertools.chain(first, numbered):
-            if len(record) != len(names):
-                raise CorpusError(wrong_width(file, row, record, len(names)))
-            yield record
-
-    return names, rows()
+    return names, itertools.chain(first, numbered)
 
 
 def separator_of(file: str, head: str, form: Format, notes: list[str]) -> str:

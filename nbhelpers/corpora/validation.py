@@ -44,7 +44,23 @@ def without_faults(table: Table, checks: Mapping[str, Callable[[Any], Any]], on_
     Raises:
         CorpusError: a row is faulty, and on_fault is "raise"; or too many are.
     """
-    kept, faults = [], []
+    kept, faults = find_faults(table, checks)
+    if not faults:
+        return table
+    if on_fault == "raise":
+        raise CorpusError(f"{faults[0][1]}{more_faults(len(faults) - 1, table.num_rows)}")
+    for kind, message in faults:
+        table.dropped.setdefault(kind, []).append(message.partition("; ")[0])
+    require_few_faults(table)
+    return table.take(kept)
+
+
+def find_faults(table: Table, checks: Mapping[str, Callable[[Any], Any]]) -> tuple[list[int], list[tuple[str, str]]]:
+    """Return the positions of the rows without a fault, and the kind and the message of the other rows' first fault.
+
+    Arguments as for `without_faults`.
+    """
+    kept, faults = list[int](), list[tuple[str, str]]()
     for position, row in enumerate(table.rows):
         for column, check in checks.items():
             try:
@@ -54,14 +70,7 @@ def without_faults(table: Table, checks: Mapping[str, Callable[[Any], Any]], on_
                 break
         else:
             kept.append(position)
-    if not faults:
-        return table
-    if on_fault == "raise":
-        raise CorpusError(f"{faults[0][1]}{more_faults(len(faults) - 1, table.num_rows)}")
-    for kind, message in faults:
-        table.dropped.setdefault(kind, []).append(message.partition("; ")[0])
-    require_few_faults(table)
-    return table.take(kept)
+    return kept, faults
 
 
 def require_few_faults(table: Table) -> None:

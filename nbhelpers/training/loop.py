@@ -126,7 +126,8 @@ def predict(model: nn.Module, dataloader: DataLoader[Any], *, precision: str = "
     """
     device = next(model.parameters()).device
     model.eval()
-    logits_of_example: dict[int, Tensor] = {}  # index in the data set -> [items of this example, classes]
+    items: list[Tensor] = []  # the logits [items, classes] of each batch
+    examples: list[Tensor] = []  # the example of each of them, by its index in the data set
     # The batches are collated here because a DataLoader gives them without the indices of their examples.
     for indices in dataloader.batch_sampler or ():
         batch = dataloader.collate_fn([dataloader.dataset[index] for index in indices])
@@ -138,8 +139,9 @@ def predict(model: nn.Module, dataloader: DataLoader[Any], *, precision: str = "
             is_item = torch.ones(logits.shape[:2], dtype=torch.bool)
         else:
             is_item = find_items(batch)
-        logits_of_example |= {index: row[mask] for index, row, mask in zip(indices, logits, is_item, strict=True)}
-    return torch.cat([logits_of_example[index] for index in range(len(logits_of_example))])
+        items.append(logits[is_item])
+        examples.append(torch.tensor(indices).repeat_interleave(is_item.sum(1)))
+    return torch.cat(items)[torch.cat(examples).argsort(stable=True)]
 
 
 def find_items(batch: Batch) -> Tensor:

@@ -26,3 +26,14 @@ def exported(encoder_folders, shared_folder, make_once):
         return tokenizer, model, folder
 
     return get
+
+
+@pytest.fixture
+def one_thread():
+    """With another number of threads, sums have another order, and weights differ in their last digits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -29,6 +29,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         server, path = self.server, self.path.partition("?")[0]
         server.asked.append((path, self.headers.get("Range")))
+        server.before_answer(len(server.asked))
         if path in server.codes:
             return self.send_error(server.codes[path])
         body, start = server.files[path], 0
@@ -52,6 +53,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.codes, self.asked, self.headers = {"/data/r.csv": GOOD.encode()}, {}, [], {"ETag": '"1"'}
         self.has_ranges, self.tells_size, self.breaks_after, self.after_answer = True, True, 2**30, lambda: None
+        self.before_answer = lambda number: None  # called with the number of the request
 
     @property
     def address(self):
@@ -187,13 +189,13 @@ def test_a_copy_that_broke_goes_on_at_the_next_call_and_no_half_file_is_used(ser
     monkeypatch.setattr(transfer, "PIECE", 1000)
     server.files["/big.csv"], server.breaks_after = BIG, 6000
     address = f"{server.address}/big.csv"
-    server.after_answer = lambda: setattr(server, "breaks_after", 6000 if len(server.asked) == 1 else 0)
+    server.before_answer = lambda number: setattr(server, "breaks_after", 6000 if number <= 2 else 0)
     assert "the copy broke after" in error_message(local_path, address)
     assert files_of(cache) == ["part"]
     (part,) = cache.rglob("part")
     there = part.stat().st_size
     assert there == 6000
-    server.breaks_after, server.after_answer = 2**30, lambda: None
+    server.before_answer = lambda number: setattr(server, "breaks_after", 2**30)
     server.asked.clear()
     assert local_path(address).read_bytes() == BIG
     assert [asked for _, asked in server.asked] == [None, "bytes=6000-", None]
@@ -229,8 +231,7 @@ def test_a_part_of_an_earlier_version_is_not_continued(server, monkeypatch, cach
 
 def test_a_file_that_changes_while_it_is_copied_is_refused(server, cache):
     server.files["/big.csv"] = BIG
-    answers = iter(['"1"', '"2"', '"2"'])
-    server.after_answer = lambda: server.headers.update(ETag=next(answers))
+    server.before_answer = lambda number: server.headers.update(ETag='"1"' if number <= 2 else '"2"')
     message = error_message(local_path, f"{server.address}/big.csv")
     assert message == f"{server.address}/big.csv changed while it was copied; copy it again"
     assert files_of(cache) == []

@@ -258,15 +258,6 @@ def test_typos_among_the_labels_are_named_beside_the_verdict(source, tmp_path, s
     assert told in (folder / "README.md").read_text()
 
 
-@pytest.fixture
-def one_thread():
-    """With another number of threads, sums have another order, and weights differ in their last digits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def killed_and_resumed(source, output, options):
     """The folder of a run that was killed in its second half, and then resumed."""
     script = (
