@@ -1,4 +1,4 @@
-"""What context and R-Drop cost on MELD: seconds per epoch, as medians over rounds in which all ways take turns.
+"""What context, R-Drop and the choice of layers cost on MELD: seconds per epoch, medians of rounds that take turns.
 
     python tests/benchmarks/steps.py [--rounds 3] [--dialogues 300]
 
@@ -16,17 +16,19 @@ from nbhelpers import batching, corpora, dialogue, encoders, environment, object
 from nbhelpers.course import results
 
 
-def time_epoch(examples, tokenizer, names, objective=objectives.cross_entropy, attention_dropout=None, eager=False):
+def time_epoch(examples, tokenizer, names, objective=objectives.cross_entropy, attention_dropout=None, layers="stock"):
     """Train for one epoch, after one batch to warm up; returns its seconds."""
     environment.set_seed(0)
     device = environment.best_device()
     model = encoders.load("embedded", names, attention_dropout=attention_dropout)[1].to(device)
-    if eager:  # what `encoders.use_fast_layers` chooses on a CPU in bf16
+    precision, _ = environment.best_precision(device)
+    if layers == "eager attention":
         model.set_attn_implementation("eager")
+    if layers == "fast layers":
+        encoders.use_fast_layers(model, device, precision)
     dataloader = batching.make_dataloader(examples, tokenizer.pad_token_id, max_tokens=4096, batch_size=64)
     optimizer = training.make_optimizer(model, 1e-4)
     scheduler = training.make_scheduler(optimizer, len(dataloader))
-    precision, _ = environment.best_precision(device)
     with training.autocast(device, precision):
         loss = objective(model.train(), training.to_device(next(iter(dataloader)), device))
     loss.backward()
@@ -71,9 +73,14 @@ def main():
     ways = {
         "epoch of past-5 windows": (windows, {"attention_dropout": 0.0}),
         "epoch of whole dialogues": (dialogues, {"attention_dropout": 0.0}),
-        "epoch of whole dialogues, eager attention": (dialogues, {"attention_dropout": 0.0, "eager": True}),
         "epoch of single turns": (single_turns, {}),
-        "epoch of single turns, eager attention": (single_turns, {"eager": True}),
+    }
+    ways |= {
+        f"{name}, {layers}": (ways[name][0], {**ways[name][1], "layers": layers})
+        for name in ("epoch of whole dialogues", "epoch of single turns")
+        for layers in ("eager attention", "fast layers")
+    }
+    ways |= {
         "epoch of single turns, R-Drop in one doubled pass": (single_turns, {"objective": objectives.r_drop}),
         "epoch of single turns, R-Drop in two passes": (single_turns, {"objective": two_passes}),
     }
