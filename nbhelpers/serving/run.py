@@ -42,6 +42,7 @@ def serve(
         port: 0 takes a free one.
         limits: of each worker.
         workers: how many processes share the address. One that dies is replaced, and /metrics counts for all of them.
+            With several, the signal SIGHUP brings a changed model into service without a gap.
             Each is a new process: with more than one, `load` must be picklable, such as
             functools.partial(function_of_a_module, folder), and in a script the call of `serve` must be under
             `if __name__ == "__main__":`. "Ready" is printed when the first one serves; the others follow.
@@ -69,7 +70,7 @@ def serve(
     if several:
         return serve_with_workers(loaded, limits, workers, listener, announce)
     announce(loaded.state.reads)
-    # With one process there is nothing to reload, and a closed terminal must lose nothing. Windows has no SIGHUP.
+    # One process cannot load a model beside its own, and a closed terminal must lose nothing. Windows has no SIGHUP.
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:

@@ -60,13 +60,16 @@ def check_same_model(model: Model, folder: Path) -> None:
         (folder / "reads").write_text(model.reads)  # for the supervisor, which has no model
     except FileExistsError:
         if file.read_text() != model.digest:
-            raise ValueError("the model's files were changed since the service started; restart the service") from None
+            raise ValueError("the model's files were changed; send the service SIGHUP, and it serves them") from None
 
 
 def serve_with_workers(
     pickled_load: bytes, limits: Limits, workers: int, listener: socket.socket, announce: Callable[[str], None]
 ) -> None:
     """Serve with several processes until SIGTERM or Ctrl+C. A worker that dies is replaced.
+
+    SIGHUP replaces all of them, one after the other and each as soon as its successor serves, so a changed model comes
+    into service without a gap. Until the last one is replaced, both models answer, and each answer has its digest.
 
     Args:
         pickled_load: a function without arguments that returns the model.
@@ -82,7 +85,7 @@ def serve_with_workers(
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers count together
         try:
-            supervisor = Workers(config, [listener], lambda: announce(Path(folder, "reads").read_text()))
+            supervisor = Workers(config, [listener], Path(folder), announce)
             supervisor.run()
         finally:
             del os.environ["PROMETHEUS_MULTIPROC_DIR"]
@@ -128,17 +131,25 @@ def worker_app(pickled_load: bytes, limits: Limits) -> FastAPI:
 
 
 class Workers(Multiprocess):
-    """uvicorn's supervisor, with three differences that users notice.
+    """uvicorn's supervisor, with four differences that users notice.
 
     `uvicorn.run(..., workers=2)` starts all workers at once: when the model cannot be loaded, each of them says so, and
     nothing says when the service is ready. Here the first worker starts alone, and then `announce` is called. A worker
     that dies while it starts is noticed at once, and not after the time that a model may take to load. And uvicorn
-    leaves the socket open while it stops, so that a client that connects then waits in vain; here it is refused.
+    leaves the socket open while it stops, so that a client that connects then waits in vain; here it is refused. A
+    worker with other files than the first one serves only after SIGHUP.
+
+    Args:
+        config, sockets: as in uvicorn.
+        folder: where the first worker writes which model it has, and what it reads.
+        announce: called with what the model reads, when the first worker serves.
     """
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], announce: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], folder: Path, announce: Callable[[str], None]
+    ) -> None:
         super().__init__(config, sockets)
-        self.announce = announce
+        self.folder, self.announce = folder, announce
         self.failed_starts = 0  # since a worker was last seen to serve
 
     def init_processes(self) -> None:
@@ -153,7 +164,7 @@ class Workers(Multiprocess):
                 return
             if first.exitcode is not None:  # 1: the worker has said why
                 sys.exit(1 if first.exitcode == 1 else f"The service did not start: exit code {first.exitcode}")
-        self.announce()
+        self.announce((self.folder / "reads").read_text())
         for _ in range(self.processes_num - 1):
             self.processes.append(Process(self.config, self.sockets))
             self.processes[-1].start()
@@ -169,6 +180,13 @@ class Workers(Multiprocess):
             self.should_exit.set()
             return
         super().keep_subprocess_alive()
+
+    def restart_all(self) -> None:
+        before = (self.folder / "digest").read_text()
+        (self.folder / "digest").unlink()  # the first successor writes its own
+        super().restart_all()
+        if not (self.folder / "digest").exists():  # it could not start, and the old workers go on
+            (self.folder / "digest").write_text(before)
 
     def terminate_all(self) -> None:
         for listener in self.sockets:

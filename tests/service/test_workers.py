@@ -160,6 +160,61 @@ def test_a_worker_with_other_files_does_not_serve_beside_the_first(tmp_path):
         assert running.wait(timeout=20) == 0
 
 
+def test_a_changed_model_comes_into_service_without_a_gap(tmp_path):
+    """Clients ask all the time. Each gets its answers from the old or the new model, and none is left without."""
+    model = tmp_path / "model"
+    model.write_text("first")
+
+    async def ask(address, until, digests):
+        async with httpx.AsyncClient(base_url=address, timeout=20) as session:
+            while not until.is_set():
+                answer = await session.post("/classify", json={"texts": ["a"]})
+                assert answer.status_code == 200
+                digests.append(answer.json()["digest"])
+
+    async def scene(running, address, log):
+        before, until, digests = await both(running, log), asyncio.Event(), []
+        clients = [asyncio.create_task(ask(address, until, digests)) for _ in range(8)]
+        await asyncio.sleep(0.5)
+        model.write_text("second")
+        running.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(60):
+            while set(before) & set(workers(running)) or digests[-50:] != ["second"] * 50:
+                await asyncio.sleep(0.1)
+        until.set()
+        await asyncio.gather(*clients)
+        return digests
+
+    with standins.process(model, workers=2) as (running, address, log):
+        digests = asyncio.run(scene(running, address, log))
+        assert set(digests) == {"first", "second"}
+        assert httpx.get(f"{address}/ready").json()["digest"] == "second"
+        assert "Traceback" not in log()
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=20) == 0
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_old_one_in_service(tmp_path):
+    model = tmp_path / "model"
+    model.write_text("first")
+    with standins.process(model, workers=2) as (running, address, log):
+        before = asyncio.run(both(running, log))
+        model.rename(tmp_path / "elsewhere")
+        running.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 30
+        while "aborting the restart" not in log():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert set(workers(running)) == set(before)
+        assert httpx.get(f"{address}/ready").json()["digest"] == "first"
+        (tmp_path / "elsewhere").rename(model)
+        before[0].kill()  # its successor has the same files, so it may serve
+        asyncio.run(asyncio.to_thread(before[0].wait, 10))
+        assert before[1] in asyncio.run(both(running, log))
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=20) == 0
+
+
 def test_workers_end_when_their_supervisor_is_killed():
     with standins.process(0, workers=2) as (running, address, _):
         assert httpx.get(f"{address}/health").status_code == 200
