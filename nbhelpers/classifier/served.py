@@ -67,6 +67,11 @@ def load_alone(folder: Path, threads: int) -> serving.Model:
     return model
 
 
+def load_several(folders: Mapping[str, Path], threads: int) -> dict[str, serving.Model]:
+    """As `load_alone`, for several models by name. Each computes with so many threads."""
+    return {name: load_alone(folder, threads) for name, folder in folders.items()}
+
+
 def remembered_options(folder: Path) -> dict[str, Any]:
     """The options of `corpora.load` that tell how other files for a classifier are read.
 

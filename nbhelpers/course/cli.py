@@ -11,7 +11,7 @@ import signal
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -159,7 +159,9 @@ def export_model(
 
 @app.command()
 def serve(
-    model: Annotated[Path | None, typer.Argument(help="A model's folder; default: the course's small model.")] = None,
+    model: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of models; several are served under /NAME each.")
+    ] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="First export the model to ONNX, which answers sooner.")] = False,
     quantize: Annotated[Quantize | None, typer.Option(help="First export it, with weights of 8 bits.")] = None,
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
@@ -167,16 +169,30 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Processes; each has its share of the cores.")] = 1,
     limit: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, such as max_texts=128; once for each.")] = None,
 ) -> None:
-    """Serve a model with a page, an API and its documentation, until Ctrl+C. NBHELPERS_API_KEY sets a key."""
-    paths.require(model)
+    """Serve a model with a page, an API and its documentation, until Ctrl+C. NBHELPERS_API_KEY sets a key.
+
+    Without a model, the course's small one is served. With several workers, the signal SIGHUP brings changed files into
+    service without a gap.
+    """
+    paths.require(*(model or []))
     from nbhelpers import serving
     from nbhelpers.classifier import served
 
     limits = served.parse_limits(limit or [])
     serving.require_free(host, port)
-    model = exported(model, quantize is not None) if model and (onnx or quantize) else model or exported_small_model()
+    folders = model or [exported_small_model()]
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        raise CourseError(f"two of the models have the same name, among {', '.join(names)}; rename a folder")
+    if len(names) > 1 and workers > 1:
+        raise CourseError("several models have one worker; leave out --workers, or start a service for each model")
+    if model and (onnx or quantize):
+        folders = [exported(folder, quantize is not None) for folder in folders]
     threads = max(1, served.num_cores() // workers)
-    serving.serve(partial(served.load_alone, model, threads), host=host, port=port, limits=limits, workers=workers)
+    load: Any = partial(served.load_alone, folders[0], threads)
+    if len(folders) > 1:
+        load = partial(served.load_several, dict(zip(names, folders, strict=True)), threads)
+    serving.serve(load, host=host, port=port, limits=limits, workers=workers)
 
 
 def exported(model: Path, int8: bool) -> Path:

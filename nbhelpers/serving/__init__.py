@@ -30,8 +30,8 @@ digits or a UUID.
 
 It needs fastapi, uvicorn, prometheus-fastapi-instrumentator, asgi-correlation-id and numpy; torch only in
 `torch_logits_fn`. The files: `run` and `workers` start it, `app` puts it together from `routes`, `pages` and
-`middleware`, `batcher` is the queue, `model` what it knows of a model, `tagger` likewise for one
-that finds entities; POST /entities takes the place of the two paths then.
+`middleware`, `batcher` is the queue, `model` what it knows of a model, `tagger` likewise for one that finds entities;
+POST /entities takes the place of the two paths then. `several` puts several models into one service.
 
 A model needs four things: its labels, two functions that encode, and one that predicts. This one calls all long texts
 "long":
@@ -66,6 +66,7 @@ from .model import (
 from .pages import page
 from .run import require_free, serve
 from .schemas import Answer, Entities, Entity, Result, Score
+from .several import create_joint_app
 from .tagger import make_tagger
 from .workers import load_app
 
@@ -86,6 +87,7 @@ __all__ = [
     "Score",
     "collate",
     "create_app",
+    "create_joint_app",
     "load_app",
     "make_model",
     "make_tagger",

@@ -23,7 +23,8 @@ def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None =
     """The service as an ASGI application.
 
     A server of your own has to run its lifespan, as uvicorn does, because the queue runs in it. So it cannot be mounted
-    in another application. Call `probe(model)` first to learn at once what is wrong with a model, as `serve` does.
+    in another application, unless that one runs it, as `create_joint_app` does. Call `probe(model)` first to learn at
+    once what is wrong with a model, as `serve` does.
 
     Args:
         model: see `Model`; `make_model` makes one.
@@ -52,7 +53,8 @@ def create_app(model: Model, limits: Limits = DEFAULTS, *, api_key: str | None =
     title = f"nbhelpers: {model.name}"
     # FastAPI's own /docs would load scripts from another host; `add_pages` has one that does not.
     app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.state.limits, app.state.reads = limits, model.reads  # read by `Connection` and by `serve`
+    app.state.limits, app.state.reads, app.state.path = limits, model.reads, ""  # for `Connection` and `serve`
+    app.state.engine = engine  # for an application that this one is mounted in
     app.include_router(make_router(engine, with_key=api_key is not None))
     add_pages(app, model.reads, with_key=api_key is not None)
     handle_problems(app)

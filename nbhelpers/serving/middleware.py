@@ -117,7 +117,8 @@ class Guard:
         # compare_digest takes equally long for any wrong key, so its time gives nothing away
         matches = [hmac.compare_digest(given, key) for key in self.api_keys]
         has_key = not self.api_keys or (scheme.lower() == b"bearer" and any(matches))
-        if not has_key and scope["path"] not in OPEN_PATHS:
+        # without the path that the application is mounted under
+        if not has_key and scope["path"].removeprefix(scope.get("root_path", "")) not in OPEN_PATHS:
             sentence = "this needs the header 'Authorization: Bearer KEY'"
             raise HTTPException(401, sentence, {"WWW-Authenticate": "Bearer"})
         if scope["method"] == "POST" and self.num_active > self.limits.max_concurrent_requests:

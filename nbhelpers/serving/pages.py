@@ -33,7 +33,9 @@ def add_pages(app: FastAPI, reads: str, with_key: bool) -> None:
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        return page(reference(app.openapi(), curl(str(request.base_url).rstrip("/"), reads, with_key)))
+        # `request.base_url` would leave out the path under which this application is mounted
+        address = f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
+        return page(reference(app.openapi(), curl(address, reads, with_key)))
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def index() -> Response:

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import uvicorn
@@ -21,7 +21,7 @@ from .workers import load_app, not_started, serve_with_workers, set_up_logging, 
 
 
 def serve(
-    load: Callable[[], Model],
+    load: Callable[[], Model | Mapping[str, Model]],
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -37,7 +37,8 @@ def serve(
 
     Args:
         load: returns the model; called in each worker. It decides how many threads a model computes with: workers times
-            threads should not exceed the number of cores.
+            threads should not exceed the number of cores. With one worker, it can also return several models by name,
+            see `create_joint_app`.
         host: "0.0.0.0" lets other machines in.
         port: 0 takes a free one.
         limits: of each worker.
@@ -50,7 +51,7 @@ def serve(
     set_up_logging()
     allow_connections(limits)
     require_free(host, port)
-    start, several = time.perf_counter(), workers > 1
+    start, several, path = time.perf_counter(), workers > 1, ""
     print("Loading the model ...", flush=True)
     try:
         parse_keys(os.environ.get(API_KEY))
@@ -65,10 +66,11 @@ def serve(
     def announce(reads: str) -> None:
         seconds = time.perf_counter() - start
         print(f"Ready after {seconds:.1f} s: {address} (API: {address}/docs). Ctrl+C ends it.")
-        print(f"  {curl(address, reads, with_key=API_KEY in os.environ)}", flush=True)
+        print(f"  {curl(address + path, reads, with_key=API_KEY in os.environ)}", flush=True)
 
     if several:
         return serve_with_workers(loaded, limits, workers, listener, announce)
+    path = loaded.state.path
     announce(loaded.state.reads)
     # One process cannot load a model beside its own, and a closed terminal must lose nothing. Windows has no SIGHUP.
     if hasattr(signal, "SIGHUP"):

@@ -9,19 +9,19 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from .app import API_KEY, create_app
 from .connections import Connection, backlog
 from .limits import Limits
 from .model import Model, probe
+from .several import create_joint_app
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +38,13 @@ def not_started(error: Exception) -> str:
     return f"The service did not start: {(str(error).strip() or repr(error)).splitlines()[0]}"
 
 
-def load_app(load: Callable[[], Model], limits: Limits) -> FastAPI:
-    """The application, after its model has been loaded and tried."""
+def load_app(load: Callable[[], Model | Mapping[str, Model]], limits: Limits) -> Any:
+    """The application, after its model, or its models by name, have been loaded and tried."""
     model = load()
+    if isinstance(model, Mapping):
+        for each in model.values():
+            probe(each)
+        return create_joint_app(model, limits, api_key=os.environ.get(API_KEY))
     probe(model)
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         check_same_model(model, Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
@@ -103,7 +107,7 @@ def uvicorn_options(limits: Limits) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def worker_app(pickled_load: bytes, limits: Limits) -> FastAPI:
+def worker_app(pickled_load: bytes, limits: Limits) -> Any:
     """The application of a worker, made in its process.
 
     `load` is unpickled here and not earlier, because that imports what it needs (torch, for seconds): here uvicorn's

@@ -122,7 +122,9 @@ def process(kind, workers=1, **environment):
 
 
 def served(kind):
-    """The model of that process: `kind` is seconds for each token, "hang" (on that text), or a file that must exist."""
+    """The model of that process: `kind` is seconds for each token, "hang" (on that text), a file, or "several"."""
+    if kind == "several":
+        return {name: model(name=name) for name in ("one", "two")}
     if kind.startswith("/"):
         with open(kind) as file:
             return model(digest=file.read())

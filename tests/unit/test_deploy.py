@@ -162,11 +162,13 @@ def test_an_adapter_is_merged_with_the_encoder_that_it_names(adapter):
         (("export", "{model}", "--output", "{model}"), "exists already"),
         (("export", "{model}", "--output", "{model}/config.json/new"), "config.json is a file"),
         (("serve", "no/such/model", "--port", "0"), "no/such/model does not exist; check the path"),
+        (("serve", "{model}", "{model}", "--port", "0"), "two of the models have the same name"),
+        (("serve", "{model}", "{place}", "--port", "0", "--workers", "2"), "several models have one worker"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 def test_a_wrong_request_gets_one_sentence(folder, monkeypatch, capsys, tmp_path, arguments, sentence):
-    places = {"model": folder, "new": tmp_path / "new"}
+    places = {"model": folder, "new": tmp_path / "new", "place": tmp_path}
     code = run(monkeypatch, *(argument.format(**places) for argument in arguments))
     message = code if isinstance(code, str) else capsys.readouterr().err  # Python prints a string, with exit code 1
     assert code != 0
@@ -244,6 +246,17 @@ def test_serve_exports_first_if_asked_and_never_serves_the_export_of_another_mod
     model.save_pretrained(folder)
     with pytest.raises(CourseError, match=r"mine_onnx was not exported from .*mine as it is now; remove it"):
         cli.app(["serve", str(folder), "--onnx"], standalone_mode=False)
+
+
+def test_several_models_are_served_under_the_names_of_their_folders(shallow_encoder, tmp_path, monkeypatch):
+    for name in ("first", "second"):
+        tokenizer, model = encoders.load(shallow_encoder, [f"{name} a", f"{name} b"])
+        model.save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    loads = []
+    monkeypatch.setattr("nbhelpers.serving.serve", lambda load, **_: loads.append(load))
+    cli.app(["serve", str(tmp_path / "first"), str(tmp_path / "second")], standalone_mode=False)
+    assert {name: model.labels[0] for name, model in loads[0]().items()} == {"first": "first a", "second": "second a"}
 
 
 def test_a_model_is_not_scored_on_the_single_file_that_it_was_trained_on(reviewer, tmp_path):

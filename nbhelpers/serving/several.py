@@ -1,0 +1,102 @@
+"""Several models in one service: each under a path of its own name."""
+
+import html
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from asgi_correlation_id import CorrelationIdMiddleware
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount
+
+from .app import create_app
+from .limits import DEFAULTS, Limits
+from .middleware import OPEN_PATHS, Guard
+from .model import Model
+from .pages import page
+from .problems import handle_problems
+
+PAGE = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><link rel="icon" href="data:,">'
+    '<meta name="viewport" content="width=device-width"><style>:root{{color-scheme:light dark}}body{{max-width:50rem;'
+    "margin:auto;padding:1rem;font:1rem/1.5 system-ui}}</style><h1>{title}</h1><p>Each model has a page to try it, and "
+    "a page that says how to call it.</p><ul>{models}</ul>"
+)
+
+
+def create_joint_app(
+    models: Mapping[str, Model], limits: Limits = DEFAULTS, *, api_key: str | None = None
+) -> Starlette:
+    """The service of several models as an ASGI application.
+
+    Each model has all that `create_app` gives it, under its name: /NAME/classify, /NAME/docs, /NAME/metrics and so on.
+    "/" lists the models, /health says that the process lives, and /ready that all models answer. A server of your own
+    has to run the lifespan.
+
+    Args:
+        models: name -> model. The names become parts of the address.
+        limits: of each model.
+        api_key: as in `create_app`, for all models.
+
+    Raises:
+        ValueError: a name cannot be a part of an address, or the key is not possible.
+    """
+    for name in models:
+        if not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", name, re.ASCII) or f"/{name}" in OPEN_PATHS:
+            raise ValueError(f"{name!r} cannot be part of an address; rename the model with letters, digits, - and _")
+    apps = {name: create_app(model, limits, api_key=api_key) for name, model in models.items()}
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for app in apps.values():  # Starlette does not run those of mounted applications
+                await stack.enter_async_context(app.router.lifespan_context(app))
+            yield
+
+    joint = Starlette(
+        routes=[*(Mount(f"/{name}", app) for name, app in apps.items()), Mount("/", make_front(apps, limits))],
+        lifespan=lifespan,
+    )
+    first = next(iter(apps))
+    joint.state.limits, joint.state.reads, joint.state.path = limits, apps[first].state.reads, f"/{first}"
+    return joint
+
+
+def make_front(apps: Mapping[str, FastAPI], limits: Limits) -> FastAPI:
+    """The paths that belong to no single model."""
+    front = FastAPI(title=f"nbhelpers: {', '.join(apps)}", docs_url=None, redoc_url=None, redirect_slashes=False)
+
+    @front.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def index() -> HTMLResponse:
+        links = (f'<li><a href="{name}/">{name}</a> (<a href="{name}/docs">how to call it</a>)' for name in apps)
+        return page(PAGE.format(title=html.escape(front.title), models="".join(links)))
+
+    @front.get("/docs", include_in_schema=False)
+    async def docs() -> RedirectResponse:
+        return RedirectResponse("./")
+
+    @front.get("/health")
+    async def health() -> dict[str, bool]:
+        """The process is alive."""
+        return {"alive": True}
+
+    @front.get("/ready")
+    async def ready() -> dict[str, Any]:
+        """All models answer now."""
+        for name, app in apps.items():
+            try:
+                await app.state.engine.check_ready()
+            except Exception:
+                raise HTTPException(503, f"the model {name} does not answer", {"Retry-After": "1"}) from None
+        return {"models": list(apps)}
+
+    for name in apps:
+        front.add_api_route(f"/{name}", lambda name=name: RedirectResponse(f"{name}/"), include_in_schema=False)
+    handle_problems(front)
+    front.add_middleware(Guard, limits=limits, api_keys=[])
+    front.add_middleware(CorrelationIdMiddleware)
+    return front
