@@ -110,7 +110,10 @@ async def ask(
             answer = json.loads(await reader.readexactly(content_length(head)))
     except (OSError, EOFError, ValueError):  # hung up, half an answer, none in time, or one that is not JSON
         return 0, None
-    idle.append((reader, writer))
+    if b"\r\nconnection: close\r\n" in head.lower():  # as a service says that is about to end
+        writer.close()
+    else:
+        idle.append((reader, writer))
     return int(head.split()[1]), answer
 
 
