@@ -216,8 +216,9 @@ print(f"largest difference between one process and two: {(of_one_process - of_tw
 # ### The mean of two means
 #
 # Usually each process computes the *mean* of its own losses, and DDP averages the gradients over the processes. With
-# equal shares this is right. But often not all texts count: turns without a label, words that are pieces of others
-# ([lesson 12](12_entities.ipynb)), the last batch of an epoch. Take the label from two inputs of the second process:
+# equal shares this is right. But often not all texts count: there are turns without a label, and later pieces of a word
+# ([lesson 12](12_entities.ipynb)), and the last batch of an epoch may be odd. Take the label from two inputs of the
+# second process:
 
 # %%
 labels[4:] = -100  # torch's mark for "no label"; the loss leaves these inputs out
@@ -498,10 +499,11 @@ lines = {
 pd.DataFrame({"ms for an update": {name: 1000 * value for name, value in lines.items()}}).round(0)
 
 # %% [markdown]
-# If two processes halved the time, the last line would equal the second. But the gradients must be exchanged as well:
-# the second and the third line together are what you can expect. (The first updates are slower, and other programs on
-# your machine disturb all of it.) A single process that uses all cores needs no exchange at all. So on one CPU, several
-# processes are for trying things out. They are worth it where each has a device of its own.
+# If two processes halved the time, the last line would equal the second. But the gradients must be exchanged, and
+# AdamW's step is not divided: each process makes it for all weights. So expect a little more than the second and the
+# third line together. (The first updates are slower, and other programs on your machine disturb all of it.) A single
+# process that uses all cores needs no exchange at all. So on one CPU, several processes are for trying things out. They
+# are worth it where each has a device of its own.
 #
 # There is another limit. A share can be too small for a fast device. On the H200, two steps of roberta-large took:
 
@@ -584,32 +586,32 @@ def mean_loss(size, rate):
 
 
 # %% [markdown]
-# One device has batches of 16, and eight devices have batches of 128. Each learning rate in the picture is 8 to the
-# power of 1/4 times the one before. So two points further is the factor of the square root, and four points further
-# that of the linear rule.
+# One device has batches of 16, and eight devices have batches of 128. Step 0 in the picture is a rate of 0.0125, and
+# each step multiplies it by 8 to the power of 1/4. So two steps make the factor of the square root, and four steps that
+# of the linear rule.
 
 # %%
 torch.set_num_threads(1)  # with so little work, threads would wait for each other
 rates = [0.0125 * 8 ** (step / 4) for step in range(8)]
-curves = {f"batches of {size}": {rate: mean_loss(size, rate) for rate in rates} for size in (16, 128)}
-curves = pd.DataFrame(curves).rename_axis("learning rate")
+curves = pd.DataFrame({f"batches of {size}": [mean_loss(size, rate) for rate in rates] for size in (16, 128)})
+curves.index.name = "step of the learning rate"
 plots.run_curves(curves, "loss on dev", over="the learning rate")
 
 # %%
-best = curves["batches of 16"].idxmin()
-factors = {"the same": 1, "times the root of 8": math.sqrt(8), "times 8": 8}
+best = rates[curves["batches of 16"].idxmin()]
+factors = {"the same rate": 1, "times the root of 8": math.sqrt(8), "times 8": 8}
 rows = {"16, its best rate": (best, mean_loss(16, best))}
 rows |= {f"128, {name}": (best * factor, mean_loss(128, best * factor)) for name, factor in factors.items()}
 torch.set_num_threads(num_threads)
 pd.DataFrame(rows, ["learning rate", "loss on dev"]).T.round(3)
 
 # %% [markdown]
-# Look for the lowest point of each line. With the larger batch it lies at a higher rate. Then read the table: with the
-# same rate, the layer has made an eighth of the steps and has not moved far enough. Which factor comes close to the
-# first line? In the saved output it is the root of 8, and 8 is as bad as no change. But this is one small layer. With
-# another model or another number of epochs, it may be different, and a pretrained encoder also fails above some rate,
-# whatever the batch. So no rule is a law. Keep the batch over all devices, and nothing has to be found out. If you need
-# a larger one, search around both rules ([lesson 11](11_search.ipynb)).
+# Look for the lowest point of each line. How many steps are they apart? Then read the table: with the same rate, the
+# layer has made an eighth of the steps and has not moved far enough. Which factor comes close to the first line? In the
+# saved output it is the root of 8, and 8 is worse than no change. But this is one small layer. With another model or
+# another number of epochs, it may be different, and a pretrained encoder also fails above some rate, whatever the
+# batch. So no rule is a law. Keep the batch over all devices, and nothing has to be found out. If you need a larger
+# one, search around both rules ([lesson 11](11_search.ipynb)).
 #
 # **Exercise: predict.** Your DataLoader has `num_batches` batches. You start a script with the stock Trainer or
 # accelerate in four processes, and each process takes whole batches from it. How many updates does an epoch have?
@@ -701,8 +703,8 @@ for gib in (16, 24, 80, 141):
 # ### How large should a part be?
 #
 # You can also divide the rows yourself, without Ray: cut the files into parts, and give a part to each machine that is
-# free. How large should a part be? Here is a simulation. Each part first loads the model (its time was measured: "start
-# to ready"). A worker that is killed starts its part again from the beginning.
+# free. How large should a part be? Here is a simulation. Each part first loads the model (its time was measured: row
+# "start to ready"). A worker that is killed starts its part again from the beginning.
 
 # %%
 start_seconds = stored("service", "start to ready, int8")["seconds"]
@@ -778,8 +780,8 @@ explore(cost, **sliders, euros_per_hour=(0.01, 20.0, 0.01))
 #
 # ### A batch that grows with the devices
 #
-# This is what happened to the team at the top. accelerate, which the stock Trainer uses, gives each process whole
-# batches. Take its own class, and the class of this course, and count for a DataLoader with batches of 16:
+# This is what happened to the team at the top. The library accelerate, which the stock Trainer uses, gives each process
+# whole batches. Take its own class, and that of this course, and count for a DataLoader with batches of 16:
 
 # %%
 batches = BatchSampler(range(len(y["train"])), 16, drop_last=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .drawing import BLUE, GREEN, LINE, ORANGE, Drawing
+from .drawing import BLUE, GREEN, ORANGE, Drawing
 
 LOADS = (  # name, what is divided, color, what the processes say to each other
     ("many rows", ("rows 1 to 3", "rows 4 to 6", "rows 7 to 9"), BLUE, "never talk"),
@@ -31,7 +31,7 @@ def three_loads() -> Drawing:
         drawing.text(x + 105, 26, name, bold=True)
         for row, part in enumerate(parts):
             y = 44 + 62 * row
-            drawing.box(x + 30, y, 150, 38, f"process {row + 1}: {part}", color)
+            drawing.box(x + 20, y, 170, 38, f"process {row + 1}: {part}", color)
             if row and color == ORANGE:
                 drawing.arrow(x + 85, y - 24, x + 85, y)
                 drawing.arrow(x + 125, y, x + 125, y - 24)
@@ -86,9 +86,13 @@ def ring() -> Drawing:
             for part, number in enumerate(numbers):
                 complete = number in (111, 222, 333)
                 drawing.box(left + 62 * part, y, 56, 34, str(number), GREEN if complete else "", bold=complete)
-            if process:
-                drawing.arrow(left + 90, y - 22, left + 90, y - 2, LINE)
+            if process and panel < 2:
+                drawing.arrow(left + 90, y - 22, left + 90, y - 2)
+        if panel < 2:  # from the last process back to the first
+            drawing.line(left + 180, 169, left + 192, 169)
+            drawing.line(left + 192, 169, left + 192, 57)
+            drawing.arrow(left + 192, 57, left + 183, 57)
         if panel:
-            drawing.arrow(left - 48, 112, left - 12, 112)
+            drawing.arrow(left - 34, 112, left - 10, 112)
     drawing.text(390, 222, "Each process sends to the next one, and the last one to the first. Green: a sum.", size=12)
     return drawing

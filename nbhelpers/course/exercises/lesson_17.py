@@ -109,11 +109,10 @@ def device_inputs(draw: random.Random) -> list[tuple[float, float, float]]:
     return [(3500.0, 24.0, 8.0), (355.0, 24.0, 8.0), (1500.0, 16.0, 0.0), *safe]
 
 
-def device_mistakes(million_parameters: float, gib: float, reserved: float) -> dict[str, float]:
+def device_mistakes(million_parameters: float, gib: float, reserved: float) -> dict[str, int]:
     """Other bytes, other rounding, and no reserve."""
     needed, room = 16e6 * million_parameters / 2**30, gib - reserved
     return {
-        "This is a fraction of a device. Round it up.": needed / room,
         "Round up: the last device is needed even if it is not full.": math.floor(needed / room),
         "This counts the weights alone. Gradients take as much again, and AdamW's two states twice as much.": math.ceil(
             needed / 4 / room
