@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from typing import IO
 
 from .errors import ClassifierError
 
@@ -30,12 +31,17 @@ def is_first() -> bool:
     return rank() == 0
 
 
-def run(command: Sequence[str], count: int) -> int:
+def run(command: Sequence[str], count: int, log: IO[str] | None = None) -> int:
     """Run a program in several processes on this machine, and return 0, or the exit code of the first that failed.
 
     Each process gets its share of the cores, or a GPU of its own, and the variables from which torch.distributed knows
     its place: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT. Only the first one prints. When one fails or
     is killed, the others are ended, because they would wait for it.
+
+    Args:
+        command: the program with its arguments.
+        count: how many processes.
+        log: an open file for all that they print, also the first one.
 
     Raises:
         ClassifierError: `count` is below 1, or another process than the first one failed by itself.
@@ -53,8 +59,10 @@ def run(command: Sequence[str], count: int) -> int:
         running = []
         for rank in range(count):
             env = {**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-            silent = {"stdout": subprocess.DEVNULL, "stderr": errors} if rank else {}
-            running.append(subprocess.Popen(command, env=env, **silent))  # type: ignore[call-overload]
+            where = {"stdout": subprocess.DEVNULL, "stderr": errors} if rank else {}
+            if log is not None:
+                where = {"stdout": log, "stderr": log}
+            running.append(subprocess.Popen(command, env=env, **where))  # type: ignore[call-overload]
         try:
             code = wait_for(running)
         finally:

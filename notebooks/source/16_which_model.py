@@ -912,8 +912,9 @@ quiz("16-part")
 # - Start with a bag of words. Fine-tune an encoder when that is not enough and you can get labels. Prompt a large model
 #   where you cannot, and check it on some labels all the same.
 #
-# The next elective is about several devices and large data. The last cell has the number that `nbhelpers run` shows for
-# this lesson: by how many points the multilingual encoder is above the English one, each in its own worst language.
+# The next elective, [lesson 17](17_scale_out.ipynb), is about several processes and machines. The last cell has the
+# number that `nbhelpers run` shows for this lesson: by how many points the multilingual encoder is above the English
+# one, each in its own worst language.
 
 # %%
 worst = {name: accuracies(predicted[name]).min() for name in models}

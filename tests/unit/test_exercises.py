@@ -57,6 +57,7 @@ GIVEN = {
         ["answered", *["near"] * 2, *["far"] * 2, "near", "answered"],
         0.5,
     ),
+    "17-updates": (50,),
     "13-fertility": (pd.DataFrame({"tokens": [40, 188], "per character": [0.49, 2.61]}, ["English", "Hindi"]), "Hindi"),
     "11-noise": ([0.70, 0.74, 0.71, 0.75], [0.74, 0.75, 0.75, 0.76]),
 }
@@ -204,6 +205,25 @@ def test_each_of_several_weakest_classes_is_right(capsys):
     for name in ("joy", "Fear"):  # anger is never predicted, so it has no precision
         exercises.check("03-weakest", name, table)
         assert "Right!" in capsys.readouterr().out
+
+
+def test_other_ways_to_the_right_answers_of_lesson_17_pass(said):
+    def mean(means, counts):
+        return np.average(means, weights=counts) if sum(counts) else 0
+
+    def exchange(million_parameters, num_processes, gigabits_per_second):
+        part = 32 * million_parameters / 1000 / num_processes  # gigabits
+        return sum(part / gigabits_per_second for _ in range(2 * (num_processes - 1)))
+
+    def devices(million_parameters, gib, reserved):
+        count = 1
+        while 16 * 1_000_000 * million_parameters / count > (gib - reserved) * 1024**3:
+            count += 1
+        return count
+
+    for name, answer in {"17-mean": mean, "17-exchange": exchange, "17-updates": 13, "17-devices": devices}.items():
+        assert said(name, answer).startswith("Right!")
+    assert "four batches" in said("17-updates", 12)
 
 
 def test_a_function_that_fails_elsewhere_is_told_what_it_returns_here(said):

@@ -115,3 +115,11 @@ def test_what_trains_in_one_process_is_refused_in_several(tmp_path, monkeypatch)
 def test_only_the_first_process_says_why_it_refuses(capfd):
     assert processes.run([sys.executable, "-c", "import sys; print('no', file=sys.stderr); sys.exit(2)"], 2) == 2
     assert capfd.readouterr().err == "no\n"
+
+
+def test_all_that_the_processes_print_can_go_into_a_file(tmp_path, capfd):
+    code = "import os, sys; print('out', os.environ['RANK'], flush=True); print('err', file=sys.stderr)"
+    with (tmp_path / "log.txt").open("w") as log:
+        assert processes.run([sys.executable, "-c", code], 2, log=log) == 0
+    assert sorted((tmp_path / "log.txt").read_text().splitlines()) == ["err", "err", "out 0", "out 1"]
+    assert capfd.readouterr() == ("", "")

@@ -19,6 +19,7 @@ from .numbers import number_line
 from .path import path
 from .pretraining import attention_head, masking_fates
 from .retrieval import in_batch_negatives, two_readers
+from .scaling import data_parallel, ring, three_loads
 from .search import halving, search_points
 from .serving import request, rounding
 from .tagging import overlapping_windows, tag_schemes, tagged_sentence, word_pieces
@@ -31,6 +32,7 @@ __all__ = [
     "bars",
     "boundary",
     "causal_mask",
+    "data_parallel",
     "file_to_service",
     "fine_tuning",
     "halving",
@@ -44,12 +46,14 @@ __all__ = [
     "padding",
     "path",
     "request",
+    "ring",
     "rounding",
     "search_points",
     "student_layers",
     "tag_schemes",
     "tagged_sentence",
     "teacher_student",
+    "three_loads",
     "three_tokenizers",
     "two_passes",
     "two_readers",
