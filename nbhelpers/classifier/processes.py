@@ -31,6 +31,18 @@ def is_first() -> bool:
     return rank() == 0
 
 
+def leave() -> None:
+    """End the connections to the other processes. Torch 2.13 can abort a process that ends with open ones.
+
+    See https://github.com/pytorch/pytorch/issues/190489.
+    """
+    if number() > 1:
+        import torch
+
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
 def run(command: Sequence[str], count: int, log: IO[str] | None = None) -> int:
     """Run a program in several processes on this machine, and return 0, or the exit code of the first that failed.
 

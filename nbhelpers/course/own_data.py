@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from nbhelpers.classifier.processes import is_first
+from nbhelpers.classifier.processes import is_first, leave
 from nbhelpers.classifier.settings import Settings  # without torch
 from nbhelpers.course import paths
 from nbhelpers.course.command.options import (
@@ -131,6 +131,7 @@ def run_training(source: Any, folder: Path, checkpoints: Path, resume: bool, opt
     if is_first():
         print_saved_report(folder, screen)
         print_next_commands(folder, screen)
+    leave()
 
 
 def evaluate(

@@ -42,7 +42,7 @@ def shallow_encoder(folder, layers=1):
     """The embedded encoder with its first layers alone, as a folder."""
     tokenizer, model = encoders.load("embedded", ["a", "b"])
     model.base_model.encoder.layer = model.base_model.encoder.layer[:layers]
-    model.config.num_hidden_layers = layers
+    model.base_model.config.num_hidden_layers = layers
     model.base_model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
