@@ -21,6 +21,7 @@ from .files import split_files, unread_files
 from .folders import parallel_files, split_folders
 from .labels import Labels
 from .large_parts import TEXTS, Choice, check, parts_of, write_splits
+from .loading import OWN, PLAIN, is_in_meld_format
 from .readers import Format
 from .splitting import Splitting
 from .tables import files_of_dict
@@ -44,6 +45,8 @@ def is_large(path: Any, options: Mapping[str, Any] = MappingProxyType({})) -> bo
     """
     if not set(options) <= set(signature(load_large).parameters) or not isinstance(options.get("label"), str | None):
         return False
+    if path in (*OWN, "meld"):
+        return False
     if isinstance(path, Mapping):
         files = [local_path(file) for file in path.values() if isinstance(file, str | Path)]
     elif not isinstance(path, str | Path) or not (is_address(path) or os.path.exists(path)):
@@ -53,6 +56,8 @@ def is_large(path: Any, options: Mapping[str, Any] = MappingProxyType({})) -> bo
         files = [] if other_layout else [file for file in folder.iterdir() if suffix_of(file.name) in STREAMED]
     else:
         files = [folder]
+    if not isinstance(path, Mapping) and not PLAIN & set(options) and is_in_meld_format(folder):
+        return False
     if not all(os.path.isfile(file) and suffix_of(file.name) in STREAMED for file in files):
         return False
     # gzip makes text about three times smaller

@@ -22,6 +22,7 @@ OWN = ("dialogues", "reviews", "intents", "topics", "finance", "languages")  # i
 FILE_SUFFIXES = (*FORMATS, *COMPRESSED, ".xls")  # never those of a Hub name
 DIALOGUE_OPTIONS = {"dialogue", "turn", "speaker", "sentiment"}  # those that only `load_dialogues` has
 SPLIT_OPTIONS = {"dev_share", "test_share", "seed"}
+PLAIN = {"text", "label", "labels", "columns"}  # with one of these, a file in MELD's format is read as a plain table
 
 
 def data_folder(package: Path) -> Path:
@@ -66,8 +67,7 @@ def load(name: str | Path | Mapping[str, str | Path], **options: Any) -> Dataset
             raise CorpusError(f"there is no folder {DATA / name}, because {reason}; pass the path of your own data")
         return load_dialogues(DATA / name) if name == "dialogues" else load_table(DATA / name)
     if os.path.exists(path):  # False for a name that is too long, where Path.exists raises OSError
-        # MELD's format is recognized by a column name, unless the options say that it is to be read as a plain table
-        if not {"text", "label", "labels", "columns"} & set(options) and is_in_meld_format(path):
+        if not PLAIN & set(options) and is_in_meld_format(path):  # which is recognized by a column name
             load_files = load_dialogues
         check_options(load_files, options)
         return load_files(path, **options)

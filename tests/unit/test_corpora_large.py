@@ -145,5 +145,9 @@ def test_only_large_files_of_texts_are_large(tmp_path, monkeypatch):
         assert not corpora.is_large(other)
     for options in ({"dialogue": "scene"}, {"label": ["a", "b"]}, {"label_separator": ","}, {"table": "messages"}):
         assert not corpora.is_large(path, options)
+    talks = tmp_path / "talks.csv"  # dialogues in MELD's format, unless the options say otherwise
+    talks.write_text("Utterance,Emotion,Dialogue_ID\n" + "Well,joy,1\n" * 100)
+    assert not corpora.is_large(talks)
+    assert corpora.is_large(talks, {"text": "Utterance"})
     (tmp_path / "a.xlsx").write_bytes(b"0" * 1000)
     assert not corpora.is_large(tmp_path / "a.xlsx")
