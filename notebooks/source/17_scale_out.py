@@ -20,7 +20,7 @@
 #
 # After this lesson you can
 #
-# - say which of three problems you have when one machine is not enough, and what more machines bring for it,
+# - say which of four problems you have when one machine is not enough, and what more machines bring for it,
 # - train one model in several processes, and show that the result is that of one process,
 # - estimate what the processes send to each other, what each device holds in memory, and what the machines cost,
 # - choose the right file for Ray, and say what is lost when a machine dies.
@@ -65,7 +65,9 @@ except ImportError:  # on Colab, Kaggle or a server
     run_path(str(found[0]))
 
 # %% [markdown]
-# Three kinds of work outgrow one machine. The picture divides each of them among three processes:
+# Four kinds of work outgrow one machine. The picture divides three of them among three processes; requests to a service
+# are divided like rows. A *process* is a running program with its own memory. On a machine with several GPUs, one
+# starts one process for each GPU:
 
 # %%
 from nbhelpers.course.lesson import check, diagrams, explore, headline, load_splits, quiz, results
@@ -159,29 +161,32 @@ work = pd.Series(
 )
 
 # %%
-table = pd.DataFrame({"days on one machine": work / 86_400, "hours, divided by 100": work / 3600 / 100})
-table.assign(processes=["never talk", "never talk", "talk at every update"]).round(1)
+table = pd.DataFrame({"days on one machine": work / 86_400, "hours on 100, if nothing is lost": work / 3600 / 100})
+table.assign(processes=["exchange nothing", "exchange nothing", "exchange gradients at every update"]).round(1)
 
 # %% [markdown]
-# Look at the last column. Rows and trials do not need each other, so a hundred machines need about a hundredth of the
-# time: put a part of the work on each, and collect the results. In the last line the division by 100 is only a hope.
-# After every update, all processes must have the same weights again, and this costs time. So first find out which
-# problem you have:
+# One machine needs days for each line. Look at the last column. Rows do not need each other, nor do the trials of a
+# grid or a random search, so a hundred machines need about a hundredth of the time: put a part of the work on each, and
+# collect the results. (TPE learns from earlier trials, so with a hundred at once it knows little.) In the last line the
+# division by 100 is optimistic. After every update, all processes must have the same weights again, and this costs
+# time. So first find out which problem you have:
 #
 # | too much of | what to do | what it needs | where |
 # |---|---|---|---|
-# | rows to classify | divide the files | machines that never talk | `deploy/ray_data.py` |
+# | rows to classify | divide the files | machines that exchange nothing | `deploy/ray_data.py` |
 # | requests | more copies of the service | a proxy in front | [lesson 7](07_deployment.ipynb), `deploy/ray_serve.py` |
-# | trials | one trial on each machine | machines that never talk | [lesson 11](11_search.ipynb), `deploy/ray_tune.py` |
+# | trials | one trial on each machine | the same | [lesson 11](11_search.ipynb), `deploy/ray_tune.py` |
 # | time for one training | data-parallel training | a fast network | this lesson, `deploy/ray_train.py` |
 #
 # Only the last line needs most of this lesson. And before you train on a billion rows, train on a million that are
-# drawn at random, and then on two million. If the score stays the same, more rows bring nothing.
+# drawn at random, with all rows of the rare classes, and then on two million. If the score stays the same, more rows
+# bring little.
 #
 # ## One gradient from two halves
 #
 # In *data-parallel training*, each process has the whole model and a share of every batch. torch calls it *DDP*
-# (DistributedDataParallel), and the number of a process its *rank*. One update goes like this:
+# (DistributedDataParallel), and the number of a process its *rank*. Ranks are counted from 0, so process 1 in the
+# picture has rank 0. One update goes like this:
 
 # %%
 diagrams.data_parallel()
@@ -213,6 +218,9 @@ print(f"largest difference between one process and two: {(of_one_process - of_tw
 # %% [markdown]
 # The difference is zero, or about 1e-08. That is *rounding*: numbers with seven digits, added in another order.
 #
+# (Not every loss is a sum over the texts. The loss of [lesson 15](15_search_alerts.ipynb) compares each text with all
+# others in its batch. With shares, each has fewer others to compare with, so the result is another one.)
+#
 # ### The mean of two means
 #
 # Usually each process computes the *mean* of its own losses, and DDP averages the gradients over the processes. With
@@ -234,12 +242,14 @@ table.assign(first=["1/6", "1/4"], second=["1/2", "1/4"]).map(lambda x: f"{x:.0e
 
 # %% [markdown]
 # The last two columns say how much a labeled input of the first and of the second process counts. In the first line,
-# the only label of the second process counts three times as much as each label of the first. There is no error, and the
-# loss still falls. The second line is right: count the labels of *all* processes first, and divide by this number.
+# the only label of the second process counts three times as much as each label of the first, and the gradient is far
+# off. There is no error, and the loss still falls. The second line is right: count the labels of *all* processes first,
+# and divide by this number. DDP then divides by the number of processes, because it averages. So multiply by that
+# number before: `loss = sum_of_losses * num_processes / all_labels`.
 #
-# [Goyal et al. 2017](https://arxiv.org/abs/1706.02677) warn of this. transformers' Trainer can count the labels of all
-# devices only since [a change in 2024](https://github.com/huggingface/transformers/pull/34373), and further below you
-# will see what is still wrong with it. The course's Trainer counts over all processes.
+# [Goyal et al. 2017](https://arxiv.org/abs/1706.02677) name the wrong divisor among the pitfalls. transformers' Trainer
+# can count the labels of all devices since [a change in 2024](https://github.com/huggingface/transformers/pull/34373),
+# and further below you will see what is still wrong with it. The course's Trainer counts over all processes.
 #
 # **Exercise.** Each process reports the mean loss of its labeled texts and how many these are; a process without any
 # reports 0.0 and 0. Compute the mean over all labeled texts. If no text has a label, return 0.
@@ -266,7 +276,9 @@ check("17-mean", mean_over_processes)
 # The operation that adds up the gradients of all processes, and gives the sum to all, is called *all-reduce*. The
 # simplest way would be to send everything to one process, but then this one gets all the traffic. A *ring* shares it
 # evenly. Each process divides its numbers into as many parts as there are processes, and always sends to the same
-# neighbor:
+# neighbor. In the first step, each process sends a different part. In each further step, it sends the part that it has
+# just received, with its own number added. After n - 1 steps, each has one complete sum. In the other n - 1 steps,
+# these sums travel on as they are:
 
 # %%
 diagrams.ring()
@@ -307,7 +319,8 @@ def start(count, script, *arguments):
     command = [sys.executable, str(here / "script.py"), *map(str, arguments)]
     with (here / "log.txt").open("w") as log:
         code = processes.run(command, count, log=log)
-    assert code == 0, (here / "log.txt").read_text()[-2000:]
+    if code:
+        raise ClassifierError((here / "log.txt").read_text()[-2000:])
 
 
 # %%
@@ -339,33 +352,36 @@ print(f"{num_parameters / 1e6:.1f} million gradients are {4 * num_parameters / 1
 print(f"all-reduce between two processes on this machine: {1000 * exchange_seconds:.0f} ms")
 
 # %% [markdown]
-# Keep this number in mind for the next section. Between machines, the network decides. The table compares some networks
-# with a step of roberta-large that was measured on one H200 GPU (`gpu.jsonl`, 32 texts of 128 tokens, bf16). Move the
-# sliders: which network does which model need?
+# Keep this number in mind for the next section. Inside a machine, GPUs exchange over PCIe or NVLink, which is far
+# faster than most networks. Between machines, the network decides, and all GPUs of a machine may have to share one
+# card. The table compares some networks with the time of an update. It starts with that of roberta-large, measured on
+# one H200 GPU (`gpu.jsonl`, 32 texts of 128 tokens, bf16). Set the first and the third slider to your model: which
+# network does it need?
 
 # %%
-step_ms = stored("gpu", "roberta-large, texts of 128 tokens")["step_ms"]
+step_ms = round(stored("gpu", "roberta-large, texts of 128 tokens")["step_ms"])
 
 
-def networks(million_parameters=355, number_of_processes=2):
+def networks(million_parameters=355, number_of_processes=2, ms_for_an_update=step_ms):
     sent = 2 * (number_of_processes - 1) / number_of_processes * 4e6 * million_parameters  # bytes, from each
     table = pd.DataFrame(index=pd.Index([1, 10, 25, 100, 400], name="gigabits per second"))
     table["ms for the gradients"] = 8 * sent / (table.index * 1e9) * 1000
-    table["steps of roberta-large in this time"] = table["ms for the gradients"] / step_ms
-    return [f"Each process sends {sent / 1e9:.2f} GB for each update. A step takes {step_ms:.0f} ms.", table.round(1)]
+    table["times an update"] = table["ms for the gradients"] / ms_for_an_update
+    return [f"Each process sends {sent / 1e9:.2f} GB for each update.", table.round(1)]
 
 
 # %%
-explore(networks, million_parameters=(20, 3000, 5), number_of_processes=(2, 64))
+explore(networks, million_parameters=(20, 3000, 5), number_of_processes=(2, 64), ms_for_an_update=(5, 2000, 5))
 
 # %% [markdown]
-# Where the last column is far above 1, the processes mostly wait. DDP hides a part of it: it sends the gradients of the
-# last layers while those of the first are still being computed. So at best, an update takes as long as the slower of
-# both. Three things help: a faster network, gradient accumulation (an exchange only after several batches), and LoRA
-# ([lesson 4](04_lora.ipynb)), which trains and sends only a few percent of the weights.
+# A 14 in the last column means that the exchange takes as long as 14 updates. Where it is far above 1, the processes
+# mostly wait. DDP hides a part of it: it sends the gradients of the last layers while those of the first are still
+# being computed. So an update takes at least as long as the slower of both. Four things help: a faster network,
+# gradient accumulation (an exchange only after several batches), gradients that are sent in bf16 (torch's
+# `bf16_compress_hook`), and LoRA ([lesson 4](04_lora.ipynb)), which trains and sends only a few percent of the weights.
 #
-# **Exercise.** Write the second column of the table as a function, in seconds: how long are the gradients on the way
-# that each process sends in a ring, in fp32?
+# **Exercise.** Write the column "ms for the gradients" as a function, but in seconds: how long are the gradients on the
+# way that each process sends in a ring, in fp32?
 
 
 # %%
@@ -393,7 +409,7 @@ check("17-exchange", seconds_on_the_way)
 
 # %%
 def train(task):
-    environment.set_seed(task["seed"])  # all processes begin with the same head
+    environment.set_seed(task["seed"])  # one process and two begin with the same head
     tokenizer, model = encoders.load(task["encoder"], task["names"], attention_dropout=0.0)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -412,9 +428,10 @@ def train(task):
 
 # %% [markdown]
 # There is no such place. `training.Trainer` reads `RANK` and `WORLD_SIZE` and takes its share of every batch, and
-# `save_model` writes in the first process only. Dropout is set to 0, because each process would draw its own random
-# numbers for it, and then two runs are equal on average only. `die` is for later: it kills the second process at an
-# update that the task names.
+# `save_model` writes in the first process only. (`training.fit` of lesson 3 has none of this: started in two processes,
+# it trains two separate models.) Dropout is set to 0. With it, two processes drop other numbers than one process does,
+# so the runs would be equal on average only. `die` is for later: it kills the second process at an update that the task
+# names.
 
 
 # %%
@@ -470,6 +487,9 @@ print(f"one process: {histories['one process'][-1]['train_runtime']:.0f} s")
 histories["two processes"] = run(2, "two")
 print(f"two processes: {histories['two processes'][-1]['train_runtime']:.0f} s")
 
+# %% [markdown]
+# Do not compare the two times yet; the next section does. First, the losses:
+
 # %%
 losses = {name: [row["loss"] for row in history if "loss" in row] for name, history in histories.items()}
 losses = pd.DataFrame(losses).rename_axis("update")
@@ -482,7 +502,8 @@ print(f"{len(losses)} updates, largest difference of the loss: {difference.max()
 
 # %% [markdown]
 # The two lines lie on each other. The difference is rounding again: sums in another order, carried on from update to
-# update. So with the same batches, *nothing* has to be set in another way for two processes, or for twenty.
+# update. So with this Trainer and the same batches, *no* setting changes for two processes. The same holds for more, as
+# long as the loss is a sum over the texts. Only two were run here.
 #
 # ### Twice the cores, half the time?
 #
@@ -499,11 +520,12 @@ lines = {
 pd.DataFrame({"ms for an update": {name: 1000 * value for name, value in lines.items()}}).round(0)
 
 # %% [markdown]
-# If two processes halved the time, the last line would equal the second. But the gradients must be exchanged, and
-# AdamW's step is not divided: each process makes it for all weights. So expect a little more than the second and the
-# third line together. (The first updates are slower, and other programs on your machine disturb all of it.) A single
-# process that uses all cores needs no exchange at all. So on one CPU, several processes are for trying things out. They
-# are worth it where each has a device of its own.
+# If two processes halved the time, the last line would equal the second. But three things are not halved: the gradients
+# must be exchanged (third line), each process makes AdamW's step for all weights, and half of a small batch takes more
+# than half of the time. So the last line is about the sum of the second and the third, or much more. It can even be
+# above the first line: then the second process has brought nothing. (The first updates are slower, and other programs
+# on your machine disturb all of it.) A single process that uses all cores needs no exchange at all. So on one CPU,
+# several processes are for trying things out. They are worth it where each has a device of its own.
 #
 # There is another limit. A share can be too small for a fast device. On the H200, two steps of roberta-large took:
 
@@ -513,14 +535,14 @@ for row in ("roberta-large, single turns", "roberta-large, texts of 128 tokens")
     print(f"{math.prod(measured['batch']):,} tokens: {measured['step_ms']:.0f} ms")
 
 # %% [markdown]
-# The first step has a quarter of the tokens. If it takes nearly as long as the second, the GPU has so little work that
-# it mostly waits for its next order. Then four GPUs that share the larger batch are hardly faster than one. So first
-# fill one device, and only then divide.
+# The first step has a quarter of the tokens and takes nearly as long. So the GPU mostly waits for its next order, and
+# four GPUs that share the larger batch would hardly be faster than one. First fill one device, and only then divide.
 #
 # ### One process dies
 #
-# A process can be killed at any time: the memory is full, or the machine is taken away. Then the others would wait for
-# its gradients. Save a checkpoint after each epoch, kill the second process in the second epoch, and see what happens:
+# A process can be killed at any time: the memory is full, or the machine is taken away. Then the others cannot go on.
+# With gloo they stop with an error about a closed connection. With NCCL, the library for GPUs, they may wait until a
+# time limit. Save a checkpoint after each epoch, kill the second process in the second epoch, and see what happens:
 
 # %%
 updates_per_epoch = len(losses) // num_epochs
@@ -531,7 +553,8 @@ except ClassifierError as error:
 print("last checkpoint:", Path(training.last_checkpoint(here / "killed")).name)
 
 # %% [markdown]
-# `processes.run` has ended the other process (-9 is the number of the signal that kills). Now start the same task once
+# `processes.run` has ended the other process as well. (-9 means that signal 9 has killed it; the number of a checkpoint
+# is that of its update.) Now start the same task once
 # more. `train` finds the checkpoint and goes on from there, and it repeats the updates since then:
 
 # %%
@@ -551,12 +574,14 @@ print(f"largest difference of the weights from the run that was not killed: {max
 # ## Learning rate and batch size
 #
 # As long as the batch *over all processes* stays the same, the learning rate stays as well. But most libraries take the
-# batch size for each device. On eight devices the batch is then eight times as large, and an epoch has an eighth of the
-# updates. Which learning rate is right for it?
+# batch size for each device. So does *accelerate*, which the unchanged Trainer of transformers (the *stock* Trainer)
+# uses to run on several devices. On eight devices the batch is then eight times as large, and an epoch has an eighth of
+# the updates. Which learning rate is right for it?
 #
 # - [Goyal et al. 2017](https://arxiv.org/abs/1706.02677): a batch that is k times as large gets a learning rate that is
 #   k times as high, after a warm-up. This *linear rule* was found for SGD and images.
-# - [Malladi et al. 2022](https://arxiv.org/abs/2205.10287): for Adam, the factor is the square root of k.
+# - [Malladi et al. 2022](https://arxiv.org/abs/2205.10287): for Adam, the factor is the square root of k. (Their full
+#   rule also changes Adam's other settings, which stay as they are here.)
 #
 # Some [guides](https://huggingface.co/docs/accelerate/concept_guides/performance) give the linear rule for AdamW as
 # well. Try it on something fast: a linear layer on TF-IDF vectors, trained with AdamW for five epochs.
@@ -581,40 +606,42 @@ def loss_on_dev(size, rate, run_seed):
 
 
 # %%
-def mean_loss(size, rate):
-    return np.mean([loss_on_dev(size, rate, run_seed) for run_seed in range(3)])
+def losses_of(size, rate):
+    return [loss_on_dev(size, rate, run_seed) for run_seed in range(5)]
 
 
 # %% [markdown]
-# One device has batches of 16, and eight devices have batches of 128. Step 0 in the picture is a rate of 0.0125, and
-# each step multiplies it by 8 to the power of 1/4. So two steps make the factor of the square root, and four steps that
-# of the linear rule.
+# One device has batches of 16, and eight devices have batches of 128. Notch 0 in the picture is a rate of 0.0125, and
+# each notch multiplies it by 8 to the power of 1/4. So two notches make the factor of the square root, and four that of
+# the linear rule.
 
 # %%
 torch.set_num_threads(1)  # with so little work, threads would wait for each other
-rates = [0.0125 * 8 ** (step / 4) for step in range(8)]
-curves = pd.DataFrame({f"batches of {size}": [mean_loss(size, rate) for rate in rates] for size in (16, 128)})
-curves.index.name = "step of the learning rate"
+rates = [0.0125 * 8 ** (notch / 4) for notch in range(8)]
+curves = {f"batches of {size}": [np.mean(losses_of(size, rate)) for rate in rates] for size in (16, 128)}
+curves = pd.DataFrame(curves).rename_axis("notch of the learning rate")
 plots.run_curves(curves, "loss on dev", over="the learning rate")
 
 # %%
 best = rates[curves["batches of 16"].idxmin()]
 factors = {"the same rate": 1, "times the root of 8": math.sqrt(8), "times 8": 8}
-rows = {"16, its best rate": (best, mean_loss(16, best))}
-rows |= {f"128, {name}": (best * factor, mean_loss(128, best * factor)) for name, factor in factors.items()}
+rows = {"16, its best rate": (16, best)} | {f"128, {name}": (128, best * factor) for name, factor in factors.items()}
+table = pd.DataFrame({name: [rate, *losses_of(size, rate)] for name, (size, rate) in rows.items()}).T
 torch.set_num_threads(num_threads)
-pd.DataFrame(rows, ["learning rate", "loss on dev"]).T.round(3)
+seeds = table.iloc[:, 1:]
+pd.DataFrame({"learning rate": table[0], "loss on dev": seeds.mean(1), "± over 5 seeds": seeds.std(1)}).round(4)
 
 # %% [markdown]
-# Look for the lowest point of each line. How many steps are they apart? Then read the table: with the same rate, the
-# layer has made an eighth of the steps and has not moved far enough. Which factor comes close to the first line? In the
-# saved output it is the root of 8, and 8 is worse than no change. But this is one small layer. With another model or
-# another number of epochs, it may be different, and a pretrained encoder also fails above some rate, whatever the
-# batch. So no rule is a law. Keep the batch over all devices, and nothing has to be found out. If you need a larger
-# one, search around both rules ([lesson 11](11_search.ipynb)).
+# Look for the lowest point of each line. How many notches are they apart? Then read the table: with the same rate, the
+# layer has made an eighth of the updates and has not moved far enough. Which factor comes close to the first line? In
+# the saved output it is the root of 8, and 8 is worse than no change, by many times the spread of the seeds. But this
+# is one small layer. With another model or another number of epochs, it may be different, and a pretrained encoder also
+# fails above some rate, whatever the batch. So no rule is a law. Keep the batch over all devices, and no new learning
+# rate is needed. If you need a larger batch, search around both rules ([lesson 11](11_search.ipynb)).
 #
 # **Exercise: predict.** Your DataLoader has `num_batches` batches. You start a script with the stock Trainer or
-# accelerate in four processes, and each process takes whole batches from it. How many updates does an epoch have?
+# accelerate in four processes, and each process takes whole batches from it. No batch is dropped. How many updates does
+# an epoch have?
 
 # %%
 num_batches = 50
@@ -632,9 +659,11 @@ check("17-updates", num_updates, num_batches)
 # ## What each device holds
 #
 # So far each process has had the whole model. In fp32, each trained weight takes 4 bytes, its gradient 4, and the two
-# states of AdamW 8: 16 bytes on every device. [ZeRO](https://arxiv.org/abs/1910.02054) divides these bytes among the
-# devices. Stage 1 divides the states, stage 2 also the gradients, and stage 3 also the weights; torch's *FSDP* (fully
-# sharded data parallel) is like stage 3. Each device then gets what it lacks from the others when it needs it.
+# states of AdamW 8: 16 bytes on every device. (By default, DDP also holds a copy of the gradients for sending, 4 bytes
+# more; `gradient_as_bucket_view=True` avoids it.) [ZeRO](https://arxiv.org/abs/1910.02054) (zero redundancy optimizer)
+# divides these bytes among the devices. Stage 1 divides the states, stage 2 also the gradients, and stage 3 also the
+# weights; torch's *FSDP* (fully sharded data parallel) is like stage 3. Each device then gets what it lacks from the
+# others when it needs it.
 
 
 # %%
@@ -660,8 +689,8 @@ explore(memory, million_parameters=(20, 10_000, 5))
 
 # %% [markdown]
 # (The paper counts mixed precision with weights and gradients of 2 bytes and 12 bytes of states, which is also 16.)
-# Activations come on top; they depend on the batch, and ZeRO does not divide them. The picture starts with
-# roberta-large. Was that much measured? And which models fit into one device?
+# Activations come on top. They depend on the texts that a device has at a time, and these three stages do not divide
+# them. The picture starts with roberta-large. Was that much measured? And which models fit into one device?
 
 # %%
 for row in ("roberta-large, single turns", "roberta-large, texts of 128 tokens"):
@@ -670,6 +699,7 @@ for gib in (16, 24, 80, 141):
     print(f"a device with {gib} GiB has room for {gib * 2**30 / 16 / 1e9:.1f} billion parameters, without activations")
 
 # %% [markdown]
+# With short texts, the measured memory is little more than the computed one; four times as many tokens add activations.
 # roberta-large needs a third of a 16 GiB card for its weights, gradients and states. Nearly all encoders have fewer
 # than a billion parameters, so they need neither ZeRO nor FSDP: DDP is simpler and sends less (stage 3 sends half as
 # much again). Both are for models of several billion parameters. This course has trained with DDP, in two processes on
@@ -682,14 +712,15 @@ for gib in (16, 24, 80, 141):
 #
 # | file | what it does | when a worker is killed |
 # |---|---|---|
-# | `deploy/ray_tune.py` | the search of lesson 11, on many machines | its trial starts again elsewhere |
+# | `deploy/ray_tune.py` | a random search as in lesson 11, on many machines | its trial starts again elsewhere |
 # | `deploy/ray_data.py` | `nbhelpers predict` for many files | its rows are classified again |
 # | `deploy/ray_train.py` | `nbhelpers train --processes` on several machines | all go on from the last checkpoint |
 # | `deploy/ray_serve.py` | the service of lesson 7, several copies | nginx asks its requests again of another copy |
 #
-# Ray is not installed with the course, so these commands are only shown. The first line is for each machine, the second
-# for the first machine, and the third for each other one. The last two classify files and train, from the first
-# machine:
+# Ray is not installed with the course, so these commands are only shown; they are for your own shell. The first line is
+# for each machine, the second for the first machine, and the third for each other one. The last two classify files and
+# train, from the first machine. All machines must see the corpus, the model and the output under the same path, as on a
+# shared disk:
 #
 #     pip install -e ".[course,scale]"
 #     ray start --head
@@ -736,16 +767,17 @@ def parts(workers=64, hours_between_kills=24):
 explore(parts, workers=(8, 256, 8), hours_between_kills=(2, 168))
 
 # %% [markdown]
-# Small parts cost a start each. Large parts cost more and more, for two reasons: a kill destroys more work, and at the
-# end most workers have nothing to do while the last ones still compute. These last ones are called *stragglers*. Raise
-# the number of workers and see at which size the time rises. `ray_data.py` avoids the choice: its workers load the
-# model once, so its parts can be small (1,000 rows).
+# Small parts cost a start each. Large parts cost more and more, for two reasons. A kill destroys more work. And at the
+# end, most workers have nothing to do while the last ones still compute: with 200 parts and 64 workers, four rounds are
+# needed, and the last one is nearly empty. Workers that are still busy when the others have finished are called
+# *stragglers*. Raise the number of workers and see at which size the time rises. `ray_data.py` avoids the choice: its
+# workers load the model once, so its parts can be small (1,000 rows).
 #
 # ## What does it cost?
 #
 # Put in your load and your price. The table plans a service for 60 % of what it can do at most ([lesson
-# 7](07_deployment.ipynb) shows why), and counts 730 hours a month. It is an estimate for the embedded encoder and short
-# texts. roberta-base does eight times the arithmetic for each token.
+# 7](07_deployment.ipynb) shows why), and counts 730 hours a month. It is an estimate for the embedded encoder, and for
+# requests of four or five short texts. roberta-base does eight times the arithmetic for each token.
 
 
 # %%
@@ -757,8 +789,9 @@ def machines_and_hours(seconds, within_hours):
 # %%
 def cost(requests=100, million_rows=1000, within_hours=24, euros_per_hour=euros_per_machine_hour):
     rows = 1e6 * million_rows
+    copies = math.ceil(requests / (0.6 * requests_per_second))
     lines = {
-        f"service, {requests:,} requests a second": (math.ceil(requests / (0.6 * requests_per_second)), 730),
+        f"service, {requests:,} requests a second, for a month": (copies, 730),
         f"classify {million_rows:,} million rows": machines_and_hours(rows / rows_per_second, within_hours),
         f"train on {million_rows:,} million rows": machines_and_hours(rows / trained_per_second, within_hours),
     }
@@ -772,16 +805,16 @@ explore(cost, **sliders, euros_per_hour=(0.01, 20.0, 0.01))
 
 # %% [markdown]
 # For rows, a hundred machines cost as much as one, because the hours fall as the machines rise. So the price does not
-# depend on how soon you want the result. For a training this is not true: the last line is a hope, as above, because it
-# leaves the exchange out. A service costs its machines day and night. With three times as many requests at noon as at
-# night, copies that come and go save money (`deploy/kubernetes.yml`).
+# depend on how soon you want the result. For a training this is not true: the last line is optimistic, as above,
+# because it leaves the exchange out. A service costs its machines day and night. With three times as many requests at
+# noon as at night, copies that come and go save money (`deploy/kubernetes.yml`).
 #
 # ## What goes wrong
 #
 # ### A batch that grows with the devices
 #
-# This is what happened to the team at the top. The library accelerate, which the stock Trainer uses, gives each process
-# whole batches. Take its own class, and that of this course, and count for a DataLoader with batches of 16:
+# This is what happened to the team at the top. accelerate gives each process whole batches. Take its own class, and
+# that of this course, and count for a DataLoader with batches of 16, whatever `batch_size` is above:
 
 # %%
 batches = BatchSampler(range(len(y["train"])), 16, drop_last=False)
@@ -797,8 +830,9 @@ pd.DataFrame(rows).T.rename_axis(["", "processes"])
 
 # %% [markdown]
 # With accelerate, the updates fall as the processes rise, and the learning rate stays as it is. Where the batches do
-# not divide evenly, it also reads some texts twice. Divide `per_device_train_batch_size` by the number of devices, and
-# check how many updates an epoch has. In `training.Trainer` the batch is always that of all processes together.
+# not divide evenly, it also reads some texts twice. Divide `per_device_train_batch_size` by the number of devices, or
+# let accelerate divide each batch (`accelerator_config={"split_batches": True}` in TrainingArguments), and check how
+# many updates an epoch has. In `training.Trainer` the batch is always that of all processes together.
 #
 # ### A loss that grows with the processes
 #
@@ -839,11 +873,13 @@ rows = {"one process": first_update(here / "stock", 16), "two processes": json.l
 pd.DataFrame(rows).T[["loss", "grad_norm"]].round(3)
 
 # %% [markdown]
-# Both lines should agree. In transformers 5.23, the loss and the gradient are twice as large in two processes (and
-# eight times as large in eight). The Trainer multiplies by the number of processes, and expects the model to divide by
-# the labels of all of them. BERT and RoBERTa classifiers do not do this. (If your lines agree, your version has fixed
-# it; [lesson 3](03_baseline.ipynb) shows the same fault with gradient accumulation.) AdamW hides the factor, but
-# clipping does not: it cuts gradients that are not large at all.
+# Both lines should agree. In transformers 5.23, the loss and the gradient are twice as large in two processes (by the
+# same code, eight times as large in eight). `Trainer.compute_loss` multiplies by the number of processes, and expects
+# the model to divide by the labels of all of them. BERT and RoBERTa classifiers do not do this. (If your lines agree,
+# your version has fixed it; [lesson 3](03_baseline.ipynb) shows the same fault with gradient accumulation.) AdamW hides
+# the factor, but clipping does not: it cuts gradients that are not large at all. Until it is fixed, set
+# `average_tokens_across_devices=False`. Each process then takes its own mean, which is right if all have equally many
+# labels.
 #
 # ### Rows that count twice
 #
@@ -870,7 +906,7 @@ for n in (1, 2, 4, 8, 16, 32, 64):
 pd.DataFrame(rows).T.rename_axis("processes").round(2)
 
 # %% [markdown]
-# The model and the data are the same in each line, and yet the score moves wherever rows are counted twice. It is an
+# The model and the data are the same in each line, and yet the score can move wherever rows are counted twice. It is an
 # [old report](https://github.com/pytorch/pytorch/issues/25162), and torch's documentation says that rows are added. In
 # training a repeated row hardly matters; in a score it does. accelerate's `gather_for_metrics` removes such rows.
 # `training.Trainer` lets each process evaluate all of dev.
@@ -888,9 +924,11 @@ for epoch in (0, 1):
     print(f"epoch {epoch}, told:    ", list(sampler)[:8])
 
 # %% [markdown]
-# Without `set_epoch`, each epoch has the same batches in the same order. And a DataLoader with `shuffle=True` in each
-# process is worse: each would shuffle in its own way, so some texts are read several times in an epoch and others
-# never. `training.share`, with which the course's Trainer divides a DataLoader, refuses this:
+# Without `set_epoch`, each epoch has the same batches in the same order. A DataLoader with `shuffle=True` and no
+# division is worse: each process then reads all texts, and with the same seed even in the same order, so nothing is
+# gained. And if the batches are divided after each process has shuffled with another seed, some texts are read several
+# times in an epoch and others never. So shuffle once for all processes, and then divide. `training.share`, with which
+# the course's Trainer divides a DataLoader, refuses an order of each process:
 
 # %%
 try:
@@ -922,7 +960,7 @@ for file in files:
 # %% [markdown]
 # Two lines in a log are harmless. Two processes that write the same checkpoint at the same moment can leave a file that
 # nobody can read. So write in the first process only. The opposite is a trap as well: if only the first process calls
-# an all-reduce, it waits for the others, by default for half an hour with gloo.
+# an all-reduce, it waits for the others, by default for half an hour with gloo, and for ten minutes with NCCL.
 #
 # ### DataParallel is not DDP
 #
@@ -933,16 +971,16 @@ for file in files:
 print(inspect.getsource(transformers.TrainingArguments.train_batch_size.fget))
 
 # %% [markdown]
-# So here, too, the batch grows in silence. torch's documentation recommends DDP instead, even on a single machine: one
-# process feeds all devices, and copies the model to each of them for every batch. Start one process for each device,
-# with `torchrun` or `nbhelpers train --processes`. The course's Trainer takes one GPU for each process.
+# So here, too, the batch grows without a message. torch's documentation recommends DDP instead, even on a single
+# machine: one process feeds all devices, and copies the model to each of them for every batch. Start one process for
+# each device, with `torchrun` or `nbhelpers train --processes`. The course's Trainer takes one GPU for each process.
 #
 # ## Exercises
 #
 # Three exercises were above; here is one more. A wrong answer gets a hint, which grows with each try.
 #
 # **On how many devices does a model fit?** Weights, gradients and AdamW's states in fp32 are all divided (FSDP). Each
-# device has `gib` GiB, of which `reserved` stay free for activations. Return the smallest number of devices.
+# device has `gib` GiB, of which `reserved` GiB stay free for activations. Return the smallest number of devices.
 
 
 # %%
@@ -964,8 +1002,8 @@ check("17-devices", devices_needed)
 # ```
 # </details>
 #
-# **For your own data.** Which line of the first section's last table will you have next year? Put it into the table of
-# costs, with your own measurement of rows or requests per second: `nbhelpers bench` makes one.
+# **For your own data.** Which of the four problems will you have first? Put your load into the table of costs, with
+# your own measurement of rows or requests per second: `nbhelpers bench` makes one.
 #
 # ## Quiz
 #
@@ -979,9 +1017,9 @@ quiz("17-network")
 # %% [markdown]
 # ## Recap
 #
-# - Rows, requests and trials need no talk between machines. Only a training that takes too long does.
+# - Rows, requests and trials need no exchange between machines. Only a training that takes too long does.
 # - DDP: the whole model in each process, a share of every batch, one all-reduce for each update. Divide the sum of the
-#   losses by the labels of all processes.
+#   losses by the labels of all processes, and multiply it by the number of processes, because DDP averages.
 # - Keep the batch over all processes, and the result is that of one process. If it grows, search for the learning rate.
 # - Before you rent a second machine, compare the time of an update with the time that its gradients need on the
 #   network.

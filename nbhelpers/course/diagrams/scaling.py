@@ -5,14 +5,14 @@ from __future__ import annotations
 from .drawing import BLUE, GREEN, ORANGE, Drawing
 
 LOADS = (  # name, what is divided, color, what the processes say to each other
-    ("many rows", ("rows 1 to 3", "rows 4 to 6", "rows 7 to 9"), BLUE, "never talk"),
-    ("many trials", ("trial 1", "trial 2", "trial 3"), GREEN, "never talk"),
-    ("one long training", ("share 1", "share 2", "share 3"), ORANGE, "talk at every update"),
+    ("many rows", ("rows 1 to 3", "rows 4 to 6", "rows 7 to 9"), BLUE, "exchange nothing"),
+    ("many trials", ("trial 1", "trial 2", "trial 3"), GREEN, "exchange nothing"),
+    ("one long training", ("share 1", "share 2", "share 3"), ORANGE, "exchange at every update"),
 )
 # What three processes have of three parts: before, after two steps, and after four
 STATES = (
     ("before", ((1, 2, 3), (10, 20, 30), (100, 200, 300))),
-    ("after 2 steps: a sum in each", ((1, 222, 303), (11, 20, 333), (111, 220, 300))),
+    ("after 2 steps: one full sum in each", ((1, 222, 303), (11, 20, 333), (111, 220, 300))),
     ("after 4 steps: all sums", ((111, 222, 333),) * 3),
 )
 
@@ -23,8 +23,8 @@ def three_loads() -> Drawing:
         760,
         262,
         "Three loads, each divided among three processes. Many rows to classify, and many trials of a search: the "
-        "processes never talk to each other. One long training: each process has a share of every batch, and arrows "
-        "in both directions join them, because they talk at every update.",
+        "processes exchange nothing. One long training: each process has a share of every batch, and arrows in both "
+        "directions join them, because they exchange gradients at every update.",
     )
     for column, (name, parts, color, talk) in enumerate(LOADS):
         x = 30 + 245 * column
@@ -63,7 +63,7 @@ def data_parallel() -> Drawing:
         drawing.arrow(436, y + 26, 480, middle - 14 + 28 * process)
         drawing.arrow(612, middle - 14 + 28 * process, 660, y + 26)
     drawing.box(484, 92, 126, 76, "all-reduce:\nadd up, and give\nthe sum to both", GREEN)
-    drawing.text(410, 242, "Only the gradients travel. The texts and the model stay where they are.", size=12)
+    drawing.text(410, 242, "Only the gradients travel. (DDP then divides the sum by the number of processes.)", size=12)
     return drawing
 
 
@@ -94,5 +94,7 @@ def ring() -> Drawing:
             drawing.arrow(left + 192, 57, left + 183, 57)
         if panel:
             drawing.arrow(left - 34, 112, left - 10, 112)
-    drawing.text(390, 222, "Each process sends to the next one, and the last one to the first. Green: a sum.", size=12)
+    drawing.text(
+        390, 222, "Each process sends to the next one, and the last one to the first. Green: a complete sum.", size=12
+    )
     return drawing

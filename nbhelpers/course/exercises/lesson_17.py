@@ -68,6 +68,8 @@ def exchange_mistakes(million_parameters: float, num_processes: int, gigabits_pe
         "In a ring, each process sends to one other only, not to all others.": (n - 1) * seconds,
         "This is in milliseconds. Return seconds.": 1000 * right,
         "The parts are 1/n of the gradients. Divide by the number of processes.": right * n,
+        "million_parameters counts millions. Multiply by 1e6.": right / 1e6,
+        "Networks count in powers of ten: a gigabit is 1e9 bits.": right * 1e9 / 2**30,
     }
 
 
@@ -85,6 +87,7 @@ def updates_mistakes(num_batches: int) -> dict[str, float]:
             num_batches // 4
         ),
         "There are four processes, so divide by 4.": math.ceil(num_batches / 2),
+        "What is left over after the last full round makes one more update, not more.": num_batches // 4 + 2,
         "The number of updates is a whole number.": num_batches / 4,
     }
 
@@ -106,7 +109,7 @@ def device_inputs(draw: random.Random) -> list[tuple[float, float, float]]:
     ]
     # where the answer hangs on the last digit of a float, right formulas may differ
     safe = [x for x in drawn if abs(16e6 * x[0] / 2**30 / (x[1] - x[2]) % 1 - 0.5) < 0.49]
-    return [(3500.0, 24.0, 8.0), (355.0, 24.0, 8.0), (1500.0, 16.0, 0.0), *safe]
+    return [(3500.0, 24.0, 8.0), (355.0, 24.0, 8.0), (1500.0, 16.0, 0.0), (10700.0, 16.0, 8.0), *safe]
 
 
 def device_mistakes(million_parameters: float, gib: float, reserved: float) -> dict[str, int]:
@@ -123,6 +126,7 @@ def device_mistakes(million_parameters: float, gib: float, reserved: float) -> d
         "Keep what is reserved free on each device.": math.ceil(needed / gib),
         "Subtract what is reserved; you have added it.": math.ceil(needed / (gib + reserved)),
         "A GiB has 2**30 bytes, and you have divided by a million.": math.ceil(16 * million_parameters / room),
+        "A GiB has 2**30 bytes, not 1e9.": math.ceil(16e6 * million_parameters / 1e9 / room),
     }
 
 
@@ -171,7 +175,7 @@ EXERCISES = {
             "Divide 16e6 * million_parameters / 2**30 by the room on a device, which is gib - reserved. Round up.",
             "math.ceil(16e6 * million_parameters / 2**30 / (gib - reserved))",
         ),
-        because="Where the answer is 1, dividing the model among devices brings no room that you need.",
+        because="Where the answer is 1, there is no need to divide the model.",
         mistakes=device_mistakes,
     ),
 }
