@@ -157,8 +157,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
             raise ValueError("there is nothing to batch: lengths is empty; pass at least one example")
         if max_tokens < 1 or (batch_size is not None and batch_size < 1):
             raise ValueError(f"max_tokens={max_tokens} and batch_size={batch_size} must both be at least 1")
-        # Arrays and not lists, which need seven times as much memory: a corpus can have millions of items
-        self.lengths, self.shuffle, self.seed, self.epoch = torch.as_tensor(lengths).int(), shuffle, seed, 0
+        self.lengths, self.shuffle, self.seed, self.epoch = torch.tensor(array("q", lengths)), shuffle, seed, 0
         self.cuts = [0]  # the position in the sorted items where each batch starts, and at last their number
         for position, length in enumerate(self.lengths.sort().values.tolist()):
             num_items = position - self.cuts[-1] + 1  # in the current batch, this item included
@@ -218,7 +217,7 @@ def make_dataloader(
     """
     if lengths is None:
         lengths = [len(example["input_ids"]) for example in examples]
-    padded = [round_up(length, pad_to_multiple_of) for length in lengths]
+    padded = array("q", (round_up(int(length), pad_to_multiple_of) for length in lengths))
     sampler = TokenBudgetSampler(padded, max_tokens, batch_size, shuffle=shuffle, seed=seed)
     collator = Collator(pad_token_id, pad_to_multiple_of)
     # A DataLoader draws a number at each start. From a generator of its own it does not change the random numbers of

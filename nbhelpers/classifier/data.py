@@ -31,8 +31,12 @@ class Task(NamedTuple):
         return bool(self.splits["train"].dialogue_ids)
 
 
-def make_task(data: DatasetDict) -> Task:
+def make_task(data: DatasetDict, on_disk: bool = False) -> Task:
     """Return the task of a corpus from `corpora.load`.
+
+    Args:
+        data: the corpus.
+        on_disk: whether it is from `corpora.load_large`; its texts then stay on disk.
 
     Raises:
         ClassifierError: it has no train or dev split, or no labels.
@@ -41,21 +45,18 @@ def make_task(data: DatasetDict) -> Task:
         if split not in data:
             raise ClassifierError(f"the corpus has no {split} split; pass dev_share=0.1 to make one from train")
     names, several = classes_of(data["train"])
-    splits = {split: rows_of(part) for split, part in data.items() if split in ("train", "dev", "test")}
+    splits = {split: rows_of(part, on_disk) for split, part in data.items() if split in ("train", "dev", "test")}
     return Task(splits, names, several)
 
 
 def notes_of(data: DatasetDict) -> Iterator[str]:
     """Yield sentences about how each file of a corpus was read, and which rows were left out."""
-    described: dict[Any, dict[Any, Any]] = corpora.describe(data).to_dict()
-    for about in described.values():
-        if about["notes"] != "-":
-            yield f"{about['file']}: {about['notes']}"
-        dropped = [
-            f"{name.removeprefix('dropped: ')} ({x})" for name, x in about.items() if name.startswith("dropped: ") and x
-        ]
-        if dropped:
-            yield f"{about['file']}: rows left out: {', '.join(dropped)}"
+    for report in map(corpora.loading_report, data.values()):
+        guessed = ", ".join(f"{argument}={column!r}" for argument, column in report.get("guessed", {}).items())
+        if notes := [*report.get("notes", []), *([f"read with {guessed}"] if guessed else [])]:
+            yield f"{report['file']}: {'; '.join(notes)}"
+        if dropped := [f"{kind} ({about['rows']})" for kind, about in report.get("dropped", {}).items()]:
+            yield f"{report['file']}: rows left out: {', '.join(dropped)}"
 
 
 def doubts_of_labels(data: DatasetDict, label: Any) -> str:
@@ -87,12 +88,11 @@ def classes_of(part: Dataset) -> tuple[list[str], bool]:
     return list(feature.feature.names if several else feature.names), several
 
 
-def rows_of(part: Dataset) -> Rows:
-    """Return the columns of a split as lists. Texts that are on disk stay there, unless they are turns of dialogues."""
+def rows_of(part: Dataset, on_disk: bool = False) -> Rows:
+    """Return the columns of a split as lists, but leave the texts on disk if the split is from `corpora.load_large`."""
     label = label_column(part)
     columns = {name: part[name] if name in part.features else [] for name in ("text", label, "text_pair", "speaker")}
     turns = part["dialogue_id"][:] if "dialogue_id" in part.features else []
-    on_disk = part.cache_files and not turns and not isinstance(part.features[label], List)
     texts = {name: column if on_disk and name != label else column[:] for name, column in columns.items()}
     return Rows(texts["text"], texts[label], texts["text_pair"], texts["speaker"], turns)
 
@@ -110,7 +110,7 @@ def one_hot(labels: Sequence[Sequence[int]], num_classes: int) -> NDArray[np.int
 
 
 def make_examples(rows: Rows, tokenizer: Any, settings: Mapping[str, Any], num_classes: int = 0) -> Any:
-    """Return the examples of a split: for each text, or for each dialogue. Those of texts on disk are there as well.
+    """Return the examples of a split: for each text, or for each dialogue. If the texts are on disk, so are they.
 
     Args:
         rows: the split; without labels, examples have none.

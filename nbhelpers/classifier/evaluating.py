@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from nbhelpers import corpora, serving
 
 from .data import classes_of, notes_of, one_hot, rows_of
 from .errors import ClassifierError
+from .reading import load, place_for_data
 from .report import Report, joined, single_label_report
 from .rows import compute, logits_of
 from .seen import seen_in_training
-from .served import load, num_cores, remembered_options
+from .served import load as load_served
+from .served import num_cores, remembered_options
 from .several_labels import several_labels_report
 from .tags import load_tags, tag_facts, tags_report
 
@@ -44,21 +46,23 @@ def evaluate(
         ClassifierError: the corpus has other labels than the classifier.
         CorpusError: the corpus cannot be loaded.
     """
-    model = load(Path(folder), num_cores())
+    model = load_served(Path(folder), num_cores())
     if model.reads == "tags":
         return evaluate_tags(Path(folder), model, corpus, log, options)
     if isinstance(corpus, DatasetDict):
         return evaluate_loaded(Path(folder), model, corpus, log)
     options = {**remembered_options(Path(folder)), **options}
     options.setdefault("labels", list(model.labels))
-    if corpora.is_large(corpus, options) and model.thresholds is None:
-        with tempfile.TemporaryDirectory(prefix="nbhelpers-") as place:
-            return evaluate_loaded(Path(folder), model, corpora.load_large(corpus, place, **options), log)
-    return evaluate_loaded(Path(folder), model, corpora.load(corpus, **options), log)
+    cache = Path(os.environ.get("NBHELPERS_CACHE") or "~/.cache/nbhelpers").expanduser() / "evaluating"
+    with place_for_data(cache / Path(folder).resolve().name) as place:
+        data = load(corpus, options, place)
+        return evaluate_loaded(Path(folder), model, data, log, on_disk=place.exists())
 
 
-def evaluate_loaded(folder: Path, model: serving.Model, corpus: DatasetDict, log: Callable[[str], None]) -> Report:
-    """Score a classifier of texts or turns on a loaded corpus. As `evaluate`."""
+def evaluate_loaded(
+    folder: Path, model: serving.Model, corpus: DatasetDict, log: Callable[[str], None], on_disk: bool = False
+) -> Report:
+    """Score a classifier of texts or turns on a loaded corpus. As `evaluate`; `on_disk` as in `make_task`."""
     names = list(model.labels)
     split = next((name for name in ("test", "dev") if name in corpus), "train")
     part = corpus[split]
@@ -72,7 +76,7 @@ def evaluate_loaded(folder: Path, model: serving.Model, corpus: DatasetDict, log
     if several != (model.thresholds is not None):
         kinds = ("one label", "any number of labels")
         raise ClassifierError(f"the classifier gives a text {kinds[not several]}, and the corpus {kinds[several]}")
-    rows, title = rows_of(part), split
+    rows, title = rows_of(part, on_disk), split
     if split == "train":
         title = corpora.loading_report(part).get("file", split)
     probabilities = model.probabilities(logits_of(model, rows), len(rows.texts))

@@ -21,14 +21,9 @@ def number() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def rank() -> int:
-    """The number of this process, from 0."""
-    return int(os.environ.get("RANK", "0"))
-
-
 def is_first() -> bool:
     """Whether this process is the one that writes files and prints: the only one, or the first of several."""
-    return rank() == 0
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def leave() -> None:
@@ -47,8 +42,8 @@ def run(command: Sequence[str], count: int, log: IO[str] | None = None) -> int:
     """Run a program in several processes on this machine, and return 0, or the exit code of the first that failed.
 
     Each process gets its share of the cores, or a GPU of its own, and the variables from which torch.distributed knows
-    its place: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT. Only the first one prints. When one fails or
-    is killed, the others are ended, because they would wait for it.
+    its place: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT. Only the first one prints, unless there is a
+    `log`. When one fails or is killed, the others are ended, because they would wait for it.
 
     Args:
         command: the program with its arguments.
@@ -69,9 +64,9 @@ def run(command: Sequence[str], count: int, log: IO[str] | None = None) -> int:
     shared["OMP_NUM_THREADS"] = str(max(1, num_cores() // count))
     with tempfile.TemporaryFile("w+") as errors:
         running = []
-        for rank in range(count):
-            env = {**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-            where = {"stdout": subprocess.DEVNULL, "stderr": errors} if rank else {}
+        for process in range(count):
+            env = {**os.environ, **shared, "RANK": str(process), "LOCAL_RANK": str(process)}
+            where = {"stdout": subprocess.DEVNULL, "stderr": errors} if process else {}
             if log is not None:
                 where = {"stdout": log, "stderr": log}
             running.append(subprocess.Popen(command, env=env, **where))  # type: ignore[call-overload]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from datasets import DatasetDict
 
 from nbhelpers import corpora
 
-from . import processes
 from .data import Task, doubts_of_labels, make_task, notes_of
 from .errors import ClassifierError
 from .seen import hashes
@@ -27,10 +29,13 @@ MADE_ROWS = 10_000  # of a large corpus, which are enough to choose an epoch and
 def place_for_data(folder: Path) -> Iterator[Path]:
     """A folder beside that of a run, for the rows of a corpus that is too large for memory. It is removed at the end.
 
-    Each of several processes has its own. One that a killed run has left is removed when the run is resumed.
+    Each process has its own. What processes have left that were killed is removed.
     """
-    place = folder.with_name(f".{folder.name}.data-{processes.rank()}")
-    shutil.rmtree(place, ignore_errors=True)
+    beginning = f".{folder.name}.data-"
+    for left in folder.parent.glob(f"{glob.escape(beginning)}*"):
+        if not psutil.pid_exists(int(left.name.removeprefix(beginning))):
+            shutil.rmtree(left, ignore_errors=True)
+    place = folder.with_name(f"{beginning}{os.getpid()}")
     try:
         yield place
     finally:
@@ -51,7 +56,7 @@ def read_task(corpus: Any, options: dict[str, Any], place: Path) -> tuple[Task, 
         task = load_tags(corpus, options)
         return task, list(tag_facts(task)), ""
     data = load_corpus(corpus, options, place)
-    task = make_task(data)
+    task = make_task(data, on_disk=place.exists())
     options |= corpora.loading_report(data["train"]).get("guessed", {})
     return task, list(facts(data, task)), doubts_of_labels(data, options.get("label", "label"))
 
@@ -62,11 +67,20 @@ def load_corpus(corpus: Any, options: dict[str, Any], place: Path) -> DatasetDic
         if options:
             raise ClassifierError(f"a loaded corpus takes no options; leave out {', '.join(options)}")
         return corpus
-    missing = {share: SHARE for share in ("dev_share", "test_share") if share not in options}
-    options |= missing
+    missing = [share for share in ("dev_share", "test_share") if share not in options]
+    options |= dict.fromkeys(missing, SHARE)
+    return load(corpus, options, place, {share.removesuffix("_share"): MADE_ROWS for share in missing})
+
+
+def load(
+    corpus: Any, options: Mapping[str, Any], place: Path, made_rows: Mapping[str, int] | None = None
+) -> DatasetDict:
+    """The corpus; a large one with one label per text stays in files in the folder `place`, which is then made."""
     if corpora.is_large(corpus, options):
-        with contextlib.suppress(corpora.SeveralLabels):
-            return corpora.load_large(corpus, place, **options, max_made_rows=MADE_ROWS if len(missing) == 2 else None)
+        try:
+            return corpora.load_large(corpus, place, **options, made_rows=made_rows or {})
+        except corpora.SeveralLabels:
+            shutil.rmtree(place)
     return corpora.load(corpus, **options)
 
 

@@ -93,8 +93,8 @@ def single_label_report(
     if train is not None:
         tested = metrics.paired_bootstrap(rows.labels, found["TF-IDF"], predicted, groups=groups)
         verdict = compared(tested["difference"], tested["low"], tested["high"])
-        if (step := baseline_step(train)) > 1:
-            verdict += f" TF-IDF learned from one in {step} rows of train."
+        if (num_rows := len(train.texts)) > BASELINE_ROWS:
+            verdict += f" TF-IDF learned from {BASELINE_ROWS:,} of the {num_rows:,} rows of train."
     return Report(split, len(rows.labels), scores, per_class, confusion, mistakes, verdict)
 
 
@@ -166,7 +166,7 @@ def joined(rows: Rows) -> Iterator[str]:
     """The texts, as `as_text` writes them."""
     if not rows.pairs:
         return map(as_text, rows.texts)
-    return map(as_text, rows.texts, rows.pairs)
+    return (as_text(*both) for both in zip(rows.texts, rows.pairs, strict=True))
 
 
 def as_text(text: Any, pair: str | None = None) -> str:
@@ -176,20 +176,16 @@ def as_text(text: Any, pair: str | None = None) -> str:
     return text if isinstance(text, str) else " ".join(text)
 
 
-def baseline_step(train: Rows) -> int:
-    """From one row of how many the baseline learns."""
-    return -(-len(train.texts) // BASELINE_ROWS)
-
-
 def learn_tf_idf(train: Rows, labels: Any) -> Any:
-    """The baseline, from at most `BASELINE_ROWS` rows that are spread over the train split.
+    """The baseline, from at most `BASELINE_ROWS` rows of the train split, which are drawn at random.
 
     Args:
         train: the rows.
         labels: their class ids, or 0 and 1 [rows, classes].
     """
-    step = baseline_step(train)
-    return baselines.tf_idf(list(itertools.islice(joined(train), 0, None, step)), labels[::step])
+    num_rows = len(train.texts)
+    drawn = np.random.default_rng(0).permutation(num_rows) < BASELINE_ROWS  # all, if there are not more
+    return baselines.tf_idf(list(itertools.compress(joined(train), drawn)), np.asarray(labels)[drawn])
 
 
 def write_report(report: Report, folder: Path) -> None:

@@ -26,9 +26,9 @@ the files, and `readers` reads one, with the help of `encodings`, `parsing` and 
 read what is spread over files or nested in records. `columns` and `dialogue_columns` find the columns, `validation`
 checks the cells, `labels` finds the classes, `splitting` makes missing splits, `normalizing` contains the rules for
 texts, `tokenizing` adds them to a tokenizer, and `building` creates the data sets. `streaming` reads what a trained
-model is to classify, row by row. `large` loads files that need not fit into memory, with the help of `large_parts`.
-`addresses` copies a file from its address, with the help of `transfer`, and `databases` reads rows of a database.
-`arguments` checks what was passed, `meld` downloads MELD, and `describing` shows what was loaded.
+model is to classify, row by row. `large` loads files that need not fit into memory, with the help of `in_parts` and
+`large_passes`. `addresses` copies a file from its address, with the help of `transfer`, and `databases` reads rows of a
+database. `arguments` checks what was passed, `meld` downloads MELD, and `describing` shows what was loaded.
 
 Load a file of your own and look at what was changed:
 

@@ -7,6 +7,7 @@ import gzip
 import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -101,22 +102,35 @@ def complete_rows(file: str, numbered: Stream) -> Iterator[list[Any]]:
 
 def parquet_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[Any]]]]:
     """Return the names of the columns of a parquet file, and its numbered rows."""
+    file = open_parquet(path)
+
+    def rows() -> Iterator[list[Any]]:
+        with readable_parquet(path):
+            for batch in file.iter_batches(batch_size=HEAD_ROWS):
+                yield from (list(row.values()) for row in batch.to_pylist())
+
+    return file.schema_arrow.names, enumerate(rows(), start=1)
+
+
+def open_parquet(path: Path) -> pyarrow.parquet.ParquetFile:
+    """Open a parquet file. One that is damaged raises CorpusError."""
+    require_file(path)
+    with readable_parquet(path):
+        return pyarrow.parquet.ParquetFile(io.BytesIO(content_of(path)) if path.suffix.lower() == ".gz" else path)
+
+
+@contextmanager
+def readable_parquet(path: Path) -> Iterator[None]:
+    """Turn the errors of reading a parquet file, in a `with` block, into a CorpusError."""
     try:
-        file = pyarrow.parquet.ParquetFile(io.BytesIO(content_of(path)) if path.suffix.lower() == ".gz" else path)
+        yield
     except (pyarrow.ArrowException, OSError) as error:
         raise CorpusError(f"{path.name} cannot be read ({str(error).splitlines()[0]}); copy it again") from error
-    batches = file.iter_batches(batch_size=HEAD_ROWS)
-    rows = (list(row.values()) for batch in batches for row in batch.to_pylist())
-    return file.schema_arrow.names, enumerate(rows, start=1)
 
 
 def json_rows(path: Path, form: Format) -> tuple[list[str], Iterator[tuple[int, list[Any]]]]:
     """Return the names of the columns of a JSON Lines file, which are those of its first object, and its rows."""
-    objects = (
-        (number, json_object(place(path.name, number), line))
-        for number, line in enumerate(lines_of(path, form), start=1)
-        if line.strip()
-    )
+    objects = json_objects(path, form)
     first = next(objects)
     names = list(first[1])
 
@@ -127,6 +141,13 @@ def json_rows(path: Path, form: Format) -> tuple[list[str], Iterator[tuple[int, 
             yield number, [item.get(name) for name in names]
 
     return names, rows()
+
+
+def json_objects(path: Path, form: Format) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of a JSON Lines file, each after the number of its line."""
+    for number, line in enumerate(lines_of(path, form), start=1):
+        if line.strip():
+            yield number, json_object(place(path.name, number), line)
 
 
 def json_object(where: str, line: str) -> dict[str, Any]:

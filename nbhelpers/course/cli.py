@@ -181,11 +181,13 @@ def serve(
     limits = served.parse_limits(limit or [])
     serving.require_free(host, port)
     folders = model or [exported_small_model()]
-    names = [folder.resolve().name for folder in folders]
+    names = [Path(os.path.abspath(folder)).name for folder in folders]  # of a link, its own
     if len(set(names)) < len(names):
         raise CourseError(f"two of the models have the same name, among {', '.join(names)}; rename a folder")
     if len(names) > 1 and workers > 1:
         raise CourseError("several models have one worker; leave out --workers, or start a service for each model")
+    if len(names) > 1:
+        serving.require_names(names)
     if model and (onnx or quantize):
         folders = [exported(folder, quantize is not None) for folder in folders]
     threads = max(1, served.num_cores() // workers)

@@ -66,7 +66,7 @@ from .model import (
 from .pages import page
 from .run import require_free, serve
 from .schemas import Answer, Entities, Entity, Result, Score
-from .several import create_joint_app
+from .several import create_joint_app, require_names
 from .tagger import make_tagger
 from .workers import load_app
 
@@ -97,6 +97,7 @@ __all__ = [
     "probabilities",
     "probe",
     "require_free",
+    "require_names",
     "serve",
     "torch_logits_fn",
 ]

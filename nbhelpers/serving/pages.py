@@ -39,7 +39,7 @@ def add_pages(app: FastAPI, reads: str, with_key: bool) -> None:
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def index() -> Response:
-        return page(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else RedirectResponse("/docs")
+        return page(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else RedirectResponse("docs")
 
 
 def curl(address: str, reads: str, with_key: bool) -> str:

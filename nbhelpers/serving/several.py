@@ -1,8 +1,9 @@
 """Several models in one service: each under a path of its own name."""
 
 import html
+import logging
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -19,6 +20,8 @@ from .middleware import OPEN_PATHS, Guard
 from .model import Model
 from .pages import page
 from .problems import handle_problems
+
+log = logging.getLogger(__name__)
 
 PAGE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><link rel="icon" href="data:,">'
@@ -45,9 +48,7 @@ def create_joint_app(
     Raises:
         ValueError: a name cannot be a part of an address, or the key is not possible.
     """
-    for name in models:
-        if not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", name, re.ASCII) or f"/{name}" in OPEN_PATHS:
-            raise ValueError(f"{name!r} cannot be part of an address; rename the model with letters, digits, - and _")
+    require_names(models)
     apps = {name: create_app(model, limits, api_key=api_key) for name, model in models.items()}
 
     @asynccontextmanager
@@ -64,6 +65,17 @@ def create_joint_app(
     first = next(iter(apps))
     joint.state.limits, joint.state.reads, joint.state.path = limits, apps[first].state.reads, f"/{first}"
     return joint
+
+
+def require_names(names: Iterable[str]) -> None:
+    """Raise ValueError for names of models that cannot be parts of an address, or if there are none."""
+    names, reserved = list(names), [path.strip("/") for path in OPEN_PATHS if path != "/"]
+    if not names:
+        raise ValueError("there is no model to serve; pass one at least")
+    for name in names:
+        if not re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII) or name in reserved:
+            advice = f"rename the model: with letters, digits, dots, - and _, and not {', '.join(reserved)}"
+            raise ValueError(f"{name!r} cannot be part of an address; {advice}")
 
 
 def make_front(apps: Mapping[str, FastAPI], limits: Limits) -> FastAPI:
@@ -90,13 +102,25 @@ def make_front(apps: Mapping[str, FastAPI], limits: Limits) -> FastAPI:
         for name, app in apps.items():
             try:
                 await app.state.engine.check_ready()
-            except Exception:
+            except HTTPException:
+                raise  # overloaded, which is not the same as broken
+            except Exception as error:
+                log.warning("%s is not ready: %r", name, error)
                 raise HTTPException(503, f"the model {name} does not answer", {"Retry-After": "1"}) from None
         return {"models": list(apps)}
 
     for name in apps:
-        front.add_api_route(f"/{name}", lambda name=name: RedirectResponse(f"{name}/"), include_in_schema=False)
+        front.add_api_route(f"/{name}", redirect_to(f"{name}/"), include_in_schema=False)
     handle_problems(front)
     front.add_middleware(Guard, limits=limits, api_keys=[])
     front.add_middleware(CorrelationIdMiddleware)
     return front
+
+
+def redirect_to(address: str) -> Callable[[], Awaitable[RedirectResponse]]:
+    """An endpoint that leads to this address, whatever is asked for."""
+
+    async def redirect() -> RedirectResponse:
+        return RedirectResponse(address)
+
+    return redirect

@@ -42,6 +42,8 @@ def load_app(load: Callable[[], Model | Mapping[str, Model]], limits: Limits) ->
     """The application, after its model, or its models by name, have been loaded and tried."""
     model = load()
     if isinstance(model, Mapping):
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            raise ValueError("several models have one worker; start a service for each model, or pass workers=1")
         for each in model.values():
             probe(each)
         return create_joint_app(model, limits, api_key=os.environ.get(API_KEY))
@@ -73,7 +75,8 @@ def serve_with_workers(
     """Serve with several processes until SIGTERM or Ctrl+C. A worker that dies is replaced.
 
     SIGHUP replaces all of them, one after the other and each as soon as its successor serves, so a changed model comes
-    into service without a gap. Until the last one is replaced, both models answer, and each answer has its digest.
+    into service without a gap. Until the last one is replaced, both models answer, and each answer has its digest. If a
+    successor does not start, the log says so, and the workers that are left go on.
 
     Args:
         pickled_load: a function without arguments that returns the model.
@@ -122,6 +125,8 @@ def worker_app(pickled_load: bytes, limits: Limits) -> Any:
         signal.raise_signal(signal.SIGTERM)
 
     threading.Thread(target=end_with_supervisor, daemon=True).start()
+    if hasattr(signal, "SIGHUP"):  # for the supervisor, and a terminal that is closed sends it to all its processes
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # While the model loads, a signal ends the process at once. uvicorn's handlers would wait for the model.
     handlers = [(number, signal.signal(number, signal.SIG_DFL)) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
@@ -186,11 +191,21 @@ class Workers(Multiprocess):
         super().keep_subprocess_alive()
 
     def restart_all(self) -> None:
-        before = (self.folder / "digest").read_text()
-        (self.folder / "digest").unlink()  # the first successor writes its own
-        super().restart_all()
-        if not (self.folder / "digest").exists():  # it could not start, and the old workers go on
-            (self.folder / "digest").write_text(before)
+        digest, before = self.folder / "digest", list(self.processes)
+        old = digest.read_text()
+        digest.unlink()  # the first successor writes its own
+        # At once, and not when all are replaced, which can take minutes
+        handlers = [(number, signal.signal(number, self.stop)) for number in (signal.SIGINT, signal.SIGTERM)]
+        try:
+            super().restart_all()
+        finally:
+            for handler in handlers:
+                signal.signal(*handler)
+            if self.processes == before:  # none was replaced, so the old workers go on
+                digest.write_text(old)
+
+    def stop(self, *_: Any) -> None:
+        self.should_exit.set()
 
     def terminate_all(self) -> None:
         for listener in self.sockets:

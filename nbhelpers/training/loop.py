@@ -114,7 +114,8 @@ def predict(model: nn.Module, dataloader: DataLoader[Any], *, precision: str = "
         the batch has their "ends".
 
     Raises:
-        ValueError: The precision is not "fp32", "bf16" or "fp16", or nothing tells which positions are items.
+        ValueError: The precision is not "fp32", "bf16" or "fp16", nothing tells which positions are items, or the
+            DataLoader does not give each example once.
 
     >>> from types import SimpleNamespace
     >>> class Identity(nn.Linear):  # its logits are its inputs
@@ -128,6 +129,7 @@ def predict(model: nn.Module, dataloader: DataLoader[Any], *, precision: str = "
     model.eval()
     items: list[Tensor] = []  # the logits [items, classes] of each batch
     examples: list[Tensor] = []  # the example of each of them, by its index in the data set
+    given: list[int] = []  # the indices of all examples
     # The batches are collated here because a DataLoader gives them without the indices of their examples.
     for indices in dataloader.batch_sampler or ():
         batch = dataloader.collate_fn([dataloader.dataset[index] for index in indices])
@@ -139,8 +141,11 @@ def predict(model: nn.Module, dataloader: DataLoader[Any], *, precision: str = "
             is_item = torch.ones(logits.shape[:2], dtype=torch.bool)
         else:
             is_item = find_items(batch)
+        given += indices
         items.append(logits[is_item])
         examples.append(torch.tensor(indices).repeat_interleave(is_item.sum(1)))
+    if sorted(given) != list(range(len(dataloader.dataset))):  # type: ignore[arg-type]
+        raise ValueError("the DataLoader leaves examples out or gives some twice; pass one that gives each once")
     return torch.cat(items)[torch.cat(examples).argsort(stable=True)]
 
 

@@ -11,6 +11,7 @@ is allowed. Adds a row to data/results/service.jsonl.
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import signal
 import statistics
@@ -32,8 +33,21 @@ ROUNDED = 1e-5  # the service rounds probabilities to six digits
 
 def workers_of(supervisor):
     """The processes that serve."""
-    children = [child for child in supervisor.children() if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    found = []
+    for child in supervisor.children():
+        with contextlib.suppress(psutil.Error):  # it may end between two lines
+            if child.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+def mib_of(workers):
+    """Their memory together."""
+    total = 0
+    for worker in workers:
+        with contextlib.suppress(psutil.Error):
+            total += worker.memory_info().rss / 2**20
+    return total
 
 
 def expected_answers(model, texts):
@@ -82,19 +96,20 @@ class Soak:
             self.done += 1
 
     async def disturb(self):
-        """Kill a worker from time to time, and bring the same model into service anew in the middle."""
+        """Kill a worker from time to time, and bring the same model into service again in the middle."""
         last = 0
         while self.done < self.options.requests:
             await asyncio.sleep(1)
-            self.mib.append(sum(worker.memory_info().rss for worker in workers_of(self.supervisor)) / 2**20)
+            workers = workers_of(self.supervisor)
+            self.mib.append(mib_of(workers))
             part = self.done * (self.options.kills + 2) // self.options.requests
             if part > last:
                 last = part
-                if part == (self.options.kills + 2) // 2:
+                if not self.reloads and part >= (self.options.kills + 2) // 2:
                     self.supervisor.send_signal(signal.SIGHUP)
                     self.reloads += 1
-                elif self.kills < self.options.kills:
-                    workers_of(self.supervisor)[0].kill()
+                elif workers and self.kills < self.options.kills:
+                    workers[0].kill()
                     self.kills += 1
 
     async def run(self):
@@ -128,7 +143,7 @@ def main():
         seconds = time.perf_counter() - start
     tenth = max(1, len(soak.mib) // 10)
     row = {"row": f"{options.requests:,} requests, {options.model.name}", **vars(options), "model": options.model.name}
-    row |= {name: getattr(soak, name) for name in ("broken", "lost", "wrong", "reloads")}
+    row |= {name: getattr(soak, name) for name in ("broken", "lost", "wrong", "kills", "reloads")}
     row |= {
         "tolerance": round(tolerance, 6),
         "seconds": round(seconds, 1),

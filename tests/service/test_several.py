@@ -40,7 +40,8 @@ def test_the_first_page_leads_to_each_model(joint):
     for name in ("talks", "names"):
         assert f'href="{name}/"' in page.text
         assert joint.get(f"/{name}/").status_code == 200
-        assert joint.get(f"/{name}", follow_redirects=False).headers["location"] == f"{name}/"
+        for query in ("", "?name=https://example.org", "?name=//example.org"):
+            assert joint.get(f"/{name}{query}", follow_redirects=False).headers["location"] == f"{name}/"
         assert f"curl http://testserver/{name}/" in joint.get(f"/{name}/docs").text
     assert joint.get("/health").json() == {"alive": True}
     assert joint.get("/ready").json() == {"models": ["talks", "names"]}
@@ -72,7 +73,22 @@ def test_a_model_that_does_not_answer_is_named(models):
         assert client.post("/talks/classify", json={"texts": ["Hello."]}).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["health", "a b", "../x", "", "ü"])
+def test_an_overloaded_model_is_not_called_broken(models):
+    async def overloaded():
+        raise serving.problems.overloaded(3)
+
+    app = serving.create_joint_app(models)
+    app.routes[0].app.state.engine.check_ready = overloaded
+    with TestClient(app) as client:
+        assert client.get("/ready").json()["error"] == "the service is overloaded; try again in 3 s"
+
+
+def test_no_model_at_all():
+    with pytest.raises(ValueError, match="there is no model to serve"):
+        serving.create_joint_app({})
+
+
+@pytest.mark.parametrize("name", ["health", "docs", "a b", "../x", "", "ü"])
 def test_a_name_that_cannot_be_part_of_an_address(models, name):
     with pytest.raises(ValueError, match="cannot be part of an address"):
         serving.create_joint_app({name: models["talks"]})

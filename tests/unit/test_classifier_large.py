@@ -1,8 +1,12 @@
 """A classifier from a corpus that stays on disk: the same as from one in memory."""
 
+import itertools
 import json
-from pathlib import Path
+import os
+import subprocess
+import sys
 
+import datasets
 import pandas as pd
 import pytest
 from datasets import Column
@@ -10,7 +14,7 @@ from safetensors.torch import load_file
 
 from nbhelpers import classifier, corpora
 from nbhelpers.classifier import data, reading, report, rows
-from nbhelpers.corpora import large, large_parts
+from nbhelpers.corpora import in_parts, large
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +38,7 @@ def on_disk(monkeypatch):
 
     def switch():
         monkeypatch.setattr(large, "LARGE", 1)
-        monkeypatch.setattr(large_parts, "CHUNK", 50)
+        monkeypatch.setattr(in_parts, "CHUNK", 50)
         monkeypatch.setattr(rows, "CHUNK", 50)
 
     return switch
@@ -46,7 +50,7 @@ def test_a_classifier_is_the_same_from_memory_and_from_disk(files, on_disk, monk
     on_disk()
     kept = []
     make = reading.make_task
-    monkeypatch.setattr(reading, "make_task", lambda loaded: kept.append(make(loaded)) or kept[-1])
+    monkeypatch.setattr(reading, "make_task", lambda *args, **kw: kept.append(make(*args, **kw)) or kept[-1])
     model = classifier.train(files, files.parent / "large", **OPTIONS)
     assert all(isinstance(part.texts, Column) for part in kept[0].splits.values())
     weights = [load_file(folder / "model.safetensors") for folder in (small, model)]
@@ -91,24 +95,45 @@ def test_lists_of_labels_are_read_as_a_whole(tmp_path, on_disk):
     assert data.make_task(loaded).several
 
 
-def test_tf_idf_learns_from_rows_that_are_spread_over_a_large_split(monkeypatch):
+def test_tf_idf_learns_from_some_rows_of_a_large_split(monkeypatch):
     monkeypatch.setattr(report, "BASELINE_ROWS", 10)
-    texts = [f"{'good' if i % 7 else 'bad'} text {i}" for i in range(35)]
-    train = rows.Rows(texts, [int(i % 7 > 0) for i in range(35)], [], [], [])
+    texts = [f"text {i}" for i in range(35)]
+    train = rows.Rows(texts, list(range(35)), [], [], [])
     learned = []
     monkeypatch.setattr(report.baselines, "tf_idf", lambda texts, labels: learned.append((texts, labels)))
     report.learn_tf_idf(train, train.labels)
-    ((chosen, labels),) = learned
-    assert chosen == texts[::4]
-    assert labels == train.labels[::4]
+    report.learn_tf_idf(train._replace(texts=texts[:9], labels=train.labels[:9]), train.labels[:9])
+    (some, labels), (few, _) = learned
+    assert len(some) == 10
+    assert some == [f"text {i}" for i in labels]
+    assert len({int(later) - int(i) for i, later in itertools.pairwise(labels)}) > 1  # no regular pattern
+    assert few == texts[:9]
+
+
+def test_notes_about_a_large_corpus_need_no_texts(files, on_disk, tmp_path, monkeypatch):
+    on_disk()
+    loaded = corpora.load_large(files, tmp_path / "made", text="Review", label="stars")
+    small = corpora.load_table(files, text="Review", label="stars")
+    monkeypatch.setattr(corpora, "describe", None)  # it reads all texts
+    assert list(data.notes_of(loaded)) == list(data.notes_of(small))
+
+
+def test_data_that_the_user_has_on_disk_stays_as_it_is(files, tmp_path, shallow_encoder):
+    corpora.load_table(files, text="Review", label="stars").save_to_disk(tmp_path / "saved")
+    before = sorted((tmp_path / "saved").rglob("*"))
+    options = {name: x for name, x in OPTIONS.items() if name not in ("text", "label")}
+    classifier.train(datasets.load_from_disk(tmp_path / "saved"), tmp_path / "model", **options)
+    assert sorted((tmp_path / "saved").rglob("*")) == before
 
 
 def test_a_place_that_a_killed_run_left_is_cleared(tmp_path):
-    left = tmp_path / ".model.data-0"
-    left.mkdir()
-    (left / "old.arrow").write_text("")
+    """That of a process that still runs is left alone."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for pid in (dead.pid, os.getppid()):
+        (tmp_path / f".model.data-{pid}").mkdir()
+        (tmp_path / f".model.data-{pid}" / "old.arrow").write_text("")
     with reading.place_for_data(tmp_path / "model") as place:
-        assert place == left
-        assert not place.exists()
-        Path(place).mkdir()
-    assert not left.exists()
+        assert [path.name for path in tmp_path.iterdir()] == [f".model.data-{os.getppid()}"]
+        place.mkdir()
+    assert not place.exists()

@@ -135,6 +135,7 @@ def test_fast_dropout_leaves_values_where_torch_leaves_them():
     assert torch.equal(encoders.FastDropout(0.0)(values), values)
     assert torch.equal(encoders.FastDropout(1.0)(values), torch.zeros(3, 5))
     assert encoders.FastDropout(0.5)(values[:0]).shape == (0, 5)
+    assert encoders.FastDropout(1e-6)(values).count_nonzero() >= 14  # one of 65,536 is dropped at least
 
 
 def test_dropout_is_applied_to_the_input_of_the_head(bert_folder):

@@ -207,6 +207,15 @@ def test_a_row_is_compared_with_a_row_of_another_table_as_well(monkeypatch, fold
     assert line.endswith(", against s of table small")
 
 
+def test_a_comparison_with_a_row_that_does_not_exist_is_refused_before_anything_is_measured(folder):
+    rows = "defaults: {corpus: c, method: majority}\nrows: {a: {}}\n"
+    (folder / "small.yml").write_text(rows)
+    for other in ("{a: {table: small, row: b}}", "{b: {table: small, row: a}}", "{a: {table: none, row: a}}"):
+        (folder / "t.yml").write_text(f"{rows}against_other_table: {other}\n")
+        with pytest.raises(CourseError, match=r"does not exist|no table 'none'"):
+            results.check_rows("t")
+
+
 def test_an_average_can_have_fewer_runs_than_the_other_rows(folder):
     average = "{method: average, seeds: 1, members: []}"
     (folder / "t.yml").write_text(f"defaults: {{corpus: c}}\nrows: {{both: {average}}}\n", encoding="utf-8")
@@ -227,12 +236,22 @@ def test_an_interrupted_measurement_goes_on_behind_the_trainings_that_had_ended(
         return experiments.Outcome({}, {"seconds": 1.0}, "abc")
 
     monkeypatch.setattr(measuring, "in_own_process", run)
-    assert measuring.outcome_of(members[0], 0, 1).commit == "abc"
+    assert measuring.outcome_of(members[0], 0, 1, 1).commit == "abc"
     with pytest.raises(CourseError, match="no memory"):
-        measuring.outcome_of(members[1], 0, 1)
+        measuring.outcome_of(members[1], 0, 1, 1)
     broken.clear()
-    assert [measuring.outcome_of(member, 0, 1).commit for member in members] == ["abc", "abc"]
+    assert [measuring.outcome_of(member, 0, 1, 1).commit for member in members] == ["abc", "abc"]
     assert trained == [1, 2]
+    # with another commit, nothing is taken over; and what no row needs any more is removed
+    run_of = {lr: measuring.Run("r", {"method": "fine-tuning", "lr": lr}, 0) for lr in (1, 2)}
+    both = measuring.Run("both", {"method": "average", "members": members}, 0)
+    files = [measuring.outcome_file((member, 0), 1) for member in members]
+    measuring.forget_outcomes(run_of[1], [both], 1)
+    assert all(file.is_file() for file in files)
+    measuring.forget_outcomes(both, [run_of[2]], 1)
+    assert [file.is_file() for file in files] == [False, True]
+    monkeypatch.setattr(measuring, "circumstances", lambda: {**provenance.circumstances(), "commit": "later"})
+    assert measuring.outcome_file((members[1], 0), 1) != files[1] != measuring.outcome_file((members[1], 0), 2)
 
 
 def test_predictions_of_many_classes_come_back_and_old_files_stay_readable(monkeypatch, folder):

@@ -103,17 +103,14 @@ def row_tests(table: str, name: str, read_corpus: Callable[[str], Any]) -> dict[
     content, config, made = load_table(table), table_rows(table)[name], predictions(table, name)
     data, names = read_corpus(config.get("test", config["corpus"]))
     labels, groups = data["test"].labels, data["test"].dialogue_ids or None
-    for seed, predicted in made.items():
-        if len(predicted) != len(labels):  # with ten classes or more, earlier versions stored more digits than rows
-            raise CourseError(
-                f"table {table}, row {name!r}, seed {seed}: {len(predicted)} predictions for the {len(labels)} rows of "
-                f"test; remove this run from data/results/{table}.jsonl and measure it again"
-            )
+    check_lengths(table, name, made, len(labels))
 
-    def compared(other: dict[int, list[int]]) -> dict[str, Any]:
+    def compared(table_of_other: str, row: str) -> dict[str, Any]:
+        other = predictions(table_of_other, row)
+        check_lengths(table_of_other, row, other, len(labels))
         if not (seeds := sorted(set(other) & set(made))):
             return {}
-        before, after = ([row[seed] for seed in seeds] for row in (other, made))
+        before, after = ([answers[seed] for seed in seeds] for answers in (other, made))
         found = metrics.compare_runs(
             labels, before, after, groups=groups, num_classes=len(names), num_resamples=NUM_RESAMPLES
         )
@@ -123,9 +120,19 @@ def row_tests(table: str, name: str, read_corpus: Callable[[str], Any]) -> dict[
     vote = [statistics.mode(answers) for answers in zip(*made.values(), strict=True)]
     outcome: dict[str, Any] = {"vote": metrics.scores(labels, vote, len(names))}
     against = content.get("against", {}).get(name, content.get("baseline"))
-    if against not in (None, name) and (found := compared(predictions(table, against))):
+    if against not in (None, name) and (found := compared(table, against)):
         outcome |= {"against": against, **found}
     place = content.get("against_other_table", {}).get(name)
-    if place and (found := compared(predictions(place["table"], place["row"]))):
+    if place and (found := compared(place["table"], place["row"])):
         outcome["other table"] = {"against": f"{place['row']} of table {place['table']}", **found}
     return outcome
+
+
+def check_lengths(table: str, row: str, made: dict[int, list[int]], num_rows: int) -> None:
+    """Raise CourseError if a run has another number of predictions than the test split has rows."""
+    for seed, predicted in made.items():
+        if len(predicted) != num_rows:  # with ten classes or more, earlier versions stored more digits than rows
+            raise CourseError(
+                f"table {table}, row {row!r}, seed {seed}: {len(predicted)} predictions for the {num_rows} rows of "
+                f"test; remove this run from data/results/{table}.jsonl and measure it again"
+            )

@@ -63,6 +63,7 @@ def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]
     """
     paths.require_checkout("measuring a results table")
     missing, rows_before = list(missing_runs(table, seeds, only)), len(read(table))
+    stored: list[Run] = []
     failures: dict[str, BaseException] = {}  # row -> why it could not be measured
     with ThreadPoolExecutor(jobs) as pool:
         futures = start_trainings(missing, pool, jobs)
@@ -72,16 +73,13 @@ def measure(table: str, seeds: int, only: str | None, say: Callable[[str], None]
                     failures[run.row] = errors[0]
                 else:
                     say(store_run(table, run, [outcome.result() for outcome in outcomes], jobs))
+                    stored.append(run)
+                    forget_outcomes(run, [other for other in missing if other not in stored], jobs)
         finally:
             stop_trainings(pool, futures)
             # After an interrupt as well: the comparisons then agree with the rows that were stored before it.
             if len(read(table)) > rows_before:
                 write_tests(table)
-    needed = {
-        training_key(part) for run in missing_runs(table, seeds, None) for part in trainings(run.config, run.seed)
-    }
-    for key in set(futures) - needed:
-        outcome_file(key).unlink(missing_ok=True)
     if failures:
         row, error = next(iter(failures.items()))
         raise as_course_error(table, row, error)
@@ -117,17 +115,17 @@ def start_trainings(missing: Sequence[Run], pool: Executor, jobs: int) -> Future
     threads = max(1, torch.get_num_threads() // jobs)
     needed = {training_key(part): part for run in missing for part in trainings(run.config, run.seed)}
     # The pool's threads only wait: each training computes in a process that `in_own_process` starts.
-    return {key: pool.submit(outcome_of, *training, threads) for key, training in needed.items()}
+    return {key: pool.submit(outcome_of, *training, threads, jobs) for key, training in needed.items()}
 
 
-def outcome_of(config: dict[str, Any], seed: int, threads: int) -> Any:
+def outcome_of(config: dict[str, Any], seed: int, threads: int, jobs: int) -> Any:
     """The `experiments.Outcome` of a training, from its file where an interrupted measurement has left one.
 
     The row of an average is stored after the last of its trainings, which may be hours after the first.
     """
     from nbhelpers.course import experiments
 
-    path = outcome_file(training_key((config, seed)))
+    path = outcome_file((config, seed), jobs)
     if path.exists():
         return pickle.loads(path.read_bytes())
     outcome = in_own_process(experiments.run, config, seed, threads)
@@ -138,11 +136,22 @@ def outcome_of(config: dict[str, Any], seed: int, threads: int) -> Any:
     return outcome
 
 
-def outcome_file(key: str) -> Path:
-    """Where the outcome of a training is kept until all rows that need it are stored. `key` is its `training_key`."""
+def outcome_file(training: tuple[dict[str, Any], int], jobs: int) -> Path:
+    """Where the outcome of a training is kept until all rows that need it are stored.
+
+    With another commit, machine, version or number of jobs, it is another file, so that it is trained again.
+    """
     here = circumstances()
-    text = json.dumps([key, here["device"], here["precision"], here["versions"]])
+    text = json.dumps([training_key(training), jobs, *(here[x] for x in ("device", "precision", "versions", "commit"))])
     return paths.ROOT / "build" / "trainings" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.pickle"
+
+
+def forget_outcomes(run: Run, missing: Sequence[Run], jobs: int) -> None:
+    """Remove the files of a stored run that no missing run needs."""
+    needed = {training_key(part) for other in missing for part in trainings(other.config, other.seed)}
+    for part in trainings(run.config, run.seed):
+        if training_key(part) not in needed:
+            outcome_file(part, jobs).unlink(missing_ok=True)
 
 
 def finished_runs(missing: Sequence[Run], futures: Futures) -> Iterator[tuple[Run, list[Future[Any]]]]:

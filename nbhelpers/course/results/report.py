@@ -66,8 +66,8 @@ def summary(table: str, rows: Sequence[str] | None = None, costs: bool = False) 
     frame = frame[[*frame.columns.drop(last), *last]]
     frame.attrs["other tables"] = [
         f"{name}: {comparison(test)}, against {test['against']}"
-        for name in frame["row"]
-        if (test := compared.get(name, {}).get("other table"))
+        for name, seeds in zip(frame["row"], frame["seeds"], strict=True)
+        if seeds and (test := compared.get(name, {}).get("other table"))
     ]
     frame.attrs["scores"] = [title for title in titles.values() if title in frame]
     frame.attrs["covers"] = COVERS if titles == SCORES else COVERS_SEEDS

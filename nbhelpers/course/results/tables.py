@@ -141,7 +141,11 @@ def check_rows(table: str) -> None:
 
     A misspelled name would otherwise be ignored, and the row would measure something else than its name says.
     """
-    for name, config in table_rows(table).items():
+    rows = table_rows(table)
+    for name, other in load_table(table).get("against_other_table", {}).items():
+        if name not in rows or other["row"] not in table_rows(other["table"]):
+            raise CourseError(f"{table}: against_other_table names {name!r} and {other['row']!r}; one does not exist")
+    for name, config in rows.items():
         for part in (config, *config.get("members", ()), *filter(None, [config.get("training")])):
             if faults := list(configuration_faults(part)):
                 raise CourseError(f"{table}, {name}: {', '.join(faults)}; correct nbhelpers/course/tables/{table}.yml")

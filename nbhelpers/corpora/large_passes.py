@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import itertools
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,8 @@ from datasets import Dataset, Features
 
 from .building import UNKNOWN, info_about, joint_changes, text_key
 from .errors import CellFault, CorpusError, place
-from .readers import COPY, Format, Table, wrong_width
+from .readers import COPY, Table
 from .splitting import Splitting
-from .streaming import numbered_rows
 from .validation import (
     class_id,
     find_faults,
@@ -31,7 +30,6 @@ from .validation import (
     text_of_cell,
 )
 
-CHUNK = 10_000  # rows that are in memory at a time
 TEXTS = ("text", "text_pair")
 
 
@@ -54,40 +52,21 @@ class Checked(NamedTuple):
     changes: dict[str, Any]
 
 
-def parts_of(path: Path, form: Format) -> Iterator[Table]:
-    """Yield the rows of a file in tables of `CHUNK` rows, without blank rows and without those of a wrong width."""
-    numbered = numbered_rows(path, form)
-    width, blank, is_first = len(numbered.names), 0, True
-    while rows := list(itertools.islice(numbered.rows, CHUNK)):
-        full = [(row, cells) for row, cells in rows if any(str(cell).strip() for cell in cells if cell is not None)]
-        blank += len(rows) - len(full)
-        kept = [(row, cells) for row, cells in full if len(cells) == width]
-        faults = [wrong_width(path.name, row, cells, width) for row, cells in full if len(cells) != width]
-        if faults and form.on_fault == "raise":
-            raise CorpusError(faults[0])
-        columns: Iterable[Any] = zip(*(cells for _, cells in kept), strict=True) if kept else [[]] * width
-        table = Table(path.name, [row for row, _ in kept], dict(zip(numbered.names, map(list, columns), strict=True)))
-        table.num_rows = len(full)
-        if faults:
-            table.dropped["wrong number of fields"] = [fault.partition("; ")[0] for fault in faults]
-        if is_first:
-            table.notes.extend(numbered.notes)
-        is_first = False
-        yield table
-    if is_first:
-        raise CorpusError(f"{path.name} has no rows; {COPY}")
-    if blank:
-        yield Table(path.name, [], {name: [] for name in numbered.names}, [f"{blank:,} blank rows skipped"])
+def check(parts: Iterable[Table], choice: Choice, path: Path, file_name: str) -> Checked:
+    """Check the rows of a file, and write what they contain: texts, label, and the key that chooses a split.
 
-
-def check(parts: Iterable[Table], choice: Choice, path: Path) -> Checked:
-    """Check the rows of a file, and write what they contain: texts, label, and the key that chooses a split."""
+    Args:
+        parts: of the file.
+        choice: what of it is read.
+        path: where it is written.
+        file_name: of the file, for messages.
+    """
     check_text = partial(text_of_cell, max_chars=choice.max_chars)
     checks: dict[str, Callable[[Any], Any]] = {**dict.fromkeys(choice.texts, check_text), choice.label: label_of_cell}
     keys = choice.splitting.group_columns or choice.texts
     types = [(name, pyarrow.string()) for name, _ in zip(TEXTS, choice.texts, strict=False)]
     schema = pyarrow.schema([*types, ("label", pyarrow.string()), ("key", pyarrow.uint64())])
-    whole, labels, changes = None, list[str](), list[dict[str, Any]]()
+    whole, labels, changes = None, list[str](), dict[str, Any]()
     with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
         for part in parts:
             require_columns(part, [*checks, *keys], "pass text= and label=, or columns= if there is no header")
@@ -97,7 +76,7 @@ def check(parts: Iterable[Table], choice: Choice, path: Path) -> Checked:
             cells: dict[str, list[Any]] = {}
             for name, column in zip(TEXTS, choice.texts, strict=False):
                 cells[name], changed = normalized_texts(part, column, choice.max_chars)
-                changes = [joint_changes([*changes, changed])]
+                changes = joint_changes([changes, changed])
             # one object for each class, and not one for each row
             cells["label"] = [sys.intern(label_of_cell(cell)) for cell in part.columns[choice.label]]
             grouped = zip(*(part.columns[key] for key in keys), strict=True)
@@ -105,9 +84,10 @@ def check(parts: Iterable[Table], choice: Choice, path: Path) -> Checked:
             writer.write_batch(pyarrow.record_batch(cells, schema=schema))
             labels += cells["label"]
             whole = part_added(whole, part)
-    assert whole is not None  # there is at least one part
+    if whole is None or not whole.rows:
+        raise CorpusError(f"{file_name} has no rows; {COPY}")
     require_few_faults(whole)
-    return Checked(path, whole, labels, joint_changes(changes))
+    return Checked(path, whole, labels, changes)
 
 
 def note_faults(table: Table, faults: Sequence[tuple[str, str]], on_fault: str) -> None:
@@ -144,10 +124,14 @@ def write_splits(
     names = [*shares, split]
     bounds = np.cumsum([2.0**64 * share for share in shares.values()])
     counts = dict.fromkeys(names, 0)
-    paths = {name: part.path.with_name(f"{name}.arrow") for name in names}
-    files = {name: pyarrow.OSFile(str(path), "wb") for name, path in paths.items()}
-    writers = {name: pyarrow.ipc.new_stream(file, features.arrow_schema) for name, file in files.items()}
-    with pyarrow.memory_map(str(part.path)) as source:
+    paths = {name: part.path.with_name(f"{part.path.stem}-{i}.arrow") for i, name in enumerate(names)}
+    with contextlib.ExitStack() as stack:
+        files = {name: stack.enter_context(pyarrow.OSFile(str(path), "wb")) for name, path in paths.items()}
+        writers = {
+            name: stack.enter_context(pyarrow.ipc.new_stream(file, features.arrow_schema))
+            for name, file in files.items()
+        }
+        source = stack.enter_context(pyarrow.memory_map(str(part.path)))
         for batch in pyarrow.ipc.open_stream(source):
             found, faults = list[int | None](), list[tuple[str, str]]()
             for row, label in zip(table.rows[start : start + len(batch)], batch["label"].to_pylist(), strict=True):
@@ -166,9 +150,6 @@ def write_splits(
                 chosen = made.filter(pyarrow.array((goes_to == position) & has_class))
                 counts[name] += len(chosen)
                 writers[name].write_batch(chosen)
-    for name in names:
-        writers[name].close()
-        files[name].close()
     require_few_faults(table)
     for name, count in counts.items():
         if not count:
