@@ -2,6 +2,7 @@
 
 import pickle
 
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -39,6 +40,19 @@ def test_epochs_and_seeds_have_different_orders():
     sampler.set_epoch(1)
     assert list(sampler) != first_epoch
     assert list(batching.TokenBudgetSampler([5] * 40 + [6] * 40, 50, seed=1)) != first_epoch
+
+
+def test_the_batches_of_a_seed_stay_what_they_are():
+    """Scores that were measured with a seed could not be measured again otherwise."""
+    sampler = batching.TokenBudgetSampler([3, 9, 3, 4, 20, 5, 5, 5, 7, 2], 16, 3, seed=7)
+    assert list(sampler) == [[3, 7, 6], [1], [5, 8], [9, 0, 2], [4]]
+    sampler.set_epoch(1)
+    assert list(sampler) == [[1], [4], [7, 8], [3, 5, 6], [9, 0, 2]]
+
+
+def test_lengths_can_be_a_column_of_a_table():
+    lengths = pd.Series([3, 9, 3], index=[5, 6, 7])
+    assert list(batching.TokenBudgetSampler(lengths, 12, shuffle=False)) == [[0, 2], [1]]
 
 
 def test_collator_pads_texts_token_types_and_token_labels():

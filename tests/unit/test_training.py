@@ -228,6 +228,15 @@ def test_missing_labels_are_a_readable_error():
         train(tiny_model(), dataloader=small_dataloader(examples))
 
 
+@pytest.mark.parametrize("batches", [[[0, 1], [1, 2]], [[0], [2]]], ids=["twice", "left out"])
+def test_predictions_need_each_example_once(batches):
+    dataloader = torch.utils.data.DataLoader(
+        random_examples(3), batch_sampler=batches, collate_fn=small_dataloader(random_examples(3)).collate_fn
+    )
+    with pytest.raises(ValueError, match="leaves examples out or gives some twice"):
+        training.predict(tiny_model(), dataloader)
+
+
 def test_turns_without_labels_are_predicted():
     labeled = [{"input_ids": [2, 5, 6, 3], "starts": [1], "ends": [2], "labels": [1]}]
     labeled += [{"input_ids": [2, 5, 6, 7, 3], "starts": [1, 2], "ends": [2, 4], "labels": [0, 2]}]
