@@ -41,7 +41,7 @@
 # | All-reduce: what goes over the wire | 3 |
 # | Two processes, one model | 5 |
 # | Learning rate and batch size | 2 |
-# | What each device holds | 1 |
+# | What each device holds | 2 |
 # | Beyond one machine: Ray | 2 |
 # | What does it cost? | 1 |
 # | What goes wrong | 4 |
@@ -702,8 +702,70 @@ for gib in (16, 24, 80, 141):
 # With short texts, the measured memory is little more than the computed one; four times as many tokens add activations.
 # roberta-large needs a third of a 16 GiB card for its weights, gradients and states. Nearly all encoders have fewer
 # than a billion parameters, so they need neither ZeRO nor FSDP: DDP is simpler and sends less (stage 3 sends half as
-# much again). Both are for models of several billion parameters. This course has trained with DDP, in two processes on
-# CPUs; it has tested neither several GPUs nor FSDP.
+# much again). Both are for models of several billion parameters.
+#
+# FSDP works on CPUs as well, so you can look at it here. torch's `fully_shard` divides the weights of a module among
+# the processes. Each layer is divided by itself, so that only one layer at a time has to be complete. Take a tiny BERT
+# with random weights, and make five updates with the same 16 texts, once in this notebook and once in two processes
+# that have 8 texts each:
+
+
+# %%
+def tiny_bert():
+    environment.set_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    config = transformers.BertConfig(**sizes, **off, vocab_size=50, num_labels=3)
+    return transformers.BertForSequenceClassification(config)
+
+
+def five_updates(model, texts):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(5):
+        model(input_ids=texts, labels=texts[:, 1] % 3).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    with torch.no_grad():
+        return model(input_ids=texts, labels=texts[:, 1] % 3).loss
+
+
+# %%
+texts = torch.tensor([[2, 5 + i, 3] for i in range(16)])
+model = tiny_bert()
+rows = {"one process": [sum(weight.numel() for weight in model.parameters()), five_updates(model, texts).item()]}
+
+# %%
+shards = f"""
+import json, sys, torch, transformers
+from torch import distributed
+from torch.distributed.fsdp import fully_shard
+from nbhelpers import environment
+
+{inspect.getsource(tiny_bert)}
+{inspect.getsource(five_updates)}
+distributed.init_process_group("gloo")
+mesh, model = distributed.init_device_mesh("cpu", (2,)), tiny_bert()
+for module in (*model.bert.encoder.layer, model):
+    fully_shard(module, mesh=mesh)
+held = sum(weight.to_local().numel() for weight in model.parameters())
+loss = five_updates(model, torch.tensor({texts.tolist()})[distributed.get_rank() :: 2])
+distributed.all_reduce(loss)
+if distributed.get_rank() == 0:
+    open(sys.argv[1], "w").write(json.dumps([held, loss.item() / 2]))
+distributed.destroy_process_group()
+"""
+
+# %%
+start(2, shards, here / "shards.json")
+rows["each of two, FSDP"] = json.loads((here / "shards.json").read_text())
+table = pd.DataFrame(rows, ["weights in the process", "loss after five updates"]).T.round(5)
+table.astype({"weights in the process": int})
+
+# %% [markdown]
+# Each of the two processes has half of the weights, and with them half of the gradients and of AdamW's states, and the
+# loss is the same. With the Trainer, FSDP is `TrainingArguments(fsdp=True)`, but only on GPUs: on CPUs, accelerate 1.x
+# trains with DDP instead, without a message. This course has tested DDP and FSDP in two processes on CPUs, and neither
+# of them on several GPUs.
 #
 # ## Beyond one machine: Ray
 #
@@ -836,20 +898,16 @@ pd.DataFrame(rows).T.rename_axis(["", "processes"])
 #
 # ### A loss that grows with the processes
 #
-# The stock Trainer has another trap. Here it makes one update of a tiny BERT with random weights, with 16 texts, once
-# in this notebook and once in two processes that get 8 texts each:
+# The stock Trainer has another trap. Here it makes one update of the tiny BERT with 16 texts, once in this notebook and
+# once in two processes that get 8 texts each:
 
 
 # %%
 def first_update(folder, texts_for_each):
-    environment.set_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    config = transformers.BertConfig(**sizes, **off, vocab_size=50, num_labels=3)
     rows = [{"input_ids": [2, 5 + i, 3], "labels": i % 3} for i in range(16)]
     options = {"metric_for_best_model": None, "logging_steps": 1, "use_cpu": True}
     args = training.make_training_arguments(folder, num_epochs=1, per_device_train_batch_size=texts_for_each, **options)
-    trainer = transformers.Trainer(transformers.BertForSequenceClassification(config), args, train_dataset=rows)
+    trainer = transformers.Trainer(tiny_bert(), args, train_dataset=rows)
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
     return trainer.state.log_history[0]
@@ -860,6 +918,7 @@ stock = f"""
 import json, os, sys, torch, transformers
 from nbhelpers import environment, training
 
+{inspect.getsource(tiny_bert)}
 {inspect.getsource(first_update)}
 row = first_update(sys.argv[1], 8)
 if os.environ["RANK"] == "0":
