@@ -27,7 +27,7 @@
 # You should know: how an encoder is fine-tuned and scored, from [lesson 3](03_baseline.ipynb).
 #
 # <!-- facts -->
-# Measured: default profile 57 s, 2.1 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 49 s, 2.1 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -38,7 +38,7 @@
 # | Windows | 3 |
 # | One pass for the whole dialogue | 2 |
 # | Hide the turns that come later | 2 |
-# | Train without context, then with it | 3 |
+# | Train without context, then with it | 2 |
 # | Your own dialogue | 1 |
 # | Explore a turn | 2 |
 # | What goes wrong | 3 |
