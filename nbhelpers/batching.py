@@ -1,8 +1,7 @@
 """Batches for short texts: tokenize once, group texts of similar length, and pad each batch only to its longest text.
 
-MELD's turns have about 12 tokens. Padding each of them to 128 would spend nine tenths of the work on padding.
-
-How to use it: copy this file into your project (it needs torch, and a transformers tokenizer), tokenize, and iterate:
+MELD's turns have about 12 tokens. Padding each of them to 128 would spend nine tenths of the work on padding. How to
+use it: copy this file into your project (it needs torch, and a transformers tokenizer), tokenize, and iterate:
 
     examples = tokenize(["I love it.", "No."], tokenizer, labels=[1, 0])
     dataloader = make_dataloader(examples, tokenizer.pad_token_id, max_tokens=4096, batch_size=32)
@@ -153,7 +152,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
         shuffle: bool = True,
         seed: int = 0,
     ) -> None:
-        if len(lengths) == 0:
+        if not len(lengths):
             raise ValueError("there is nothing to batch: lengths is empty; pass at least one example")
         if max_tokens < 1 or (batch_size is not None and batch_size < 1):
             raise ValueError(f"max_tokens={max_tokens} and batch_size={batch_size} must both be at least 1")
@@ -175,15 +174,14 @@ class TokenBudgetSampler(Sampler[list[int]]):
         return len(self.cuts) - 1
 
     def __iter__(self) -> Iterator[list[int]]:
-        items, batches = array("q", range(len(self.lengths))), list(itertools.pairwise(self.cuts))
         rng = random.Random(f"{self.seed}-{self.epoch}")  # its own generator: dropout's random numbers are untouched
+        items, batches = array("q", range(len(self.lengths))), list(itertools.pairwise(self.cuts))
         if self.shuffle:
             rng.shuffle(items)
             rng.shuffle(batches)
         order = torch.tensor(items)
         order = order[self.lengths[order].argsort(stable=True)]  # equal lengths stay in shuffled order
-        for start, end in batches:
-            yield order[start:end].tolist()
+        yield from (order[start:end].tolist() for start, end in batches)
 
 
 def make_dataloader(
@@ -202,10 +200,9 @@ def make_dataloader(
     Call `dataloader.batch_sampler.set_epoch(epoch)` before each pass; otherwise all epochs have the same order.
 
     Args:
-        examples: From `tokenize`, or any dicts with "input_ids" [tokens].
+        examples: From `tokenize`, or any dicts with "input_ids" [tokens]. `lengths` are their tokens, if known.
         pad_token_id, pad_to_multiple_of: As in `Collator`.
         max_tokens, batch_size, shuffle, seed: As in `TokenBudgetSampler`.
-        lengths: The number of tokens of each example, where they are known; otherwise each example is looked at.
 
     Raises:
         ValueError: There are no examples, or a limit is below 1.
@@ -215,10 +212,9 @@ def make_dataloader(
     >>> sorted(tuple(batch["input_ids"].shape) for batch in dataloader)
     [(1, 9), (2, 3)]
     """
-    if lengths is None:
-        lengths = [len(example["input_ids"]) for example in examples]
-    padded = array("q", (round_up(int(length), pad_to_multiple_of) for length in lengths))
-    sampler = TokenBudgetSampler(padded, max_tokens, batch_size, shuffle=shuffle, seed=seed)
+    known = [len(example["input_ids"]) for example in examples] if lengths is None else lengths
+    padded = (round_up(int(length), pad_to_multiple_of) for length in known)
+    sampler = TokenBudgetSampler(list(padded), max_tokens, batch_size, shuffle=shuffle, seed=seed)
     collator = Collator(pad_token_id, pad_to_multiple_of)
     # A DataLoader draws a number at each start. From a generator of its own it does not change the random numbers of
     # dropout: otherwise evaluating on dev would change the training that follows.

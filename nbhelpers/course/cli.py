@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nbhelpers.course import lessons as course
 from nbhelpers.course import own_data, paths
 from nbhelpers.course.bench.command import bench
+from nbhelpers.course.command.exports import beside, exported, exported_small_model, require_addresses
 from nbhelpers.course.command.screen import make_screen, replace_what_cannot_be_shown
 from nbhelpers.course.errors import CourseError, Interrupted, on_interrupt
 from nbhelpers.course.finding.command import search
@@ -187,7 +187,7 @@ def serve(
     if len(names) > 1 and workers > 1:
         raise CourseError("several models have one worker; leave out --workers, or start a service for each model")
     if len(names) > 1:
-        serving.require_names(names)
+        require_addresses(names)
     if model and (onnx or quantize):
         folders = [exported(folder, quantize is not None) for folder in folders]
     threads = max(1, served.num_cores() // workers)
@@ -195,42 +195,6 @@ def serve(
     if len(folders) > 1:
         load = partial(served.load_several, dict(zip(names, folders, strict=True)), threads)
     serving.serve(load, host=host, port=port, limits=limits, workers=workers)
-
-
-def exported(model: Path, int8: bool) -> Path:
-    """The folder of a model's export beside it; it is made, and compared with the model, unless it is there."""
-    from nbhelpers.course import deploy
-    from nbhelpers.course.command.tables import print_export
-
-    folder = beside(model, "int8" if int8 else "onnx")
-    with screen.status("exporting and comparing ..."):
-        table = deploy.export_once(model, folder, int8=int8)
-    if table is not None:
-        print_export(table, screen)
-    return folder
-
-
-def exported_small_model() -> Path:
-    """The folder of the course's small model as ONNX; trained and exported at the first call."""
-    from nbhelpers.course import deploy
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=screen, transient=True) as progress:
-        task = progress.add_task("training a small model, once", total=1)
-        trained = deploy.small_model(lambda share: progress.update(task, completed=share))
-    exported = beside(trained, Format.onnx)
-    return deploy.make_once(exported, lambda: deploy.export_folder(trained, exported))
-
-
-def beside(model: Path, suffix: str) -> Path:
-    """Where a model's export goes by default: beside its folder, also when this is given as "." or "..".
-
-    >>> beside(Path("models/mine"), "onnx") == Path.cwd() / "models" / "mine_onnx"
-    True
-    """
-    # not `resolve`: the export of a link belongs beside the link, under its name
-    folder = Path(os.path.abspath(model))
-    return folder.parent / f"{folder.name}_{suffix}"
 
 
 def main() -> None:

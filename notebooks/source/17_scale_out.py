@@ -41,7 +41,7 @@
 # | All-reduce: what goes over the wire | 3 |
 # | Two processes, one model | 5 |
 # | Learning rate and batch size | 3 |
-# | What each device holds | 3 |
+# | What each device holds | 2 |
 # | Beyond one machine: Ray | 3 |
 # | What does it cost? | 1 |
 # | What goes wrong | 5 |
@@ -167,9 +167,8 @@ table.assign(processes=["exchange nothing", "exchange nothing", "exchange gradie
 # %% [markdown]
 # One machine needs days for each line. Look at the last column. Rows do not need each other, nor do the trials of a
 # grid or a random search, so a hundred machines need about a hundredth of the time: put a part of the work on each, and
-# collect the results. (TPE learns from earlier trials, so with a hundred at once it knows little.) In the last line the
-# division by 100 is optimistic. After every update, all processes must have the same weights again, and this costs
-# time. So first find out which problem you have:
+# collect the results. In the last line the division by 100 is optimistic. After every update, all processes must have
+# the same weights again, and this costs time. So first find out which problem you have:
 #
 # | too much of | what to do | what it needs | where |
 # |---|---|---|---|
@@ -218,8 +217,7 @@ print(f"largest difference between one process and two: {(of_one_process - of_tw
 # %% [markdown]
 # The difference is zero, or about 1e-08. That is *rounding*: numbers with seven digits, added in another order.
 #
-# (Not every loss is a sum over the texts. The loss of [lesson 15](15_search_alerts.ipynb) compares each text with all
-# others in its batch. With shares, each has fewer others to compare with, so the result is another one.)
+# (A loss that compares the texts of a batch, as in [lesson 15](15_search_alerts.ipynb), is no such sum.)
 #
 # ### The mean of two means
 #
@@ -352,11 +350,10 @@ print(f"{num_parameters / 1e6:.1f} million gradients are {4 * num_parameters / 1
 print(f"all-reduce between two processes on this machine: {1000 * exchange_seconds:.0f} ms")
 
 # %% [markdown]
-# Keep this number in mind for the next section. Inside a machine, GPUs exchange over PCIe or NVLink, which is far
-# faster than most networks. Between machines, the network decides, and all GPUs of a machine may have to share one
-# card. The table compares some networks with the time of an update. It starts with that of roberta-large, measured on
-# one H200 GPU (`gpu.jsonl`, 32 texts of 128 tokens, bf16). Set the first and the third slider to your model: which
-# network does it need?
+# Inside a machine, GPUs exchange over PCIe or NVLink, which is far faster than most networks. Between machines, the
+# network decides. The table compares some networks with the time of an update. It starts with that of roberta-large,
+# measured on one H200 GPU (`gpu.jsonl`, 32 texts of 128 tokens, bf16). Set the first and the third slider to your
+# model: which network does it need?
 
 # %%
 step_ms = round(stored("gpu", "roberta-large, texts of 128 tokens")["step_ms"])
@@ -469,7 +466,7 @@ def run(count, name, **changes):
 
 # %% [markdown]
 # Train once in this notebook, on half of the cores, and once in two processes that have half of the cores each. The
-# batches and all settings are the same. This is the slowest cell of the lesson.
+# batches and all settings are the same.
 
 # %%
 few = load_splits(corpus, num_trained, text=text, label=label, dialogue=dialogue, seed=seed)["train"]
@@ -503,7 +500,7 @@ print(f"{len(losses)} updates, largest difference of the loss: {difference.max()
 # %% [markdown]
 # The two lines lie on each other. The difference is rounding again: sums in another order, carried on from update to
 # update. So with this Trainer and the same batches, *no* setting changes for two processes. The same holds for more, as
-# long as the loss is a sum over the texts. Only two were run here.
+# long as the loss is a sum over the texts.
 #
 # ### Twice the cores, half the time?
 #
@@ -523,9 +520,9 @@ pd.DataFrame({"ms for an update": {name: 1000 * value for name, value in lines.i
 # If two processes halved the time, the last line would equal the second. But three things are not halved: the gradients
 # must be exchanged (third line), each process makes AdamW's step for all weights, and half of a small batch takes more
 # than half of the time. So the last line is about the sum of the second and the third, or much more. It can even be
-# above the first line: then the second process has brought nothing. (The first updates are slower, and other programs
-# on your machine disturb all of it.) A single process that uses all cores needs no exchange at all. So on one CPU,
-# several processes are for trying things out. They are worth it where each has a device of its own.
+# above the first line: then the second process has brought nothing. A single process that uses all cores needs no
+# exchange at all. So on one CPU, several processes are for trying things out. They are worth it where each has a device
+# of its own.
 #
 # There is another limit. A share can be too small for a fast device. On the H200, two steps of roberta-large took:
 
@@ -553,9 +550,8 @@ except ClassifierError as error:
 print("last checkpoint:", Path(training.last_checkpoint(here / "killed")).name)
 
 # %% [markdown]
-# `processes.run` has ended the other process as well. (-9 means that signal 9 has killed it; the number of a checkpoint
-# is that of its update.) Now start the same task once
-# more. `train` finds the checkpoint and goes on from there, and it repeats the updates since then:
+# `processes.run` has ended the other process as well. (-9: signal 9 has killed it.) Now start the same task once more.
+# `train` finds the checkpoint and goes on from there, and it repeats the updates since then:
 
 # %%
 run(2, "killed", save="epoch")
@@ -564,9 +560,8 @@ changes = [(weights["two"][name] - weights["killed"][name]).abs().max().item() f
 print(f"largest difference of the weights from the run that was not killed: {max(changes):.0e}")
 
 # %% [markdown]
-# Zero, or nearly so: the run ends with the weights that it would have had anyway. (`tests/unit/test_processes.py` tests
-# this also with unequal numbers of labels.) For a file of your own, all of this is one option. After a crash, the same
-# command with `--resume` goes on:
+# Zero, or nearly so: the run ends with the weights that it would have had anyway. For a file of your own, all of this
+# is one option. After a crash, the same command with `--resume` goes on:
 #
 #     nbhelpers train reviews.csv --text review --processes 2
 #     nbhelpers train reviews.csv --text review --processes 2 --resume
@@ -690,7 +685,6 @@ def memory(million_parameters=355):
 explore(memory, million_parameters=(20, 10_000, 5))
 
 # %% [markdown]
-# (The paper counts mixed precision with weights and gradients of 2 bytes and 12 bytes of states, which is also 16.)
 # Activations come on top. They depend on the texts that a device has at a time, and these three stages do not divide
 # them. The picture starts with roberta-large. Was that much measured? And which models fit into one device?
 
@@ -701,7 +695,6 @@ for gib in (16, 24, 80, 141):
     print(f"a device with {gib} GiB has room for {gib * 2**30 / 16 / 1e9:.1f} billion parameters, without activations")
 
 # %% [markdown]
-# With short texts, the measured memory is little more than the computed one; four times as many tokens add activations.
 # roberta-large needs a third of a 16 GiB card for its weights, gradients and states. Nearly all encoders have fewer
 # than a billion parameters, so they need neither ZeRO nor FSDP: DDP is simpler and sends less (stage 3 sends half as
 # much again). Both are for models of several billion parameters.
@@ -1021,7 +1014,7 @@ for file in files:
 # %% [markdown]
 # Two lines in a log are harmless. Two processes that write the same checkpoint at the same moment can leave a file that
 # nobody can read. So write in the first process only. The opposite is a trap as well: if only the first process calls
-# an all-reduce, it waits for the others, by default for half an hour with gloo, and for ten minutes with NCCL.
+# an all-reduce, it waits for the others.
 #
 # ### DataParallel is not DDP
 #

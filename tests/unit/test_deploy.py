@@ -14,6 +14,7 @@ from nbhelpers.classifier import ClassifierError, served
 from nbhelpers.classifier.folders import new_folder
 from nbhelpers.classifier.loading import labels_of, load_torch
 from nbhelpers.course import cli, deploy, experiments, paths, results
+from nbhelpers.course.command import exports
 from nbhelpers.course.errors import CourseError
 
 pytestmark = pytest.mark.slow
@@ -310,13 +311,13 @@ def test_the_export_of_the_working_directory_goes_beside_it(reviewer, monkeypatc
     monkeypatch.chdir(tmp_path / "models" / "mine")
     assert run(monkeypatch, "export", ".", "--dev", tmp_path / "mine.csv") == 0
     assert (tmp_path / "models" / "mine_onnx" / "model.onnx").is_file()
-    assert cli.beside(Path(".."), "onnx") == tmp_path / "models_onnx"
+    assert exports.beside(Path(".."), "onnx") == tmp_path / "models_onnx"
 
 
 def test_a_link_to_a_model_has_its_export_beside_the_link(tmp_path):
     (tmp_path / "checkpoints" / "5").mkdir(parents=True)
     (tmp_path / "best").symlink_to(tmp_path / "checkpoints" / "5")
-    assert cli.beside(tmp_path / "best", "onnx") == tmp_path / "best_onnx"
+    assert exports.beside(tmp_path / "best", "onnx") == tmp_path / "best_onnx"
 
 
 def test_the_digest_of_a_model_counts_what_is_loaded_and_nothing_else(reviewer, tmp_path):
