@@ -52,8 +52,7 @@ def make_task(data: DatasetDict, on_disk: bool = False) -> Task:
 def notes_of(data: DatasetDict) -> Iterator[str]:
     """Yield sentences about how each file of a corpus was read, and which rows were left out."""
     for report in map(corpora.loading_report, data.values()):
-        guessed = ", ".join(f"{argument}={column!r}" for argument, column in report.get("guessed", {}).items())
-        if notes := [*report.get("notes", []), *([f"read with {guessed}"] if guessed else [])]:
+        if notes := corpora.loading_notes(report):
             yield f"{report['file']}: {'; '.join(notes)}"
         if dropped := [f"{kind} ({about['rows']})" for kind, about in report.get("dropped", {}).items()]:
             yield f"{report['file']}: rows left out: {', '.join(dropped)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,8 +52,7 @@ def evaluate(
         return evaluate_loaded(Path(folder), model, corpus, log)
     options = {**remembered_options(Path(folder)), **options}
     options.setdefault("labels", list(model.labels))
-    cache = Path(os.environ.get("NBHELPERS_CACHE") or "~/.cache/nbhelpers").expanduser() / "evaluating"
-    with place_for_data(cache / Path(folder).resolve().name) as place:
+    with place_for_data(corpora.cache_folder() / "evaluating" / Path(folder).resolve().name) as place:
         data = load(corpus, options, place)
         return evaluate_loaded(Path(folder), model, data, log, on_disk=place.exists())
 

@@ -33,7 +33,8 @@ def place_for_data(folder: Path) -> Iterator[Path]:
     """
     beginning = f".{folder.name}.data-"
     for left in folder.parent.glob(f"{glob.escape(beginning)}*"):
-        if not psutil.pid_exists(int(left.name.removeprefix(beginning))):
+        process = left.name.removeprefix(beginning)
+        if process.isdigit() and not psutil.pid_exists(int(process)):  # else it belongs to a run of another name
             shutil.rmtree(left, ignore_errors=True)
     place = folder.with_name(f"{beginning}{os.getpid()}")
     try:

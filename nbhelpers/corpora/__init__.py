@@ -48,10 +48,10 @@ Load a file of your own and look at what was changed:
 
 from .addresses import local_path
 from .arguments import is_address, without_secrets
-from .describing import describe, loading_report
+from .describing import describe, loading_notes, loading_report
 from .dialogues import DIALOGUE_COLUMNS, EMOTIONS, SENTIMENTS, load_dialogues, load_meld
 from .errors import CorpusError
-from .files import SPLITS
+from .files import SPLITS, cache_folder
 from .folders import read_names
 from .hub import load_hub
 from .large import SeveralLabels, is_large, load_large
@@ -80,6 +80,7 @@ __all__ = [
     "CorpusError",
     "SeveralLabels",
     "Stream",
+    "cache_folder",
     "describe",
     "is_address",
     "is_large",
@@ -89,6 +90,7 @@ __all__ = [
     "load_large",
     "load_meld",
     "load_table",
+    "loading_notes",
     "loading_report",
     "local_path",
     "meld_folder",

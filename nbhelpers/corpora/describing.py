@@ -41,6 +41,16 @@ def loading_report(dataset: Dataset) -> dict[str, Any]:
     return report if isinstance(report, dict) and set(report) == REPORT else {}
 
 
+def loading_notes(report: Mapping[str, Any]) -> list[str]:
+    """Return the notes in what `loading_report` gives, and a note about the columns that were guessed.
+
+    >>> loading_notes({"notes": ["no header"], "guessed": {"text": "column 1"}})
+    ['no header', "read with text='column 1'"]
+    """
+    guessed = ", ".join(f"{argument}={column!r}" for argument, column in report.get("guessed", {}).items())
+    return [*report.get("notes", []), *([f"read with {guessed}"] if guessed else [])]
+
+
 def describe(data: DatasetDict) -> pd.DataFrame:
     """Return a table of facts about a corpus, with one column for each split.
 
@@ -73,9 +83,7 @@ def describe(data: DatasetDict) -> pd.DataFrame:
             facts[split][f"normalized: {rule}"] = report.get("normalized", {}).get(rule, {"texts": 0})["texts"]
         for kind in kinds:
             facts[split][f"dropped: {kind}"] = report.get("dropped", {}).get(kind, {"rows": 0})["rows"]
-        guessed = ", ".join(f"{argument}={column!r}" for argument, column in report.get("guessed", {}).items())
-        notes = [*report.get("notes", []), *([f"read with {guessed}"] if guessed else [])]
-        facts[split] |= {"file": report.get("file", "-"), "notes": "; ".join(notes) or "-"}
+        facts[split] |= {"file": report.get("file", "-"), "notes": "; ".join(loading_notes(report)) or "-"}
     return pd.DataFrame(facts, dtype=object)
 
 

@@ -14,11 +14,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from .schemas import EXAMPLES
 
 PAGE = Path(__file__).with_name("page.html")
-HEAD = (
+START = (  # of the pages that are made here
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><link rel="icon" href="data:,">'
     '<meta name="viewport" content="width=device-width"><style>:root{{color-scheme:light dark}}body{{max-width:50rem;'
     "margin:auto;padding:1rem;font:1rem/1.5 system-ui}}pre{{overflow:auto;border:1px solid;padding:.5rem}}</style>"
-    '<h1>{title}</h1><p>For tools: <a href="openapi.json">openapi.json</a>. <a href=".">The page.</a></p>'
+    "<h1>{title}</h1>"
+)
+HEAD = (
+    START + '<p>For tools: <a href="openapi.json">openapi.json</a>. <a href=".">The page.</a></p>'
     "<p>An example:</p><pre tabindex=0>{example}</pre>"
 )
 

@@ -18,17 +18,12 @@ from .app import create_app
 from .limits import DEFAULTS, Limits
 from .middleware import OPEN_PATHS, Guard
 from .model import Model
-from .pages import page
+from .pages import START, page
 from .problems import handle_problems
 
 log = logging.getLogger(__name__)
 
-PAGE = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><link rel="icon" href="data:,">'
-    '<meta name="viewport" content="width=device-width"><style>:root{{color-scheme:light dark}}body{{max-width:50rem;'
-    "margin:auto;padding:1rem;font:1rem/1.5 system-ui}}</style><h1>{title}</h1><p>Each model has a page to try it, and "
-    "a page that says how to call it.</p><ul>{models}</ul>"
-)
+PAGE = START + "<p>Each model has a page to try it, and a page that says how to call it.</p><ul>{models}</ul>"
 
 
 def create_joint_app(

@@ -137,3 +137,7 @@ def test_a_place_that_a_killed_run_left_is_cleared(tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == [f".model.data-{os.getppid()}"]
         place.mkdir()
     assert not place.exists()
+    other = tmp_path / f".model.data-5.data-{dead.pid}"  # of a run that is called model.data-5
+    other.mkdir()
+    with reading.place_for_data(tmp_path / "model"):
+        assert other.is_dir()

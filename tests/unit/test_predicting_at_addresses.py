@@ -235,7 +235,7 @@ def test_rows_of_a_database_are_predicted_also_after_a_stop(cached, folder, revi
     pd.testing.assert_frame_equal(pd.read_parquet("out.parquet"), found)
     assert len(said) == 1
     (shop / "out.parquet").unlink()
-    classifier.predict(folder, address, "out.parquet", query=QUERY, log=said.append)  # a new run reads anew
+    classifier.predict(folder, address, "out.parquet", query=QUERY, log=said.append)  # a new run reads the rows again
     assert pd.read_parquet("out.parquet")["id"].tolist() == list(range(50, 80))
 
 
