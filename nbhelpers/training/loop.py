@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .batches import NO_LABEL, Batch, Objective, group_batches, num_labeled, set_epoch, to_device, updates_per_epoch
+from .memory import keep_freed_memory
 from .optimizer import check_settings, current_lr
 from .precision import LossScaler, autocast
 from .progress import BestWeights, History
@@ -64,6 +65,8 @@ def fit(
     """
     check_settings(model, optimizer, num_epochs, gradient_accumulation_steps, patience, evaluate)
     device = next(model.parameters()).device
+    if device.type == "cpu":
+        keep_freed_memory()  # the next step needs as much
     scaler = LossScaler(device, precision)  # scales the loss in fp16 and changes nothing in fp32 and bf16
     best = BestWeights(patience, threshold)
     history = History(log, updates_per_epoch(dataloader, gradient_accumulation_steps))

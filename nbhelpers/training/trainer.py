@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from .arguments import check_resumable
 from .batches import NO_LABEL, Batch, Objective, num_labeled, updates_per_epoch
+from .memory import keep_freed_memory
 from .optimizer import check_settings
 from .precision import LossScaler
 from .sharing import share
@@ -119,6 +120,8 @@ class Trainer(transformers.Trainer):
         if isinstance(resume_from_checkpoint, str):
             steps = self.args.gradient_accumulation_steps
             check_resumable(resume_from_checkpoint, updates_per_epoch(self.train_dataloader, steps))
+        if self.args.device.type == "cpu":
+            keep_freed_memory()  # the next step needs as much
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
