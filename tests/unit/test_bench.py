@@ -286,10 +286,9 @@ def test_meld_is_the_default_where_it_is_there(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_all_ways_to_train_are_measured(encoder_folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_bench, "BATCH_SIZE", 4)
     monkeypatch.setattr(train_bench, "take_turns", one_round)
     peers = {"peer": lambda: 5.0}
-    measured = train_bench.measure(draw(12, encoder_folders / "bert"), tmp_path, True, lambda step: None, peers)
+    measured = train_bench.measure(draw(100, encoder_folders / "bert"), tmp_path, True, lambda step: None, peers)
     assert len(measured.speeds) == 8  # three of the stock Trainer, two loops, our Trainer, the peer, the ceiling
     assert all(len(rounds) == 1 and rounds[0] > 0 for rounds in measured.speeds.values())
     assert measured.speeds["peer"] == [5.0]
