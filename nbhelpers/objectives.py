@@ -71,7 +71,8 @@ def mean_loss(
     if class_weights is not None and len(class_weights) != num_classes:
         raise ValueError(f"{len(class_weights)} class weights for {num_classes} classes; give one for each class")
     # On a GPU, torch reports a label that is not a class as "device-side assert triggered", far from its cause.
-    if (((labels >= num_classes) | (labels < 0)) & (labels != NO_LABEL)).any():
+    can_look = not (labels.is_cuda and torch.cuda.is_current_stream_capturing())  # a CUDA graph is not recorded now
+    if can_look and (((labels >= num_classes) | (labels < 0)) & (labels != NO_LABEL)).any():
         label_range = f"labels run from {labels[labels != NO_LABEL].min()} to {labels.max()}"
         raise ValueError(f"{label_range}, but the model has {num_classes} classes; load it with the data's labels")
     losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
@@ -142,7 +143,7 @@ def symmetric_kl(first: Tensor, second: Tensor, labels: Tensor) -> Tensor:
     # KL(p || q) + KL(q || p) = sum over classes of (p - q) * (log p - log q)
     kl = ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1) / 2
     is_labeled = labels != NO_LABEL
-    return kl[is_labeled].sum() / is_labeled.sum().clamp(min=1)
+    return kl.masked_fill(~is_labeled, 0.0).sum() / is_labeled.sum().clamp(min=1)
 
 
 def emotion_shift(
@@ -243,8 +244,7 @@ def class_weights(labels: Sequence[int] | Tensor, num_classes: int, *, power: fl
     counts = torch.bincount(labels[labels != NO_LABEL], minlength=num_classes)  # [classes]
     if len(counts) > num_classes:
         raise ValueError(f"label {len(counts) - 1} is outside the {num_classes} classes; pass a larger num_classes")
-    if (counts == 0).any():
-        empty = ", ".join(str(index) for index in (counts == 0).nonzero().flatten().tolist())
+    if empty := ", ".join(str(index) for index in (counts == 0).nonzero().flatten().tolist()):
         raise ValueError(f"no training item has class {empty}; merge or leave out that class before weighting")
     weights = counts.float() ** -power
     return weights * counts.sum() / (weights * counts).sum()

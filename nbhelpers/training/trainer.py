@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from .arguments import check_resumable
 from .batches import NO_LABEL, Batch, Objective, num_labeled, updates_per_epoch
+from .graphs import GraphedStep
 from .memory import keep_freed_memory
 from .optimizer import check_settings
 from .precision import LossScaler
@@ -52,9 +53,12 @@ class Trainer(transformers.Trainer):
         threshold: For patience, a score must exceed the best one so far by more than this, as in `fit`.
         log: Called with each row of `trainer.state.log_history` as soon as there is one. Its names are those of
             transformers ("loss", "eval_loss", ...).
+        graphs: On an NVIDIA GPU, compute loss and gradient by a `GraphedStep`, which is faster for small batches.
+            The DataLoader must give few shapes. Not yet run on a GPU.
 
     Raises:
-        ValueError: The settings could not train the model, or a score is asked for that nothing computes.
+        ValueError: The settings could not train the model or be recorded as graphs, or a score is asked for that
+            nothing computes.
 
     Example:
         def compute_metrics(prediction):
@@ -84,6 +88,7 @@ class Trainer(transformers.Trainer):
         patience: int | None = None,
         threshold: float = 0.0,
         log: Callable[[dict[str, float]], None] = lambda row: None,
+        graphs: bool = False,
     ) -> None:
         check_settings(model, optimizer, args.num_train_epochs, args.gradient_accumulation_steps)
         check_score(args, patience, dev_dataloader, compute_metrics)
@@ -109,6 +114,11 @@ class Trainer(transformers.Trainer):
         self.model_accepts_loss_kwargs = True
         precision = "fp16" if args.fp16 else "fp32"
         self.scaler = LossScaler(args.device, precision)  # only its `check_loss` is used; accelerate scales the loss
+        self.graphed_step: GraphedStep | None = None
+        if graphs and args.device.type == "cuda":
+            if args.world_size > 1 or args.gradient_checkpointing:
+                raise ValueError("graphs are for one process without gradient checkpointing; leave one of these out")
+            self.graphed_step = GraphedStep(model, objective, "bf16" if args.bf16 else precision)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
         """Train as transformers does, after checking that a checkpoint belongs to a run like this one.
@@ -124,9 +134,13 @@ class Trainer(transformers.Trainer):
             keep_freed_memory()  # the next step needs as much
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
-    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Any:
         """Stop when the loss is not finite; transformers would go on and save weights of NaN as the best ones."""
-        loss = super().training_step(*args, **kwargs)
+        if self.graphed_step is None:
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        else:
+            model.train()
+            loss = self.graphed_step(inputs, (inputs["labels"] != NO_LABEL).sum() / num_items_in_batch.clamp(min=1))
         self.scaler.check_loss(loss.item(), update=self.state.global_step + 1)
         return loss
 
@@ -158,7 +172,7 @@ class Trainer(transformers.Trainer):
         """Compute the objective for training and the model's own cross-entropy for evaluation."""
         if model.training:
             num_items = (inputs["labels"] != NO_LABEL).sum()
-            if not num_items and self.args.world_size > 1:
+            if self.args.world_size > 1 and not num_items:
                 # nothing to learn here, but the gradients of the other processes are waited for
                 return model(**inputs).logits.sum() * 0.0
             # Gradients are averaged over the processes, but `num_items_in_batch` counts the items of all of them.
