@@ -1,6 +1,7 @@
 """How time and memory grow: with rows, text length, model size, classes and context. One change at a time.
 
     python tests/benchmarks/costs.py [rows|length|size|classes|context ...]
+    python tests/benchmarks/costs.py figure     draw docs/_static/costs.png again, and measure nothing
 
 The rows are those of MELD, in $NBHELPERS_DATA. Part "rows" times `nbhelpers train` and `nbhelpers evaluate` as
 commands, on files of up to a million rows, with one layer of the embedded encoder and texts cut to 16 tokens: how
@@ -11,6 +12,7 @@ data/results/costs.jsonl.
 
 import contextlib
 import itertools
+import math
 import statistics
 import subprocess
 import sys
@@ -22,11 +24,13 @@ import pandas as pd
 import psutil
 import torch
 import transformers
+from matplotlib.figure import Figure
 
 from nbhelpers import batching, corpora, dialogue, encoders, environment, objectives, training
 from nbhelpers.course import results
 
 ROWS = (1_000, 10_000, 100_000, 1_000_000)
+FIGURE = Path(__file__).parents[2] / "docs" / "_static" / "costs.png"
 TOKENS = 2048  # in a batch of the other parts
 STEPS = 5
 
@@ -102,6 +106,8 @@ def time_steps(model, examples):
     device = environment.best_device()
     precision, _ = environment.best_precision(device)
     encoders.use_fast_layers(model, device, precision)
+    if device.type == "cpu":
+        training.keep_freed_memory()
     model = model.to(device).train()
     batch = training.to_device(batching.Collator(0)(examples), device)
     optimizer, seconds = training.make_optimizer(model, 1e-5), []
@@ -167,7 +173,48 @@ def measure_context():
         record(name, max(past, 0), seconds=round(scale * seconds, 3), tokens=tokens, turns=stop)
 
 
+PANELS = {  # name of the part in a row -> label of its axis, quantity, unit
+    "rows, train": ("rows of a file", "seconds", "seconds of `nbhelpers train`"),
+    "rows, evaluate": ("rows of a file", "mib", "MiB of `train` (blue) and `evaluate`"),
+    "tokens of a text": ("tokens of a text, 2,048 in a batch", "seconds", "seconds of a step"),
+    "weights in the layers": ("weights in the layers", "seconds", "seconds of a step"),
+    "classes": ("classes", "seconds", "seconds of a step"),
+    "earlier turns": ("tokens for each turn, with 0 to 16 earlier turns", "seconds", "seconds for each turn"),
+}
+
+
+def points(part, quantity):
+    """The last measurement of each size, by size. For context, tokens and seconds for each turn."""
+    last = {row["x"]: row for row in results.read("costs") if row["part"] == part}
+    rows = [last[x] for x in sorted(last)]
+    if part == "earlier turns":
+        return [(row["tokens"] / row["turns"], row["seconds"] / row["turns"]) for row in rows]
+    return [(row["x"], row[quantity]) for row in rows]
+
+
+def slope(line):
+    """The exponent with which a line of points grows, by least squares of the logarithms."""
+    sizes, numbers = ([math.log(value) for value in axis] for axis in zip(*line, strict=True))
+    return statistics.linear_regression(sizes, numbers).slope
+
+
+def draw():
+    """One panel for each quantity that grows, with logarithmic axes, so that a slope of 1 is proportional growth."""
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    for axes, (part, (label, quantity, unit)) in zip(figure.subplots(2, 3).flat, PANELS.items(), strict=True):
+        lines = [points(name, quantity) for name in (["rows, train", part] if quantity == "mib" else [part])]
+        for line in lines:
+            axes.loglog(*zip(*line, strict=True), marker="o")
+        numbers = [number for line in lines for _, number in line]
+        axes.set_ylim(min(numbers) / 3, max(numbers) * 3)  # so that what hardly grows looks flat
+        slopes = " and ".join(f"{slope(line):.2f}" for line in lines)
+        axes.set(title=f"slope {slopes}", xlabel=label, ylabel=unit)
+        axes.grid(alpha=0.3)
+    figure.savefig(FIGURE, dpi=100)
+
+
 PARTS = {
+    "figure": draw,
     "rows": measure_rows,
     "length": measure_length,
     "size": measure_size,
@@ -176,5 +223,5 @@ PARTS = {
 }
 
 if __name__ == "__main__":
-    for part in sys.argv[1:] or PARTS:
+    for part in sys.argv[1:] or reversed(PARTS):  # the figure last
         PARTS[part]()
