@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +58,8 @@ class GraphedStep:
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.recordings: dict[tuple[object, ...], Recording] = {}
+        # The graphs run one after the other, so they can use the same memory.
+        self.pool = torch.cuda.graph_pool_handle() if self.gradients[0].is_cuda else None
 
     def __call__(self, batch: Batch, weight: Tensor | float = 1.0) -> Tensor:
         """Add the gradient of `weight` times the loss to the parameters' gradients, and return that product.
@@ -97,13 +99,18 @@ class GraphedStep:
             return (loss * weight).detach()
 
         before = [gradient.clone() for gradient in self.gradients]
-        replay, loss = record_graph(step)
+        replay, loss = record_graph(step, self.pool)
         torch._foreach_copy_(self.gradients, before)
         return Recording(inputs, weight, loss, replay)
 
 
-def record_graph(step: Callable[[], Tensor]) -> tuple[Callable[[], object], Tensor]:
-    """Run a function some times, then record it. Returns what runs it again, and the tensor that it writes."""
+def record_graph(step: Callable[[], Tensor], pool: Any) -> tuple[Callable[[], object], Tensor]:
+    """Run a function some times, then record it. Returns what runs it again, and the tensor that it writes.
+
+    Args:
+        step: what is recorded.
+        pool: the graph's memory, from `torch.cuda.graph_pool_handle`.
+    """
     stream = torch.cuda.Stream()  # the first runs must not use the stream on which torch puts everything else
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -111,6 +118,6 @@ def record_graph(step: Callable[[], Tensor]) -> tuple[Callable[[], object], Tens
             step()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, pool=pool):
         result = step()
     return graph.replay, result
