@@ -162,23 +162,30 @@ def test_the_help_of_train_has_the_measured_numbers():
         assert f"a macro F1 of {macro[row]} instead of {macro['plain']}" in about.help
 
 
+def scores_of(table, runs):
+    """The scores of a row, in percent: weighted F1, also of changed texts, and for rare classes macro F1."""
+    if not runs:
+        return
+    yield [100 * run["test"]["weighted_f1"] for run in runs]
+    if table == "intents" and len(runs) > 1:
+        yield [100 * run["test"]["macro_f1"] for run in runs]
+    for name in runs[0].get("perturbed", {}):
+        yield [100 * run["perturbed"][name]["weighted_f1"] for run in runs]
+
+
 def test_the_table_of_methods_has_the_measured_numbers():
     """Each score and difference of docs/which_method.md is one of a stored table."""
     page = (lessons.ROOT / "docs" / "which_method.md").read_text(encoding="utf-8")
     stored = set()
-    for table in ("meld", "dialogues", "reviews", "context", "transfer", "intents"):
+    for table in ("meld", "dialogues", "reviews", "context", "transfer", "intents", "base", "robustness"):
         for test in (test for test in results.tests(table).values() if "difference" in test):
             stored.add(f"{100 * test['difference']:+.1f} ({100 * test['low']:.1f} to {100 * test['high']:.1f})")
         for row in {run["row"] for run in results.read(table)}:
-            scores = [100 * run["test"]["weighted_f1"] for run in results.runs(table, row)]
-            if not scores:  # its configuration has changed since
-                continue
-            stored.add(
-                f"{np.mean(scores):.1f} ± {np.std(scores, ddof=1):.1f}" if len(scores) > 1 else f"{scores[0]:.1f}"
-            )
-            macro = [100 * run["test"]["macro_f1"] for run in results.runs(table, row)]
-            if table == "intents" and len(macro) > 1:  # its rows are about macro F1
-                stored.add(f"{np.mean(macro):.1f} ± {np.std(macro, ddof=1):.1f}")
+            runs = results.runs(table, row)  # none, if its configuration has changed since
+            for scores in scores_of(table, runs):
+                stored.add(
+                    f"{np.mean(scores):.1f} ± {np.std(scores, ddof=1):.1f}" if len(scores) > 1 else f"{scores[0]:.1f}"
+                )
     difference, score = r"[+-]\d+\.\d \(-?\d+\.\d to -?\d+\.\d\)", r"\d+\.\d ± \d\.\d"
     claimed = re.findall(rf"{difference}|{score}|(?:MELD|dialogues|reviews) \d+\.\d(?! ±)", page)
     assert len(claimed) > 20

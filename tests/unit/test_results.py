@@ -153,6 +153,14 @@ def test_rows_are_compared_on_the_seeds_that_both_have(monkeypatch, folder):
     assert list(shown["against"]) == ["", "a", "b", "", ""]
 
 
+def test_a_row_of_another_corpus_is_not_compared_with_the_baseline(folder):
+    rows = "{a: {}, b: {}, c: {corpus: d}, d: {corpus: d}, e: {test: d}, f: {corpus: d, test: c}}"
+    table = f"defaults: {{corpus: c, method: fine-tuning}}\nbaseline: a\nagainst: {{d: c}}\nrows: {rows}\n"
+    (folder / "t.yml").write_text(table, encoding="utf-8")
+    found = {row: results.tables.compared_with("t", row) for row in "abcdef"}
+    assert found == {"a": None, "b": "a", "c": None, "d": "c", "e": None, "f": "a"}
+
+
 def test_comparisons_cover_the_seeds_and_are_corrected_for_their_number(monkeypatch, folder):
     """Each seed of b and of c has its own accuracy; c differs from a by more than seeds explain."""
     rows = "{a: {lr: 1}, b: {lr: 2}, c: {lr: 3}}"

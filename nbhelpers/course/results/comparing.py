@@ -15,7 +15,7 @@ from nbhelpers.course import paths
 from nbhelpers.course.errors import CourseError
 
 from .store import predictions, runs
-from .tables import SEEDED, load_table, score_titles, table_rows
+from .tables import SEEDED, compared_with, load_table, score_titles, table_rows
 
 NUM_RESAMPLES = 10_000  # Holm multiplies p-values, so that even the smallest one must be well below 0.05 / comparisons
 
@@ -69,9 +69,8 @@ def seed_tests(table: str, name: str) -> dict[str, Any]:
     """
     from scipy import stats
 
-    content, key = load_table(table), next(iter(score_titles(table)))
-    against = content.get("against", {}).get(name, content.get("baseline"))
-    if against in (None, name):
+    key, against = next(iter(score_titles(table))), compared_with(table, name)
+    if against is None:
         return {}
     made, other = ({run["seed"]: run["test"].get(key) for run in runs(table, row)} for row in (name, against))
     seeds = [seed for seed in sorted(set(made) & set(other)) if None not in (made[seed], other[seed])]
@@ -100,7 +99,7 @@ def row_tests(table: str, name: str, read_corpus: Callable[[str], Any]) -> dict[
     """
     from nbhelpers import metrics
 
-    content, config, made = load_table(table), table_rows(table)[name], predictions(table, name)
+    config, made = table_rows(table)[name], predictions(table, name)
     data, names = read_corpus(config.get("test", config["corpus"]))
     labels, groups = data["test"].labels, data["test"].dialogue_ids or None
     check_lengths(table, name, made, len(labels))
@@ -119,10 +118,10 @@ def row_tests(table: str, name: str, read_corpus: Callable[[str], Any]) -> dict[
     # `statistics.mode` gives the first of several most frequent values, so a tie goes to the lowest seed.
     vote = [statistics.mode(answers) for answers in zip(*made.values(), strict=True)]
     outcome: dict[str, Any] = {"vote": metrics.scores(labels, vote, len(names))}
-    against = content.get("against", {}).get(name, content.get("baseline"))
-    if against not in (None, name) and (found := compared(table, against)):
+    against = compared_with(table, name)
+    if against and (found := compared(table, against)):
         outcome |= {"against": against, **found}
-    place = content.get("against_other_table", {}).get(name)
+    place = load_table(table).get("against_other_table", {}).get(name)
     if place and (found := compared(place["table"], place["row"])):
         outcome["other table"] = {"against": f"{place['row']} of table {place['table']}", **found}
     return outcome

@@ -106,6 +106,18 @@ def table_rows(table: str) -> dict[str, dict[str, Any]]:
     return {name: {**content["defaults"], **(changes or {})} for name, changes in content["rows"].items()}
 
 
+def compared_with(table: str, name: str) -> str | None:
+    """The row that a row is compared with: the one its "against" names, else the baseline, if it has the same test."""
+    content, rows = load_table(table), table_rows(table)
+    if named := content.get("against", {}).get(name):
+        return str(named)
+    baseline = content.get("baseline")
+    if baseline in (None, name):
+        return None
+    test, test_of_baseline = (rows[row].get("test", rows[row].get("corpus")) for row in (name, baseline))
+    return str(baseline) if test == test_of_baseline else None
+
+
 def score_titles(table: str) -> dict[str, str]:
     """Score -> its title, for the scores that a table shows."""
     return dict(load_table(table).get("scores", SCORES))
