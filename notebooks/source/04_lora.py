@@ -27,7 +27,7 @@
 # You should know what an encoder, a head, a loss and a learning rate are; [lesson 3](03_baseline.ipynb) explains them.
 #
 # <!-- facts -->
-# Measured: default profile 52 s, 2.1 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 47 s, 2.3 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->

@@ -29,14 +29,14 @@
 # You should know what logits, cross-entropy and an epoch are; [lesson 3](03_baseline.ipynb) explains them.
 #
 # <!-- facts -->
-# Measured: default profile 1.0 min, 2.1 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 52 s, 2.5 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
 #
 # | part | minutes |
 # |---|---|
-# | Dropout: the same text, another prediction | 4 |
+# | Dropout: the same text, another prediction | 3 |
 # | The idea: passes should agree | 3 |
 # | Train with R-Drop | 3 |
 # | Equal updates, equal time | 2 |

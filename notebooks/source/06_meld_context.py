@@ -27,7 +27,7 @@
 # You should know: how an encoder is fine-tuned and scored, from [lesson 3](03_baseline.ipynb).
 #
 # <!-- facts -->
-# Measured: default profile 49 s, 2.1 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 46 s, 2.3 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->

@@ -15,6 +15,7 @@ from nbhelpers.course import experiments, lessons, results
 from nbhelpers.course.command import options
 
 BENCHMARK = runpy.run_path(str(lessons.ROOT / "tests" / "benchmarks" / "gpu.py"))
+CANDIDATES = runpy.run_path(str(lessons.ROOT / "tests" / "benchmarks" / "candidates.py"))
 OWN_DATA = runpy.run_path(str(lessons.ROOT / "tests" / "benchmarks" / "own_data.py"))
 
 
@@ -144,6 +145,14 @@ def test_estimated_memory_agrees_with_a_gpu(row):
     assert estimate == pytest.approx(row["gpu_gib"], rel=0.13)
 
 
+def test_the_page_on_training_speed_shows_what_was_measured():
+    page = CANDIDATES["PAGE"].read_text(encoding="utf-8")
+    assert CANDIDATES["table"]() in page
+    seconds = {row["row"]: f"{row['seconds']:.1f}" for row in results.read("steps")}
+    for row in ("epoch of whole dialogues, eager attention", "epoch of whole dialogues"):
+        assert seconds[row] in page
+
+
 def test_the_page_of_recipes_shows_the_measured_scores():
     assert list(OWN_DATA["latest"]()) == list(OWN_DATA["COMMANDS"])  # all sets are measured
     assert OWN_DATA["table"]() in (lessons.ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
@@ -160,6 +169,17 @@ def test_the_help_of_train_has_the_measured_numbers():
     ):
         [about] = option.__metadata__
         assert f"a macro F1 of {macro[row]} instead of {macro['plain']}" in about.help
+    [about] = options.AdversarialOption.__metadata__
+    for row in ("FGM", "SST-2, FGM"):
+        gain, low, high = (100 * results.tests("robustness")[row][name] for name in ("difference", "low", "high"))
+        assert f"{gain:+.1f}" in about.help
+        assert f"({low:.1f} to {high:.1f})" in about.help
+    [about] = options.AugmentOption.__metadata__
+    added, plain = (
+        np.mean([100 * run["perturbed"]["many typos"]["weighted_f1"] for run in results.runs("robustness", row)])
+        for row in ("typos added", "plain")
+    )
+    assert f"a weighted F1 of {added:.1f} instead of {plain:.1f}" in about.help
 
 
 def scores_of(table, runs):

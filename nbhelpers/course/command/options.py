@@ -95,11 +95,16 @@ LogitAdjustment = Annotated[
 AdversarialOption = Annotated[
     Adversarial | None,
     typer.Option(
-        help="Also train on word vectors that were moved, in about twice the time; measure it as lesson 9 does."
+        help="Also train on word vectors that were moved, in about twice the time. FGM brought -0.8 points of F1"
+        " (-2.6 to 0.8) on messages to a shop, and +1.7 (0.3 to 3.1) on 500 texts of SST-2; see lesson 9."
     ),
 ]
 AugmentOption = Annotated[
-    Augment | None, typer.Option(help="Also train on a copy of each text with typing errors, in twice the time.")
+    Augment | None,
+    typer.Option(
+        help="Also train on a copy of each text with typing errors, in twice the time. On messages to a shop with many"
+        " typing errors it brought a weighted F1 of 76.4 instead of 74.9; see lesson 9."
+    ),
 ]
 Teacher = Annotated[
     str | None,
