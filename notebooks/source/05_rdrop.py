@@ -29,7 +29,7 @@
 # You should know what logits, cross-entropy and an epoch are; [lesson 3](03_baseline.ipynb) explains them.
 #
 # <!-- facts -->
-# Measured: default profile 52 s, 2.5 GiB on 2 CPU threads. Not run with: MELD, GPU.
+# Measured: default profile 54 s, 2.4 GiB on 2 CPU threads. Not run with: MELD, GPU.
 # <!-- /facts -->
 #
 # <!-- outline -->
@@ -617,8 +617,11 @@ pd.DataFrame(rows).T.map("{:.3g}".format)
 # passes.
 
 # %%
-# The dropout of plain "eager" attention can be replaced from outside, unlike that of faster attention.
-masks, eager_model = [], new_model(attn_implementation="eager").train()
+# Torch's own dropout and that of "eager" attention can be replaced from outside, unlike those of the faster layers.
+environment.set_seed(seed)
+_, eager_model = encoders.load(encoder, names, pooling=pooling, attn_implementation="eager")
+eager_model.to(device).train()
+masks = []
 
 
 def record_mask(x, p=0.5, training=True, inplace=False):

@@ -145,6 +145,13 @@ def test_estimated_memory_agrees_with_a_gpu(row):
     assert estimate == pytest.approx(row["gpu_gib"], rel=0.13)
 
 
+def test_one_doubled_pass_and_two_passes_have_the_same_loss_in_lesson_5():
+    lesson = (lessons.ROOT / "notebooks" / "05_rdrop.ipynb").read_text(encoding="utf-8")
+    [(masks, difference)] = re.findall(r'"(\d+) masks; doubled batch .* difference ([\d.e+-]+)\\n"', lesson)
+    assert int(masks) == 20  # one for the embeddings, three in each of six layers, and one for the head
+    assert float(difference) < 1e-5
+
+
 def test_the_page_on_training_speed_shows_what_was_measured():
     page = CANDIDATES["PAGE"].read_text(encoding="utf-8")
     assert CANDIDATES["table"]() in page
