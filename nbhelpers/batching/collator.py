@@ -44,8 +44,7 @@ class Collator:
             padded_length = smallest_that_holds(max(lengths), self.shapes)
             num_fillers = self.shapes[padded_length] - len(examples)
         # A filler has one token that counts: attention to none would be NaN.
-        real_lengths = lengths + [1] * num_fillers
-        attention_mask = [[1] * length + [0] * (padded_length - length) for length in real_lengths]
+        attention_mask = [[1] * length + [0] * (padded_length - length) for length in (*lengths, *[1] * num_fillers)]
         batch = {"attention_mask": torch.tensor(attention_mask)}
         for name in examples[0]:
             column = [example[name] for example in examples]

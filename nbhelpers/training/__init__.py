@@ -40,8 +40,8 @@ no seed: call `transformers.set_seed(0)` before you create the model, because it
 The files: `loop` has `fit` and `predict`; `optimizer` makes the optimizer and the learning-rate schedule; `trainer` has
 `Trainer`, and `arguments` has `make_training_arguments` and `last_checkpoint`; `batches` groups batches to updates and
 counts their labels; `sharing` divides them among processes; `precision` scales the loss in fp16; `progress` keeps the
-history and the best weights; `memory` saves time on a CPU, and `graphs` on a
-GPU; `temperature` calibrates a trained model.
+history and the best weights; `memory` saves time on a CPU, and `graphs` on a GPU; `temperature` calibrates a trained
+model.
 """
 
 from .arguments import last_checkpoint, make_training_arguments

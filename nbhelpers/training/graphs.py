@@ -94,9 +94,9 @@ class GraphedStep:
 
         def step() -> Tensor:
             with autocast(device, self.precision):
-                loss = self.objective(self.model, inputs)
-            (loss * weight).backward()
-            return (loss * weight).detach()
+                loss = self.objective(self.model, inputs) * weight
+            loss.backward()
+            return loss.detach()
 
         before = [gradient.clone() for gradient in self.gradients]
         replay, loss = record_graph(step, self.pool)

@@ -63,9 +63,12 @@ def give_memory_back(run):
     training.loop.keep_freed_memory = lambda: None
 
 
+def groups_of(optimizer):
+    return [{key: group[key] for key in ("params", "lr", "weight_decay")} for group in optimizer.param_groups]
+
+
 def separate_adamw(run):
-    groups = [{key: group[key] for key in ("params", "lr", "weight_decay")} for group in run.optimizer.param_groups]
-    run.optimizer = torch.optim.AdamW(groups, lr=LR, foreach=True)
+    run.optimizer = torch.optim.AdamW(groups_of(run.optimizer), lr=LR, foreach=True)
 
 
 def batches_at_random(run):
@@ -101,8 +104,7 @@ class Masters(torch.optim.Optimizer):
 
 
 def bf16_weights(run):
-    groups = [{key: group[key] for key in ("params", "lr", "weight_decay")} for group in run.optimizer.param_groups]
-    run.optimizer = Masters(groups)  # the masters are made before the weights are rounded
+    run.optimizer = Masters(groups_of(run.optimizer))  # the masters are made before the weights are rounded
     run.model.to(torch.bfloat16)
 
 
