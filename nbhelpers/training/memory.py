@@ -13,8 +13,8 @@ def keep_freed_memory() -> None:
     """Have the C library keep the memory that is freed, for the rest of the program; only glibc, so Linux, can.
 
     A training step on a CPU allocates the same large tensors each time. glibc gives each of them back to the system
-    and asks for new pages, which the system fills with zeros. That takes a tenth to a fifth of the time of a step.
-    What is kept is at most what the program used at its peak, plus 256 MiB of addresses.
+    and asks for new pages, which the system fills with zeros. That takes about a tenth of the time of a step. What
+    is kept is at most what the program used at its peak, plus 256 MiB of addresses.
 
     Source: mallopt(3) in the Linux manual.
     """
